@@ -1,0 +1,109 @@
+"""Batches of in-memory data, gathered whole: the loader that all datamodules share."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+def keyed_generator(*key: int) -> torch.Generator:
+    """A random generator whose stream depends on every number of the key and on nothing else."""
+    seed = 0
+    for part in key:
+        # SplitMix64's finaliser (Steele et al. 2014): neighbouring keys give unrelated streams.
+        seed = (seed + part + 0x9E3779B97F4A7C15) % 2**64
+        seed = ((seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+        seed = ((seed ^ (seed >> 27)) * 0x94D049BB133111EB) % 2**64
+        seed ^= seed >> 31
+    return torch.Generator().manual_seed(seed)
+
+
+class Table(Protocol):
+    """What the loader draws from: rows that are gathered by number, a whole batch at a time."""
+
+    def __len__(self) -> int: ...
+
+    def gather(self, rows: Tensor, epoch: int) -> tuple[Tensor, ...]:
+        """The rows' columns, (inputs, targets, ...), each with the batch as first dimension."""
+        ...
+
+
+class Loader:
+    """Iterates over batches of a table. Order is a pure function of (seed, epoch).
+
+    A step's batches on all processes are together one slice of the epoch's order, so that two
+    processes with batches of 64 see what one process with batches of 128 sees. While shuffling,
+    an incomplete last batch is left out; otherwise the rows are cut into near-equal batches, so
+    that every row is seen exactly once and every process has the same number of batches.
+
+    Lightning sets the epoch (`sampler.set_epoch`) and saves and restores the position in it
+    (`state_dict`).
+
+    Args:
+        table: where rows are gathered from
+        batch_size: rows per batch and process
+        shuffle: a new order every epoch, for training; otherwise the stored order
+        seed: of the order
+        rank: number of this process
+        world_size: number of processes
+
+    Raises:
+        ValueError: if there are too few rows for one batch
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.table = table
+        self.shuffle, self.seed = shuffle, seed
+        self.rank, self.world_size = rank, world_size
+        rows, step = len(table), batch_size * world_size
+        self.batches = rows // step if shuffle else -(-rows // step)
+        if not self.batches or rows // self.batches < world_size:
+            processes = f" on {world_size} processes" if world_size > 1 else ""
+            raise ValueError(f"--data.batch_size={batch_size}{processes} does not fit {rows} rows")
+        used = self.batches * step if shuffle else rows
+        self.bounds = [used * batch // self.batches for batch in range(self.batches + 1)]
+        self.epoch = 0
+        self.position = 0
+        self._resume: dict[str, int] = {}
+        # Lightning looks for `set_epoch` there.
+        self.batch_sampler = SimpleNamespace(sampler=self)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self._resume = state
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def order(self) -> Tensor:
+        """The row numbers in this epoch's order, on every process the same."""
+        if not self.shuffle:
+            return torch.arange(len(self.table))
+        return torch.randperm(len(self.table), generator=keyed_generator(self.seed, self.epoch))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        # A generator, so nothing here runs before the first batch is asked for: Lightning calls
+        # iter(), then restores the state, then sets the epoch.
+        resume, self._resume = self._resume, {}
+        start = resume["position"] if resume.get("epoch") == self.epoch else 0
+        order = self.order()
+        for batch in range(start, self.batches):
+            self.position = batch + 1
+            step = order[self.bounds[batch] : self.bounds[batch + 1]]
+            yield self.table.gather(step[self.rank :: self.world_size], self.epoch)

@@ -1,0 +1,147 @@
+"""MNIST and Fashion-MNIST from their original files."""
+
+import gzip
+import os
+import zlib
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pooch
+import torch
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+from torch import Tensor
+
+from datamodules.images import Images
+
+
+def fetch(url: str, path: Path, md5: str) -> None:
+    """Downloads a file unless it is there; what is there is checked and never overwritten.
+
+    Args:
+        url: where to download it from
+        path: where it belongs
+        md5: checksum that the file must have, hexadecimal
+
+    Raises:
+        ValueError: if the file at `path` is another one
+        OSError: if it cannot be downloaded
+    """
+    if path.exists():
+        if pooch.file_hash(path, alg="md5") != md5:
+            raise ValueError(f"{path} is not the original file (its md5 differs): move it away")
+        return
+    try:
+        pooch.retrieve(url, f"md5:{md5}", fname=path.name, path=path.parent, progressbar=True)
+    except Exception as error:  # requests raises a dozen kinds, pooch ValueError
+        raise OSError(f"cannot download {url} to {path}: {type(error).__name__}") from error
+
+
+def read_idx(path: Path) -> Tensor:
+    """Reads a gzipped IDX file of bytes: a uint8 tensor of the shape that its header gives.
+
+    Raises:
+        ValueError: if the file is not gzip, is cut off, or is not an IDX file of bytes
+    """
+    try:
+        with gzip.open(path) as file:
+            content = file.read()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    # Two zeros, 8 for unsigned bytes, the number of dimensions, then each size, big-endian.
+    dimensions = content[3] if content[:3] == b"\0\0\x08" else 0
+    sizes = np.frombuffer(content, ">u4", dimensions, 4).tolist() if dimensions else []
+    values = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions) if dimensions else []
+    if not dimensions or len(values) != np.prod(sizes):
+        raise ValueError(f"{path} is not an IDX file of bytes")
+    return torch.from_numpy(values.reshape(sizes).copy())
+
+
+class MNIST(Images):
+    """70,000 handwritten digits of 28x28 pixels; 10,000 of them are the test set.
+
+    LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document recognition"
+    (1998). The four original files are downloaded to `data_dir` once and checked by their md5.
+
+    Args:
+        data_dir: folder of the four .gz files; a file that is not there is downloaded to it
+        batch_size: images per batch, on each process
+        val_size: images taken out of the training set for validation
+        shift: largest random shift of a training image along each axis, pixels
+        classes: the classes kept in the training set, all if not given; val and test keep all
+        split_seed: decides which images are for validation
+        seed: of the order and the shifts of training images
+    """
+
+    url: ClassVar[str] = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+    md5: ClassVar[dict[str, str]] = {
+        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+    }
+
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str] = "data/mnist",
+        batch_size: PositiveInt = 128,
+        val_size: PositiveInt = 10_000,
+        shift: NonNegativeInt = 0,
+        classes: list[NonNegativeInt] | None = None,
+        split_seed: NonNegativeInt = 0,
+        seed: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__(batch_size, val_size, shift, classes, split_seed, seed)
+        self.save_hyperparameters(logger=False)
+        self.data_dir = Path(data_dir)
+
+    def prepare_data(self) -> None:
+        for name, md5 in self.md5.items():
+            fetch(self.url + name, self.data_dir / name, md5)
+
+    def load(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        train, test = (
+            (
+                read_idx(self.data_dir / f"{part}-images-idx3-ubyte.gz"),
+                read_idx(self.data_dir / f"{part}-labels-idx1-ubyte.gz").long(),
+            )
+            for part in ("train", "t10k")
+        )
+        return train, test
+
+
+class FashionMNIST(MNIST):
+    """70,000 pictures of clothes of 28x28 pixels in 10 classes; 10,000 of them are the test set.
+
+    Xiao, Rasul & Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning
+    algorithms" (2017), https://arxiv.org/abs/1708.07747. Files as for MNIST.
+
+    Args:
+        data_dir: folder of the four .gz files; a file that is not there is downloaded to it
+        batch_size: images per batch, on each process
+        val_size: images taken out of the training set for validation
+        shift: largest random shift of a training image along each axis, pixels
+        classes: the classes kept in the training set, all if not given; val and test keep all
+        split_seed: decides which images are for validation
+        seed: of the order and the shifts of training images
+    """
+
+    url = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+    md5: ClassVar[dict[str, str]] = {
+        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+        "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+    }
+
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str] = "data/fashion-mnist",
+        batch_size: PositiveInt = 128,
+        val_size: PositiveInt = 10_000,
+        shift: NonNegativeInt = 0,
+        classes: list[NonNegativeInt] | None = None,
+        split_seed: NonNegativeInt = 0,
+        seed: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__(data_dir, batch_size, val_size, shift, classes, split_seed, seed)

@@ -1,0 +1,98 @@
+"""The small networks that the configs name, and `Frozen`, which keeps a network out of training.
+
+Every network maps a batch of inputs to logits. The last layer is kept in float32 under mixed
+precision: with 8 bits of mantissa, bfloat16 logits of size 20 are rounded to multiples of 1/8.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+class Head(nn.Linear):
+    """The last layer: linear, and in float32 whatever the precision of the layers before it."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.to(self.weight.dtype))
+
+
+class MLP(nn.Sequential):
+    """Fully connected layers with ReLU; inputs of any shape are flattened.
+
+    Args:
+        inputs: number of values in one input, 784 for a 28x28 image
+        widths: units of each hidden layer, from the input to the output
+        outputs: number of classes
+        dropout: share of hidden units that are dropped while training, 0 to 1
+        input_dropout: share of input values that are dropped while training, 0 to 1
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        widths: list[int],
+        outputs: int = 10,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+    ) -> None:
+        layers: list[nn.Module] = [nn.Flatten()]
+        if input_dropout:
+            layers.append(nn.Dropout(input_dropout))
+        for fan_in, fan_out in zip([inputs, *widths], widths, strict=False):
+            layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+        super().__init__(*layers, Head([inputs, *widths][-1], outputs))
+
+
+class ConvNet(nn.Sequential):
+    """3x3 convolutions with batch-norm and ReLU, halved in size between blocks, then averaged.
+
+    Args:
+        channels: channels of each block; all blocks but the first work on a halved image
+        outputs: number of classes
+        inputs: channels of the image, 1 for grey
+        dropout: share of the averaged features that are dropped while training, 0 to 1
+    """
+
+    def __init__(
+        self, channels: list[int], outputs: int = 10, inputs: int = 1, dropout: float = 0.0
+    ) -> None:
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in zip([inputs, *channels], channels, strict=False):
+            if layers:
+                layers.append(nn.MaxPool2d(2))
+            for first in (fan_in, fan_out):
+                layers += [
+                    nn.Conv2d(first, fan_out, 3, padding=1, bias=False),
+                    nn.BatchNorm2d(fan_out),
+                    nn.ReLU(),
+                ]
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout)]
+        super().__init__(*layers, Head(channels[-1], outputs))
+
+
+class Frozen(nn.Module):
+    """A network that is only asked: evaluation mode, no gradient, not trained, not saved.
+
+    The network is deliberately not registered as a submodule. So no `train()` can switch its
+    batch-norm or dropout on, no optimizer, averaging or gradient reduction sees its parameters,
+    and they are in no checkpoint. It moves to devices and types with its owner all the same.
+
+    Args:
+        network: the network to hold; its parameters stop requiring gradients
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.__dict__["network"] = network.requires_grad_(False).eval()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Frozen":
+        self.network._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+    @torch.no_grad()
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.network(inputs)
