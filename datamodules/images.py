@@ -14,6 +14,7 @@ from tqdm import tqdm
 from datamodules.loader import Loader, keyed_generator
 
 ROWS_AT_ONCE = 1000  # when a column is computed
+LARGEST_COLUMN = 2 * 2**30  # bytes
 
 
 class ImageTable:
@@ -138,19 +139,32 @@ class Images(LightningDataModule):
         function: Callable[[Tensor], Tensor],
         dtype: torch.dtype,
         splits: Sequence[str] = ("train", "val"),
-    ) -> None:
+    ) -> bool:
         """Appends function(inputs) to the batches of some splits, computed once for every view.
+
+        Does so only if the columns take no more than `LARGEST_COLUMN` bytes.
 
         Args:
             function: from inputs (batch, 1, height, width), scaled and on the trainer's device,
                 to values (batch, n)
             dtype: that the values are kept in, on the host
             splits: those whose batches become (inputs, targets, values)
+
+        Returns:
+            whether they do
         """
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        for split in splits:
-            table = self.tables[split]
-            table.compute_column(lambda images: function(self.scale(images.to(device))), dtype)
+
+        def from_stored(images: Tensor) -> Tensor:
+            return function(self.scale(images.to(device)))
+
+        tables = [self.tables[split] for split in splits]
+        width = from_stored(tables[0].images[:2].unsqueeze(1)).shape[1]
+        if sum(table.views[..., 0, 0].numel() for table in tables) * width * dtype.itemsize > LARGEST_COLUMN:
+            return False
+        for table in tables:
+            table.compute_column(from_stored, dtype)
+        return True
 
     def scale(self, images: Tensor) -> Tensor:
         """From stored values, 0 to white, to float32, 0 to 1."""

@@ -8,16 +8,21 @@ import torch
 from torch import Tensor
 
 
-def keyed_generator(*key: int) -> torch.Generator:
-    """A random generator whose stream depends on every number of the key and on nothing else."""
+def keyed_seed(*key: int) -> int:
+    """A 64-bit seed that depends on every number of the key, and on their order."""
     seed = 0
     for part in key:
-        # SplitMix64's finaliser (Steele et al. 2014): neighbouring keys give unrelated streams.
+        # SplitMix64's finaliser (Steele et al. 2014): neighbouring keys give unrelated seeds.
         seed = (seed + part + 0x9E3779B97F4A7C15) % 2**64
         seed = ((seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
         seed = ((seed ^ (seed >> 27)) * 0x94D049BB133111EB) % 2**64
         seed ^= seed >> 31
-    return torch.Generator().manual_seed(seed)
+    return seed
+
+
+def keyed_generator(*key: int) -> torch.Generator:
+    """A random generator whose stream is a pure function of the key."""
+    return torch.Generator().manual_seed(keyed_seed(*key))
 
 
 class Table(Protocol):

@@ -1,0 +1,45 @@
+"""Predictions as a table that any program reads."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+
+
+class WritePredictions(BasePredictionWriter):
+    """Writes what `predict` computes to `<run folder>/predictions.csv`: a row per example.
+
+    The columns are the tensors that `predict_step` returns, by name; a tensor of shape (batch, n)
+    becomes n numbered columns. Rows are in the order of the predict data, on one process.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(write_interval="epoch")
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.world_size > 1:
+            raise ValueError("predict writes rows in order on one process: --trainer.devices=1")
+
+    def write_on_epoch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        predictions: Sequence[dict[str, torch.Tensor]],
+        batch_indices: Sequence[Any],
+    ) -> None:
+        columns: dict[str, list[float]] = {}
+        for name in predictions[0]:
+            values = torch.cat([batch[name] for batch in predictions]).cpu()
+            if values.ndim == 1:
+                columns[name] = values.tolist()
+            else:
+                columns |= {f"{name}_{i}": part.tolist() for i, part in enumerate(values.unbind(1))}
+        path = Path(trainer.default_root_dir) / "predictions.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(zip(*columns.values(), strict=True))

@@ -1,0 +1,1 @@
+"""One package per training technique; each runs as `python -m recipes.<technique>`."""

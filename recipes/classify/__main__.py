@@ -1,0 +1,7 @@
+"""The command line: python -m recipes.classify."""
+
+from recipes.classify import Classify
+from recipes.cli import main
+
+if __name__ == "__main__":
+    main(Classify)

@@ -1,0 +1,84 @@
+"""Cross-entropy on labels, for any network."""
+
+import torch
+from jsonargparse.typing import ClosedUnitInterval
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics.functional.classification import multiclass_accuracy
+
+from recipes.logs import log_terms
+
+
+def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Share of examples whose largest logit is the target's, 0 to 1.
+
+    Args:
+        logits: (batch, classes)
+        targets: (batch,), class numbers
+    """
+    return multiclass_accuracy(logits, targets, logits.shape[1], average="micro")
+
+
+def errors(logits: Tensor, targets: Tensor) -> Tensor:
+    """Number of examples whose largest logit is not the target's; shapes as in `accuracy`."""
+    return (logits.argmax(1) != targets).sum().float()
+
+
+class Classify(LightningModule):
+    """Trains a network to classify, on labels alone.
+
+    Args:
+        network: maps inputs (batch, ...) to logits (batch, classes); any class_path
+        optimizer: of the network's parameters; any class_path; default: fused Adam at 0.001
+        label_smoothing: share of the target spread evenly over all classes, 0 to 1
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, fused=True),
+        label_smoothing: ClosedUnitInterval = 0.0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.network = network
+        self.optimizer = optimizer
+        self.label_smoothing = label_smoothing
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.network(inputs)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        inputs, targets = batch
+        logits = self.network(inputs).float()
+        loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        log_terms(self, {"train/loss": loss}, len(targets))
+        return loss
+
+    def _evaluate(self, batch: tuple[Tensor, Tensor], split: str) -> None:
+        inputs, targets = batch
+        logits = self.network(inputs).float()
+        size = len(targets)
+        means = {
+            f"{split}/loss": F.cross_entropy(logits, targets),
+            f"{split}/accuracy": accuracy(logits, targets),
+        }
+        self.log_dict(means, batch_size=size, sync_dist=True, prog_bar=split == "val")
+        wrong = errors(logits, targets)
+        self.log(f"{split}/errors", wrong, reduce_fx="sum", batch_size=size, sync_dist=True)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        inputs, targets, *_ = batch
+        logits = self.network(inputs).float()
+        return {"target": targets, "prediction": logits.argmax(1), "probability": logits.softmax(1)}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer(self.network.parameters())

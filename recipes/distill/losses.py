@@ -1,0 +1,171 @@
+"""What a student learns from a teacher's logits: four losses, as functions and as config choices.
+
+All take logits (batch, classes) of student and teacher, and are means over the batch.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from jsonargparse.typing import NonNegativeFloat
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def kd(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T^2 * KL(teacher || student) of the softened class distributions, in nats.
+
+    The T^2 keeps the gradient's size independent of T (Hinton et al. 2015, section 2).
+
+    Args:
+        student: logits, (batch, classes)
+        teacher: logits, (batch, classes)
+        temperature: T > 0; above 1 it flattens both distributions
+    """
+    divergence = F.kl_div(
+        F.log_softmax(student / temperature, dim=1),
+        F.log_softmax(teacher / temperature, dim=1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    return temperature**2 * divergence
+
+
+def dkd(
+    student: Tensor,
+    teacher: Tensor,
+    targets: Tensor,
+    temperature: float,
+    alpha: float = 1.0,
+    beta: float | Tensor = 8.0,
+) -> Tensor:
+    """T^2 * (alpha * TCKD + beta * NCKD), in nats: decoupled knowledge distillation.
+
+    TCKD is the KL divergence of (target, not target), NCKD that of the distributions over the
+    other classes alone. KD is the case alpha = 1, beta = 1 - teacher's probability of the target
+    (Zhao et al. 2022, equations 6 and 7, https://arxiv.org/abs/2203.08679).
+
+    Args:
+        student: logits, (batch, classes)
+        teacher: logits, (batch, classes)
+        targets: class numbers, (batch,)
+        temperature: T > 0
+        alpha: weight of TCKD
+        beta: weight of NCKD, one for all or (batch,)
+    """
+    is_target = F.one_hot(targets, student.shape[1]).bool()
+
+    def split(logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of (target, not target), and of the other classes among themselves."""
+        log_p = F.log_softmax(logits / temperature, dim=1)
+        target = log_p[is_target]
+        others = log_p[~is_target].view(len(logits), -1)
+        rest = others.logsumexp(dim=1)
+        return torch.stack([target, rest], dim=1), others - rest[:, None]
+
+    (student_target, student_others), (teacher_target, teacher_others) = split(student), split(teacher)
+    tckd = F.kl_div(student_target, teacher_target, reduction="none", log_target=True).sum(1)
+    nckd = F.kl_div(student_others, teacher_others, reduction="none", log_target=True).sum(1)
+    return temperature**2 * (alpha * tckd + beta * nckd).mean()
+
+
+def pearson_distance(a: Tensor, b: Tensor) -> Tensor:
+    """One minus Pearson's correlation along the last dimension: 0 (affine, rising) to 2."""
+    a, b = a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True)
+    return 1 - F.cosine_similarity(a, b, dim=-1)
+
+
+def dist(
+    student: Tensor, teacher: Tensor, temperature: float, beta: float = 1.0, gamma: float = 1.0
+) -> Tensor:
+    """T^2 * (beta * inter + gamma * intra), no unit: only the relations of probabilities count.
+
+    Inter compares the classes of one sample, intra the samples of one class, both by Pearson's
+    distance of the softened probabilities (Huang et al. 2022, equations 6 to 10,
+    https://arxiv.org/abs/2205.10536; the T^2 is the authors' code's).
+
+    Args:
+        student: logits, (batch, classes)
+        teacher: logits, (batch, classes)
+        temperature: T > 0
+        beta: weight of the relations between classes
+        gamma: weight of the relations between samples
+    """
+    p_student, p_teacher = (student / temperature).softmax(1), (teacher / temperature).softmax(1)
+    inter = pearson_distance(p_student, p_teacher).mean()
+    intra = pearson_distance(p_student.T, p_teacher.T).mean()
+    return temperature**2 * (beta * inter + gamma * intra)
+
+
+def standardize(logits: Tensor) -> Tensor:
+    """Each sample's logits with mean 0 and standard deviation 1.
+
+    So the student need not match the size of the teacher's logits, only their relations
+    (Sun et al. 2024, algorithm 1, https://arxiv.org/abs/2403.01427).
+
+    Args:
+        logits: (batch, classes)
+    """
+    std, mean = torch.std_mean(logits, dim=1, correction=0, keepdim=True)
+    return (logits - mean) / (std + 1e-7)
+
+
+class SoftLoss(ABC):
+    """What `Distill` calls; a subclass of your own is named by its class_path."""
+
+    @abstractmethod
+    def __call__(
+        self, student: Tensor, teacher: Tensor, targets: Tensor, temperature: float
+    ) -> Tensor:
+        """The loss, a scalar, from logits (batch, classes) and class numbers (batch,)."""
+
+
+class KD(SoftLoss):
+    """Hinton's knowledge distillation: `kd`."""
+
+    def __call__(
+        self, student: Tensor, teacher: Tensor, targets: Tensor, temperature: float
+    ) -> Tensor:
+        return kd(student, teacher, temperature)
+
+
+class DKD(SoftLoss):
+    """Decoupled knowledge distillation: `dkd`.
+
+    Args:
+        alpha: weight of the target's part
+        beta: weight of the other classes' part
+    """
+
+    def __init__(self, alpha: NonNegativeFloat = 1.0, beta: NonNegativeFloat = 8.0) -> None:
+        self.alpha, self.beta = alpha, beta
+
+    def __call__(
+        self, student: Tensor, teacher: Tensor, targets: Tensor, temperature: float
+    ) -> Tensor:
+        return dkd(student, teacher, targets, temperature, self.alpha, self.beta)
+
+
+class DIST(SoftLoss):
+    """Correlations instead of divergences: `dist`.
+
+    Args:
+        beta: weight of the relations between classes
+        gamma: weight of the relations between samples
+    """
+
+    def __init__(self, beta: NonNegativeFloat = 1.0, gamma: NonNegativeFloat = 1.0) -> None:
+        self.beta, self.gamma = beta, gamma
+
+    def __call__(
+        self, student: Tensor, teacher: Tensor, targets: Tensor, temperature: float
+    ) -> Tensor:
+        return dist(student, teacher, temperature, self.beta, self.gamma)
+
+
+class StandardizedKD(SoftLoss):
+    """Logit standardization: `kd` of logits that `standardize` has put on one scale."""
+
+    def __call__(
+        self, student: Tensor, teacher: Tensor, targets: Tensor, temperature: float
+    ) -> Tensor:
+        return kd(standardize(student), standardize(teacher), temperature)

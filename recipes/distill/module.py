@@ -1,0 +1,160 @@
+"""A student that learns from a teacher: frozen, learning beside it, or learning from it too."""
+
+import copy
+from typing import Literal
+
+import torch
+from jsonargparse import lazy_instance
+from jsonargparse.typing import ClosedUnitInterval, PositiveFloat
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recipes.classify.module import accuracy, errors
+from recipes.distill.losses import KD, SoftLoss
+from recipes.distill.teacher import load_teacher
+from recipes.logs import log_terms
+from recipes.networks import Frozen
+
+
+class Distill(LightningModule):
+    """Trains a small student on labels and on a large teacher's logits.
+
+    Args:
+        student: maps inputs (batch, ...) to logits (batch, classes); any class_path
+        teacher: the same, larger; not needed with a teacher_checkpoint that classify saved
+        teacher_checkpoint: path of a checkpoint that recipes.classify saved, for scheme frozen
+        scheme: frozen: the teacher only answers; online: it learns from the labels beside the
+            student; mutual: it also learns from the student (Zhang et al. 2018,
+            https://arxiv.org/abs/1706.00384)
+        loss: of student and teacher: KD, DKD, DIST, StandardizedKD, or any class_path
+        temperature: T, divides both logits; no unit, above 0
+        alpha: weight of the teacher's term, 0 to 1; the labels have the rest
+        control: train a copy of the student from the labels alone in the same run: same
+            initialisation, same batches; logs val/gain, the student's accuracy minus the copy's
+        teacher_cache: type in which a frozen teacher's logits are kept with the data and not
+            computed anew in every epoch, or off
+        optimizer: of all that learns, one parameter group a network; any class_path;
+            default: fused Adam at 0.001
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: nn.Module | None = None,
+        teacher_checkpoint: str | None = None,
+        scheme: Literal["frozen", "online", "mutual"] = "frozen",
+        loss: SoftLoss = lazy_instance(KD),
+        temperature: PositiveFloat = 4.0,
+        alpha: ClosedUnitInterval = 0.9,
+        control: bool = False,
+        teacher_cache: Literal["float32", "float16", "off"] = "float32",
+        optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, fused=True),
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.scheme, self.loss = scheme, loss
+        self.temperature, self.alpha = temperature, alpha
+        self.teacher_cache, self.optimizer = teacher_cache, optimizer
+        self.student = student
+        if scheme == "frozen":
+            self.teacher = Frozen(load_teacher(teacher, teacher_checkpoint))
+        elif teacher is None or teacher_checkpoint is not None:
+            raise ValueError(f"--model.scheme={scheme} trains --model.teacher, from no checkpoint")
+        else:
+            self.teacher = teacher
+        self.control = copy.deepcopy(student) if control else None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.student(inputs)
+
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        inputs, targets, student, teacher = self._ask_both(batch)
+        soft = self.loss(student, teacher.detach(), targets, self.temperature)
+        hard = F.cross_entropy(student, targets)
+        loss = self.alpha * soft + (1 - self.alpha) * hard
+        terms = {"train/loss": loss, "train/soft": soft, "train/hard": hard}
+
+        # Whatever else learns shares no parameter with the student: their losses can be added.
+        if self.scheme != "frozen":
+            terms["train/teacher"] = F.cross_entropy(teacher, targets)
+        if self.scheme == "mutual":
+            back = self.loss(teacher, student.detach(), targets, self.temperature)
+            hard_teacher = terms["train/teacher"]
+            terms["train/teacher"] = self.alpha * back + (1 - self.alpha) * hard_teacher
+        if self.control is not None:
+            terms["train/control"] = F.cross_entropy(self.control(inputs).float(), targets)
+        log_terms(self, terms, len(targets))
+        return loss + terms.get("train/teacher", 0) + terms.get("train/control", 0)
+
+    def _ask_both(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Inputs, targets, and the float32 logits of student and teacher, cached or computed."""
+        inputs, targets, *cached = batch
+        student = self.student(inputs).float()
+        teacher = cached[0].float() if cached else self.teacher(inputs).float()
+        if student.shape != teacher.shape:
+            classes = f"{student.shape[1]} and {teacher.shape[1]}"
+            raise ValueError(f"--model.student and --model.teacher: {classes} classes do not fit")
+        return inputs, targets, student, teacher
+
+    def _evaluate(self, batch: tuple[Tensor, ...], split: str) -> None:
+        inputs, targets, student, teacher = self._ask_both(batch)
+        means = {
+            f"{split}/loss": F.cross_entropy(student, targets),
+            f"{split}/accuracy": accuracy(student, targets),
+            f"{split}/teacher_accuracy": accuracy(teacher, targets),
+            f"{split}/agreement": accuracy(student, teacher.argmax(1)),
+        }
+        if self.control is not None:
+            control = accuracy(self.control(inputs).float(), targets)
+            means[f"{split}/control_accuracy"] = control
+            means[f"{split}/gain"] = means[f"{split}/accuracy"] - control
+        size = len(targets)
+        self.log_dict(means, batch_size=size, sync_dist=True)
+        wrong = errors(student, targets)
+        self.log(f"{split}/errors", wrong, reduce_fx="sum", batch_size=size, sync_dist=True)
+
+    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
+        inputs, targets, *_ = batch
+        logits = self.student(inputs).float()
+        return {"target": targets, "prediction": logits.argmax(1), "probability": logits.softmax(1)}
+
+    def on_fit_start(self) -> None:
+        """Computes a frozen teacher's logits once, where the data can keep them."""
+        compute_column = getattr(self.trainer.datamodule, "compute_column", None)
+        if self.scheme != "frozen" or self.teacher_cache == "off" or compute_column is None:
+            return
+        with self.trainer.precision_plugin.forward_context():
+            kept = compute_column(self.teacher, getattr(torch, self.teacher_cache))
+        if not kept:
+            rank_zero_info("The teacher's logits are too many to keep: computed in every step.")
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips each network by its own norm, so that a teacher or control changes no student."""
+        if gradient_clip_val is None:
+            return
+        for group in optimizer.param_groups:
+            if gradient_clip_algorithm == "value":
+                nn.utils.clip_grad_value_(group["params"], gradient_clip_val)
+            else:
+                nn.utils.clip_grad_norm_(group["params"], gradient_clip_val)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        learning = {"student": self.student, "control": self.control}
+        if self.scheme != "frozen":
+            learning["teacher"] = self.teacher
+        groups = [{"params": n.parameters(), "name": k} for k, n in learning.items() if n]
+        return self.optimizer(groups)

@@ -1,0 +1,25 @@
+"""Logging that costs nothing on the steps that no logger keeps."""
+
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+
+def is_logging_step(trainer: Trainer) -> bool:
+    """Whether the loggers keep what is logged in the present training step."""
+    # Lightning's own rule, which has no public name.
+    return bool(trainer.loggers) and trainer._logger_connector.should_update_logs
+
+
+def log_terms(module: LightningModule, terms: dict[str, Tensor], batch_size: int) -> None:
+    """Logs a training step's terms, in one call, and only where they are kept.
+
+    A `log` call takes 0.3 to 0.5 ms, as much as a small network's whole step.
+
+    Args:
+        module: whose step it is
+        terms: log key to scalar; `train/loss` is also shown in the progress bar
+        batch_size: of the step, samples
+    """
+    if is_logging_step(module.trainer):
+        module.log_dict(terms, batch_size=batch_size)
+        module.log("loss", terms["train/loss"], prog_bar=True, logger=False, batch_size=batch_size)
