@@ -160,7 +160,10 @@ class Images(LightningDataModule):
 
         tables = [self.tables[split] for split in splits]
         width = from_stored(tables[0].images[:2].unsqueeze(1)).shape[1]
-        if sum(table.views[..., 0, 0].numel() for table in tables) * width * dtype.itemsize > LARGEST_COLUMN:
+        if (
+            sum(table.views[..., 0, 0].numel() for table in tables) * width * dtype.itemsize
+            > LARGEST_COLUMN
+        ):
             return False
         for table in tables:
             table.compute_column(from_stored, dtype)

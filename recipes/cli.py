@@ -1,34 +1,29 @@
-"""The command line that every recipe shares: LightningCLI, with one folder a run.
+"""The command line that every recipe shares: LightningCLI, with one folder a run."""
 
-Settings override each other in this order: the constructors' defaults; the recipe's embedded
-default, where no --config is given; the checkpoint of --ckpt_path; each --config in turn; flags.
-"""
-
-import argparse
 import inspect
-import json
 import os
 import sys
 import time
-import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 import wandb
-from jsonargparse import ArgumentError
+from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
-import datamodules  # noqa: F401 - its class names are known to the parser once it is imported
+import datamodules  # noqa: F401 - imported classes are known to the parser by their short names
 import recipes.networks  # noqa: F401
 from callbacks import KeyedNoise, WritePredictions
-from recipes.run import AtomicCheckpointIO, LastCheckpoint, MetricsFile, Run, SaveConfig
-
-EMBEDDED_DEFAULT = "digits"
+from recipes.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
+from recipes.messages import HelpFormatter, one_line, silence_noise
+from recipes.run import Run
+from recipes.settings import in_order
 
 
 class RecipeCLI(LightningCLI):
@@ -36,12 +31,14 @@ class RecipeCLI(LightningCLI):
 
     Args:
         module: the recipe's LightningModule
-        args: command-line arguments, those of the process by default
+        args: command-line arguments
     """
 
-    def __init__(self, module: type[LightningModule], args: list[str] | None = None) -> None:
-        self.folder = Path(inspect.getfile(module)).parent
+    def __init__(self, module: type[LightningModule], args: list[str]) -> None:
+        self.recipe = Path(inspect.getfile(module)).parent.name
         card = sys.modules[module.__module__.rpartition(".")[0]].__doc__
+        every = {"exit_on_error": False, "formatter_class": HelpFormatter}
+        main = {**every, "prog": f"python -m recipes.{self.recipe}", "description": card}
         super().__init__(
             module,
             LightningDataModule,
@@ -49,11 +46,18 @@ class RecipeCLI(LightningCLI):
             save_config_callback=SaveConfig,
             save_config_kwargs={"save_to_log_dir": False},
             trainer_defaults={"callbacks": [KeyedNoise(), WritePredictions()]},
-            parser_kwargs={"description": card, "exit_on_error": False}
-            | {name: {"exit_on_error": False} for name in self.subcommands()},
+            parser_kwargs=main | {name: dict(every) for name in self.subcommands()},
             auto_configure_optimizers=False,
             args=args,
         )
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401
+        parser = super().init_parser(**kwargs)
+        parser._option_string_actions["--config"].help = (
+            "A YAML file, or the bare name of one shipped with the recipe; may be given several "
+            "times, later ones override earlier ones. Without any, digits."
+        )
+        return parser
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
@@ -73,32 +77,15 @@ class RecipeCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.init_args.seed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        arguments = list(sys.argv[1:] if args is None else args)
-        self.sources = [EMBEDDED_DEFAULT]
-        if arguments and arguments[0] in self.subcommands():
-            arguments[1:] = self._in_order(arguments[1:])
-        self.config = parser.parse_args(arguments)
-
-    def _in_order(self, flags: list[str]) -> list[str]:
-        """The arguments with all sources of settings as configs, those that give way first."""
-        known = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-        known.add_argument("-c", "--config", action="append", default=[])
-        known.add_argument("--ckpt_path")
-        given, flags = known.parse_known_args(flags)
-        configs = [shipped_config(name, self.folder) for name in given.config]
-        if configs:
-            self.sources = [Path(path).stem for path in configs]
-        run = Run.of_checkpoint(given.ckpt_path)
-        if not configs:
-            resolved = run / "config.yaml" if run else None
-            embedded = self.folder / f"{EMBEDDED_DEFAULT}.yaml"
-            base = [str(resolved if resolved and resolved.is_file() else embedded)]
-        else:
-            base = []
-        if given.ckpt_path:
-            base.append(checkpoint_config(given.ckpt_path, self._model_class))
-            flags = [*flags, f"--ckpt_path={given.ckpt_path}"]
-        return [f"--config={config}" for config in base + configs] + flags
+        subcommand, *flags = args or [""]
+        self.config_name = ""
+        if subcommand in self.subcommands():
+            flags, self.config_name = in_order(flags, self.model_class)
+            args = [subcommand, *flags]
+        try:
+            self.config = parser.parse_args(args)
+        except Exception as error:
+            raise ValueError(one_line(error, self._subcommand_parsers.get(subcommand))) from error
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: Lightning would let the checkpoint override the command line."""
@@ -108,132 +95,87 @@ class RecipeCLI(LightningCLI):
         refuse_absent_devices(config.trainer)
         shown = config.clone()
         shown.name = shown.ckpt_path = None  # so that it can be run again, in a folder of its own
-        text = self._parser(self.subcommand).dump(shown, skip_none=False)
-        self.save_config_kwargs["resolved"] = text
-        self.run = self._open_run(config)
-        facts = {} if self.is_helper else self.run.describe(config.seed_everything)
-        config.trainer.logger = self.run.loggers(config.trainer.logger, facts)
+        self.save_config_kwargs["resolved"] = self._parser(self.subcommand).dump(shown)
+        # The further processes of a run write nothing, and neither does a dry run.
+        self.writes = rank_zero_only.rank == 0 and not config.trainer.fast_dev_run
+        self.run = Run.open(config, self.recipe, self.config_name, self.subcommand, self.writes)
+        config.trainer.logger = self.run.loggers(config.trainer.logger)
 
-    @property
-    def is_helper(self) -> bool:
-        """Whether this process writes nothing: a further process of a run, or a dry run."""
-        return rank_zero_only.rank > 0 or bool(self.config[self.subcommand].trainer.fast_dev_run)
-
-    def _open_run(self, config: Any) -> Run:  # noqa: ANN401 - jsonargparse's Namespace
-        recipe, sources = self.folder.name, "-".join(self.sources)
-        folder = None if config.name else Run.of_checkpoint(config.ckpt_path)
-        if folder is None:
-            root = Path(config.trainer.default_root_dir or "runs")
-            return Run.start(root, recipe, sources, config.name, create=not self.is_helper)
-        if self.subcommand == "fit" and not self.is_helper:
-            step = torch.load(config.ckpt_path, map_location="cpu", weights_only=True)
-            MetricsFile.rewind(folder, step["global_step"])
-        return Run(folder, recipe, sources)
+    def instantiate_classes(self) -> None:
+        with self._no_empty_run():
+            super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - as in LightningCLI
         config = self.config_init[self.subcommand].trainer
-        plugins = config.plugins or []
-        plugins = plugins if isinstance(plugins, list) else [plugins]
+        plugins, callbacks = listed(config.plugins), listed(config.callbacks)
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            plugins = [*plugins, AtomicCheckpointIO()]
+            plugins.append(AtomicCheckpointIO())
         if config.enable_checkpointing is not False:
-            callbacks = config.callbacks or []
-            callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-            config.callbacks = [*callbacks, LastCheckpoint(self.run.folder)]
+            callbacks.append(LastCheckpoint(self.run.folder))
+        config.callbacks = callbacks
         return super().instantiate_trainer(
             default_root_dir=str(self.run.folder), plugins=plugins, **kwargs
         )
 
     def _run_subcommand(self, subcommand: str) -> None:
-        if self.is_helper:
-            super()._run_subcommand(subcommand)
-            return
-        print(f"run folder: {self.run.folder}", flush=True)
         start = time.monotonic()
-        super()._run_subcommand(subcommand)
-        seconds = time.monotonic() - start
-        print(f"run folder: {self.run.folder} ({subcommand} took {seconds:.0f} s)", flush=True)
+        if self.writes:
+            print(f"run folder: {self.run.folder}", flush=True)
+        with self._no_empty_run():
+            super()._run_subcommand(subcommand)
+        if self.writes:
+            seconds = time.monotonic() - start
+            print(f"run folder: {self.run.folder} ({subcommand} took {seconds:.0f} s)", flush=True)
+
+    @contextmanager
+    def _no_empty_run(self) -> Iterator[None]:
+        """Leaves no folder behind when a run fails before its first row of metrics."""
+        try:
+            yield
+        except BaseException:
+            if wandb.run is not None:
+                wandb.finish(exit_code=1)
+            if self.writes:
+                self.run.discard_if_empty()
+            raise
 
 
-def shipped_config(name: str, folder: Path) -> str:
-    """The path of a config: a file, or one shipped with the recipe or for the hardware by name.
-
-    Raises:
-        FileNotFoundError: if there is neither; it lists the shipped names
-    """
-    if Path(name).is_file():
-        return name
-    shipped = {path.stem: str(path) for path in sorted(folder.glob("*.yaml"))}
-    if name not in shipped:
-        raise FileNotFoundError(f"--config={name}: no such file; shipped: {', '.join(shipped)}")
-    return shipped[name]
+def listed(value: Any) -> list[Any]:  # noqa: ANN401 - what Trainer takes: nothing, one, several
+    """A Trainer argument that may be None, one thing or a list, as a new list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
 
 
-def checkpoint_config(path: str, module: type[LightningModule]) -> str:
-    """What a checkpoint says of model and data, as a config, in JSON.
-
-    Raises:
-        FileNotFoundError: if there is no such file
-        ValueError: if it is damaged, or of another recipe
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"--ckpt_path={path}: no such file")
-    try:
-        # A zip archive with checksums, which torch.load does not look at.
-        damaged = zipfile.ZipFile(path).testzip()
-        saved = {} if damaged else torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, RuntimeError, UnpicklingError) as error:
-        raise ValueError(f"--ckpt_path={path} is damaged: {error}") from error
-    if damaged:
-        raise ValueError(f"--ckpt_path={path} is damaged: {damaged} in it has a wrong checksum")
-    model = saved.get("hyper_parameters", {})
-    model.pop("_instantiator", None)
-    strangers = set(model) - set(inspect.signature(module).parameters)
-    if strangers:
-        raise ValueError(f"--ckpt_path={path} is of another recipe: {', '.join(strangers)}")
-    config: dict[str, Any] = {"model": model}
-    data = saved.get("datamodule_hyper_parameters", {})
-    data.pop("_instantiator", None)
-    if class_path := data.pop("_class_path", None):
-        data.pop("seed", None)  # follows seed_everything
-        config["data"] = {"class_path": class_path, "init_args": data}
-    return json.dumps(config)
-
-
-def refuse_absent_devices(trainer: Any) -> None:  # noqa: ANN401 - jsonargparse's Namespace
+def refuse_absent_devices(trainer: Namespace) -> None:
     """Raises ValueError if more CPU processes are asked for than there are cores.
 
     Lightning would start them all: 99 processes take a machine down.
     """
-    devices, cores = trainer.devices, len(os.sched_getaffinity(0))
+    cores = os.cpu_count() or 1
     on_cpu = trainer.accelerator == "cpu" or (
         trainer.accelerator == "auto" and not torch.accelerator.is_available()
     )
-    if on_cpu and str(devices).isdigit() and int(devices) > cores:
-        raise ValueError(f"--trainer.devices={devices}: this machine has {cores} cores")
-
-
-def one_line(error: BaseException) -> str:
-    """An error's message without line breaks, and its kind where the message alone says little."""
-    text = " ".join(str(error).split())
-    if isinstance(error, (ArgumentError, ValueError, OSError)) and text:
-        return text
-    return f"{type(error).__name__}: {text}"
+    if on_cpu and str(trainer.devices).isdigit() and int(trainer.devices) > cores:
+        raise ValueError(f"--trainer.devices={trainer.devices}: this machine has {cores} cores")
 
 
 def main(module: type[LightningModule], args: list[str] | None = None) -> None:
     """Runs a recipe's command line; a mistake of the user's ends it with one line.
+
+    Set the environment variable RECIPES_DEBUG to see the traceback instead.
 
     Args:
         module: the recipe's LightningModule
         args: command-line arguments, those of the process by default
 
     Raises:
-        SystemExit: with status 1 after an error, 130 after Ctrl-C, 143 after a termination signal
+        SystemExit: with status 1 after an error, 143 after a termination signal
     """
+    silence_noise()
     status = 1
     try:
-        cli = RecipeCLI(module, args)
+        cli = RecipeCLI(module, sys.argv[1:] if args is None else args)
         status = 143 if cli.trainer.interrupted else 0
     except Exception as error:
         if os.environ.get("RECIPES_DEBUG"):

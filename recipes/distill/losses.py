@@ -62,7 +62,10 @@ def dkd(
         rest = others.logsumexp(dim=1)
         return torch.stack([target, rest], dim=1), others - rest[:, None]
 
-    (student_target, student_others), (teacher_target, teacher_others) = split(student), split(teacher)
+    (student_target, student_others), (teacher_target, teacher_others) = (
+        split(student),
+        split(teacher),
+    )
     tckd = F.kl_div(student_target, teacher_target, reduction="none", log_target=True).sum(1)
     nckd = F.kl_div(student_others, teacher_others, reduction="none", log_target=True).sum(1)
     return temperature**2 * (alpha * tckd + beta * nckd).mean()

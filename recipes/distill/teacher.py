@@ -37,5 +37,7 @@ def load_teacher(network: nn.Module | None, checkpoint: str | None) -> nn.Module
         network.load_state_dict(weights)
     except (KeyError, TypeError, UnpicklingError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"--model.teacher_checkpoint={checkpoint} does not fit: {reason}") from error
+        raise ValueError(
+            f"--model.teacher_checkpoint={checkpoint} does not fit: {reason}"
+        ) from error
     return network

@@ -1,0 +1,137 @@
+"""The files of a run's folder: config.yaml, metrics.jsonl and the checkpoints."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_only
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Writes a file so that it is at any time the old one or the new one."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+class MetricsFile(Logger):
+    """Appends every logged row to `metrics.jsonl`: {"step": ..., "epoch": ..., "val/loss": ...}.
+
+    Lightning's CSVLogger deletes the rows that it finds in a folder that a run resumes in, and
+    rewrites the whole file when a new key appears. This one only appends, and loses nothing when
+    the process is killed.
+
+    Args:
+        folder: where the file is
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.path = Path(folder) / "metrics.jsonl"
+
+    @property
+    def name(self) -> str:
+        return ""
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        return str(self.path.parent)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": step, **metrics}) + "\n")
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: object, **kwargs: object) -> None:
+        """Nothing: they are in config.yaml."""
+
+    @classmethod
+    def rewind(cls, folder: Path, step: int) -> None:
+        """Drops the rows of the steps that a run resumed at `step` will train again."""
+        path = folder / "metrics.jsonl"
+        if not path.is_file():
+            return
+        kept = []
+        for line in path.read_text().splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:  # cut off by the kill
+                continue
+            if row["step"] < step or any(key.startswith("test/") for key in row):
+                kept.append(line + "\n")
+        replace_file(path, "".join(kept))
+
+
+class SaveConfig(SaveConfigCallback):
+    """Writes the resolved config to the run's folder and to its loggers.
+
+    Lightning's own writes one `config.yaml` for all runs of a WandbLogger, and refuses the second.
+
+    Args:
+        resolved: the config with all defaults, YAML
+        kwargs: as LightningCLI gives them
+    """
+
+    def __init__(self, *args: Any, resolved: str, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.resolved = resolved
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        folder = Path(trainer.default_root_dir)
+        facts = json.loads((folder / "run.json").read_text())
+        for logger in trainer.loggers:
+            logger.log_hyperparams({**yaml.safe_load(self.resolved), "run": facts})
+        if stage == "fit":
+            replace_file(folder / "config.yaml", self.resolved)
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Keeps the state after the latest epoch in `checkpoints/last.ckpt`, to resume from.
+
+    Args:
+        folder: of the run
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            dirpath=folder / "checkpoints",
+            filename="last",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Replaces a checkpoint only by a complete one.
+
+    Lightning's own writes to TMPDIR first; when that is on another file system, the move is a
+    copy, and a process killed during it leaves an unreadable file.
+    """
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | os.PathLike[str],
+        storage_options: object | None = None,
+    ) -> None:
+        if "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        partial = f"{path}.partial"
+        torch.save(checkpoint, partial)
+        os.replace(partial, path)

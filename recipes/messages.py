@@ -1,0 +1,58 @@
+"""What the command line says: help that is short, errors that are one line, and no noise."""
+
+import argparse
+import logging
+import re
+import warnings
+from difflib import get_close_matches
+
+from jsonargparse import ArgumentError, DefaultHelpFormatter
+from lightning.pytorch.cli import LightningArgumentParser
+
+
+class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help that keeps a recipe's card as it is written and lists only this project's classes.
+
+    jsonargparse lists every known subclass: 400 lines of torch.nn for each network.
+    """
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        def ours(match: re.Match[str]) -> str:
+            names = match.group(1).split(", ")
+            if len(names) < 20:
+                return match.group(0)
+            names = [name for name in names if not name.startswith(("torch", "lightning"))]
+            return f", known: {', '.join(names)}"
+
+        text = super()._get_help_string(action)
+        return text and re.sub(r", known subclasses: ([\w., ]+)", ours, text)
+
+
+def one_line(error: BaseException, parser: LightningArgumentParser | None = None) -> str:
+    """What to tell a user of an error: what is wrong, and which option or file it is.
+
+    Args:
+        error: what was raised
+        parser: of the subcommand, if it is known: mistyped options are compared with its own
+    """
+    text = " ".join(str(error).split())
+    text = re.sub(r'Parser key "([\w.]+)":', r"--\1:", text)
+    text = re.sub(
+        r"- Expected a path but .* Expected a dot import path string: (\S+)",
+        r"no class of this name, nor a class_path: \1",
+        text,
+    )
+    if parser and (unknown := re.fullmatch(r"unrecognized arguments: (--[\w.]+).*", text)):
+        options = [option for action in parser._actions for option in action.option_strings]
+        if close := get_close_matches(unknown[1], options, n=1):
+            text += f"; is it {close[0]}?"
+    if isinstance(error, (argparse.ArgumentError, ArgumentError, ValueError, OSError)) and text:
+        return text
+    return f"{type(error).__name__}: {text}"
+
+
+def silence_noise() -> None:
+    """Hides what Lightning says on every run and no user can act on."""
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    logger.addFilter(lambda record: "litlogger" not in record.getMessage())
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")

@@ -1,0 +1,102 @@
+"""Where settings come from, and which of them gives way to which.
+
+From the weakest to the strongest: the constructors' defaults; the base config (the run's own where
+--ckpt_path lies in a run's folder, otherwise the recipe's embedded default), if no --config is
+given; the checkpoint's hyperparameters; each --config in turn; flags. Lightning's own order lets
+the checkpoint override the flags (pytorch-lightning #21455).
+"""
+
+import argparse
+import inspect
+import json
+import zipfile
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+
+EMBEDDED_DEFAULT = "digits"
+
+
+def in_order(flags: list[str], module: type[LightningModule]) -> tuple[list[str], str]:
+    """A subcommand's arguments with all sources of settings as configs, the weakest first.
+
+    Args:
+        flags: the arguments as the user gave them
+        module: the recipe's LightningModule; its folder holds the shipped configs
+
+    Returns:
+        the arguments, and the name of what they configure: the configs' names, joined by dashes
+
+    Raises:
+        ValueError, OSError: if a config or the checkpoint does not exist or is damaged
+    """
+    folder = Path(inspect.getfile(module)).parent
+    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    known.add_argument("-c", "--config", action="append", default=[])
+    known.add_argument("--ckpt_path")
+    given, flags = known.parse_known_args(flags)
+    configs = [shipped_config(name, folder) for name in given.config]
+    name = "-".join(Path(path).stem for path in configs) or EMBEDDED_DEFAULT
+    if given.ckpt_path is None:
+        base = []
+    else:
+        base = [checkpoint_config(given.ckpt_path, module)]
+        flags = [f"--ckpt_path={given.ckpt_path}", *flags]
+    if not configs:
+        run = run_of(given.ckpt_path)
+        base.insert(0, str(run / "config.yaml" if run else folder / f"{EMBEDDED_DEFAULT}.yaml"))
+    return [f"--config={config}" for config in base + configs] + flags, name
+
+
+def run_of(checkpoint: str | None) -> Path | None:
+    """The folder of the run that a checkpoint belongs to, if it lies in one."""
+    folder = Path(checkpoint).parent.parent if checkpoint else None
+    return folder if folder and (folder / "config.yaml").is_file() else None
+
+
+def shipped_config(name: str, folder: Path) -> str:
+    """The path of a config: a file, or one shipped with the recipe or for the hardware by name.
+
+    Raises:
+        FileNotFoundError: if there is neither; it lists the shipped names
+    """
+    if Path(name).is_file():
+        return name
+    shipped = {path.stem: str(path) for path in sorted(folder.glob("*.yaml"))}
+    if name not in shipped:
+        raise FileNotFoundError(f"--config={name}: no such file; shipped: {', '.join(shipped)}")
+    return shipped[name]
+
+
+def checkpoint_config(path: str, module: type[LightningModule]) -> str:
+    """What a checkpoint says of model and data, as a config, in JSON.
+
+    Raises:
+        FileNotFoundError: if there is no such file
+        ValueError: if it is damaged, or of another recipe
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"--ckpt_path={path}: no such file")
+    try:
+        # A zip archive with checksums, which torch.load does not look at.
+        damaged = zipfile.ZipFile(path).testzip()
+        saved = {} if damaged else torch.load(path, map_location="cpu", weights_only=True)
+    except (zipfile.BadZipFile, RuntimeError, UnpicklingError) as error:
+        raise ValueError(f"--ckpt_path={path} is damaged: {error}") from error
+    if damaged:
+        raise ValueError(f"--ckpt_path={path} is damaged: {damaged} in it has a wrong checksum")
+    model = saved.get("hyper_parameters", {})
+    model.pop("_instantiator", None)
+    strangers = set(model) - set(inspect.signature(module).parameters)
+    if strangers:
+        raise ValueError(f"--ckpt_path={path} is of another recipe: {', '.join(strangers)}")
+    config: dict[str, Any] = {"model": model}
+    data = saved.get("datamodule_hyper_parameters", {})
+    data.pop("_instantiator", None)
+    if class_path := data.pop("_class_path", None):
+        data.pop("seed", None)  # follows seed_everything
+        config["data"] = {"class_path": class_path, "init_args": data}
+    return json.dumps(config)
