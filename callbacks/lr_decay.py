@@ -83,8 +83,6 @@ class LRDecay(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.length = run_length(trainer)
-        if self.warmup >= self.length:
-            raise ValueError(f"LRDecay's warmup={self.warmup} of a run of {self.length} batches")
         for optimizer in trainer.optimizers:
             for group in optimizer.param_groups:
                 # The optimizer's state carries it into a resumed run, as torch's schedulers do.

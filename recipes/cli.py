@@ -95,11 +95,13 @@ class RecipeCLI(LightningCLI):
         refuse_absent_devices(config.trainer)
         shown = config.clone()
         shown.name = shown.ckpt_path = None  # so that it can be run again, in a folder of its own
-        self.save_config_kwargs["resolved"] = self._parser(self.subcommand).dump(shown)
+        self.save_config_kwargs["resolved"] = self._parser(self.subcommand).dump(
+            shown, skip_none=False
+        )
         # The further processes of a run write nothing, and neither does a dry run.
         self.writes = rank_zero_only.rank == 0 and not config.trainer.fast_dev_run
         self.run = Run.open(config, self.recipe, self.config_name, self.subcommand, self.writes)
-        config.trainer.logger = self.run.loggers(config.trainer.logger)
+        config.trainer.logger = self.run.loggers(config.trainer.logger, self.subcommand)
 
     def instantiate_classes(self) -> None:
         with self._no_empty_run():

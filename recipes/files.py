@@ -24,19 +24,19 @@ def replace_file(path: Path, text: str) -> None:
 
 
 class MetricsFile(Logger):
-    """Appends every logged row to `metrics.jsonl`: {"step": ..., "epoch": ..., "val/loss": ...}.
+    """Appends every logged row to a file of JSON lines: {"step": 9, "val/loss": 0.2, "epoch": 0}.
 
     Lightning's CSVLogger deletes the rows that it finds in a folder that a run resumes in, and
     rewrites the whole file when a new key appears. This one only appends, and loses nothing when
     the process is killed.
 
     Args:
-        folder: where the file is
+        path: of the file; its folder is the run's
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, path: str) -> None:
         super().__init__()
-        self.path = Path(folder) / "metrics.jsonl"
+        self.path = Path(path)
 
     @property
     def name(self) -> str:
@@ -59,21 +59,20 @@ class MetricsFile(Logger):
     def log_hyperparams(self, *args: object, **kwargs: object) -> None:
         """Nothing: they are in config.yaml."""
 
-    @classmethod
-    def rewind(cls, folder: Path, step: int) -> None:
-        """Drops the rows of the steps that a run resumed at `step` will train again."""
-        path = folder / "metrics.jsonl"
-        if not path.is_file():
-            return
-        kept = []
-        for line in path.read_text().splitlines():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:  # cut off by the kill
-                continue
-            if row["step"] < step or any(key.startswith("test/") for key in row):
-                kept.append(line + "\n")
-        replace_file(path, "".join(kept))
+
+def rewind(path: Path, step: int) -> None:
+    """Drops the rows of the steps that a run resumed at `step` will train again."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:  # cut off by the kill
+            continue
+        if row["step"] < step:
+            kept.append(line + "\n")
+    replace_file(path, "".join(kept))
 
 
 class SaveConfig(SaveConfigCallback):

@@ -55,4 +55,9 @@ def silence_noise() -> None:
     """Hides what Lightning says on every run and no user can act on."""
     logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     logger.addFilter(lambda record: "litlogger" not in record.getMessage())
-    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
+    for message in (
+        r".*isinstance\(treespec, LeafSpec\).*",  # Lightning's own use of torch
+        r"Checkpoint directory .* exists and is not empty.*",  # a resumed run
+        r"Couldn't infer the batch indices.*",  # which WritePredictions does not need
+    ):
+        warnings.filterwarnings("ignore", message=message)

@@ -16,7 +16,7 @@ import torch
 import wandb
 from jsonargparse import Namespace
 
-from recipes.files import MetricsFile
+from recipes.files import rewind
 from recipes.settings import run_of
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "wandb", "jsonargparse")
@@ -57,7 +57,7 @@ class Run:
         if folder is not None:
             if subcommand == "fit" and writes:
                 saved = torch.load(config.ckpt_path, map_location="cpu", weights_only=True)
-                MetricsFile.rewind(folder, saved["global_step"])
+                rewind(folder / "metrics.jsonl", saved["global_step"])
             return cls(folder, json.loads((folder / "run.json").read_text()), is_new=False)
         parent = Path(config.trainer.default_root_dir or "runs") / recipe
         if not writes:
@@ -79,16 +79,21 @@ class Run:
 
     def discard_if_empty(self) -> None:
         """Removes a folder made for this process, unless there are metrics in it."""
-        if self.is_new and not (self.folder / "metrics.jsonl").exists():
+        if self.is_new and not any(self.folder.glob("*.jsonl")):
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def loggers(self, chosen: Any) -> list[Namespace] | bool:  # noqa: ANN401 - a config value
+    def loggers(
+        self,
+        chosen: Any,  # noqa: ANN401 - a config value
+        subcommand: str,
+    ) -> list[Namespace] | bool:
         """The config of the run's loggers: W&B or the chosen ones, and the metrics file.
 
         What a chosen WandbLogger leaves open is filled in; everything else stays as it is.
 
         Args:
             chosen: the value of --trainer.logger
+            subcommand: fit writes metrics.jsonl, the others a file of their own name
         """
         if chosen is False:
             return False
@@ -99,7 +104,8 @@ class Run:
         for logger in loggers:
             if logger.class_path.endswith(".WandbLogger"):
                 self._fill_wandb(logger)
-        init = Namespace(folder=str(self.folder))
+        name = "metrics" if subcommand == "fit" else subcommand
+        init = Namespace(path=str(self.folder / f"{name}.jsonl"))
         return [*loggers, Namespace(class_path="recipes.files.MetricsFile", init_args=init)]
 
     def _fill_wandb(self, logger: Namespace) -> None:
@@ -113,7 +119,8 @@ class Run:
         recipe, config = self.facts.get("recipe"), self.facts.get("config")
         settings = {"group": recipe, "job_type": config, "tags": [recipe]}
         if init.get("offline"):
-            # Its hints are for the logged-in.
+            # Its hints are for the logged-in; the first comes before it reads the settings below.
+            wandb.termsetup(wandb.Settings(silent=True), None)
             settings["settings"] = {"mode": "offline", "silent": True, "console": "off"}
         logger.dict_kwargs = {**settings, **(logger.get("dict_kwargs") or {})}
 

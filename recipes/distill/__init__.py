@@ -4,7 +4,7 @@ Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network" (2015),
 https://arxiv.org/abs/1503.02531
 
     loss = alpha * soft(student, teacher) + (1 - alpha) * cross_entropy(student, labels)
-    soft = T^2 * KL(softmax(teacher / T) || softmax(student / T))      or another loss, see losses.py
+    soft = T^2 * KL(softmax(teacher / T) || softmax(student / T))     or another of losses.py
 
 Run:      python -m recipes.distill fit --config recipes/distill/digits.yaml
 Logs:     train/soft (the term of the teacher), train/hard (cross-entropy), train/loss (their sum,

@@ -46,7 +46,7 @@ class Distill(LightningModule):
         teacher: nn.Module | None = None,
         teacher_checkpoint: str | None = None,
         scheme: Literal["frozen", "online", "mutual"] = "frozen",
-        loss: SoftLoss = lazy_instance(KD),
+        loss: SoftLoss = lazy_instance(KD),  # noqa: B008 - made anew for each module
         temperature: PositiveFloat = 4.0,
         alpha: ClosedUnitInterval = 0.9,
         control: bool = False,
