@@ -78,7 +78,7 @@ class RecipeCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         subcommand, *flags = args or [""]
-        self.config_name = ""
+        self.command, self.config_name = args, ""
         if subcommand in self.subcommands():
             flags, self.config_name = in_order(flags, self.model_class)
             args = [subcommand, *flags]
@@ -100,7 +100,7 @@ class RecipeCLI(LightningCLI):
         )
         # The further processes of a run write nothing, and neither does a dry run.
         self.writes = rank_zero_only.rank == 0 and not config.trainer.fast_dev_run
-        self.run = Run.open(config, self.recipe, self.config_name, self.subcommand, self.writes)
+        self.run = Run.open(config, self.recipe, self.config_name, self.command, self.writes)
         config.trainer.logger = self.run.loggers(config.trainer.logger, self.subcommand)
 
     def instantiate_classes(self) -> None:

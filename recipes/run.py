@@ -4,9 +4,9 @@ import json
 import os
 import platform
 import secrets
+import shlex
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -39,7 +39,12 @@ class Run:
 
     @classmethod
     def open(
-        cls, config: Namespace, recipe: str, config_name: str, subcommand: str, writes: bool
+        cls,
+        config: Namespace,
+        recipe: str,
+        config_name: str,
+        command: list[str],
+        writes: bool,
     ) -> "Run":
         """The run of the checkpoint, if it lies in one and no name is given; otherwise a new one.
 
@@ -47,7 +52,8 @@ class Run:
             config: the subcommand's
             recipe: the technique
             config_name: names of the configs, joined by dashes
-            subcommand: fit resumes the run of the checkpoint, others add to it
+            command: the arguments, from the subcommand on: fit resumes the run of the
+                checkpoint, the other subcommands add to it
             writes: whether this process makes the folder and the files in it
 
         Raises:
@@ -55,7 +61,7 @@ class Run:
         """
         folder = None if config.name else run_of(config.ckpt_path)
         if folder is not None:
-            if subcommand == "fit" and writes:
+            if command[0] == "fit" and writes:
                 saved = torch.load(config.ckpt_path, map_location="cpu", weights_only=True)
                 rewind(folder / "metrics.jsonl", saved["global_step"])
             return cls(folder, json.loads((folder / "run.json").read_text()), is_new=False)
@@ -67,7 +73,7 @@ class Run:
             "recipe": recipe,
             "config": config_name,
             "seed": config.seed_everything,
-            "command": " ".join([f"python -m recipes.{recipe}", *sys.argv[1:]]),
+            "command": shlex.join(["python", "-m", f"recipes.{recipe}", *command]),
             "wandb_id": secrets.token_hex(4),
             **git_state(),
             "versions": {"python": platform.python_version()}
@@ -98,7 +104,7 @@ class Run:
         if chosen is False:
             return False
         if chosen in (None, True):
-            init = Namespace(offline=wandb_offline())
+            init = Namespace(offline=wandb_mode() == "offline")
             chosen = Namespace(class_path="lightning.pytorch.loggers.WandbLogger", init_args=init)
         loggers = chosen if isinstance(chosen, list) else [chosen]
         for logger in loggers:
@@ -148,11 +154,11 @@ def new_folder(parent: Path, config_name: str, name: str | None) -> Path:
             return folder
 
 
-def wandb_offline() -> bool:
-    """Whether W&B is to do without the network: unless asked for, or the user has logged in."""
+def wandb_mode() -> str:
+    """W&B's mode: WANDB_MODE, or online where the user has logged in, or offline."""
     if mode := os.environ.get("WANDB_MODE"):
-        return mode != "online"
-    return not wandb.login(prompt=False, verify=False)
+        return "offline" if mode == "dryrun" else mode  # its old name, which Lightning sets
+    return "online" if wandb.login(prompt=False, verify=False) else "offline"
 
 
 def git_state() -> dict[str, Any]:
