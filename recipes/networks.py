@@ -18,7 +18,7 @@ class Head(nn.Linear):
             return super().forward(input.to(self.weight.dtype))
 
 
-class MLP(nn.Sequential):
+class MLP(nn.Module):
     """Fully connected layers with ReLU; inputs of any shape are flattened.
 
     Args:
@@ -37,6 +37,7 @@ class MLP(nn.Sequential):
         dropout: float = 0.0,
         input_dropout: float = 0.0,
     ) -> None:
+        super().__init__()
         layers: list[nn.Module] = [nn.Flatten()]
         if input_dropout:
             layers.append(nn.Dropout(input_dropout))
@@ -44,10 +45,14 @@ class MLP(nn.Sequential):
             layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
             if dropout:
                 layers.append(nn.Dropout(dropout))
-        super().__init__(*layers, Head([inputs, *widths][-1], outputs))
+        self.features = nn.Sequential(*layers)
+        self.head = Head([inputs, *widths][-1], outputs)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.features(inputs))
 
 
-class ConvNet(nn.Sequential):
+class ConvNet(nn.Module):
     """3x3 convolutions with batch-norm and ReLU, halved in size between blocks, then averaged.
 
     Args:
@@ -60,6 +65,7 @@ class ConvNet(nn.Sequential):
     def __init__(
         self, channels: list[int], outputs: int = 10, inputs: int = 1, dropout: float = 0.0
     ) -> None:
+        super().__init__()
         layers: list[nn.Module] = []
         for fan_in, fan_out in zip([inputs, *channels], channels, strict=False):
             if layers:
@@ -71,7 +77,11 @@ class ConvNet(nn.Sequential):
                     nn.ReLU(),
                 ]
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout)]
-        super().__init__(*layers, Head(channels[-1], outputs))
+        self.features = nn.Sequential(*layers)
+        self.head = Head(channels[-1], outputs)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.features(inputs))
 
 
 class Frozen(nn.Module):

@@ -43,8 +43,7 @@ def test_shuffled_rows_are_distinct_and_the_last_incomplete_batch_is_left_out():
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 def test_evaluation_sees_every_row_once_in_equally_many_batches(rows, world_size):
     shards = [
-        seen(Loader(Rows(rows), 16, rank=rank, world_size=world_size))
-        for rank in range(world_size)
+        seen(Loader(Rows(rows), 16, rank=rank, world_size=world_size)) for rank in range(world_size)
     ]
     assert sorted(sum(sum(shards, []), [])) == list(range(rows))
     assert len({len(shard) for shard in shards}) == 1

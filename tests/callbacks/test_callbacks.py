@@ -1,0 +1,116 @@
+"""MaxNorm, KeyedNoise, Export and WritePredictions around a stranger's LightningModule."""
+
+import csv
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import nn
+
+from callbacks import Export, KeyedNoise, MaxNorm, WritePredictions
+
+
+class Stranger(LightningModule):
+    def __init__(self, validate=False):
+        super().__init__()
+        self.network = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 3))
+        self.validate = validate
+        self.masks = []
+
+    def training_step(self, batch, batch_idx):
+        self.masks.append(torch.rand(3).tolist())
+        return self.network(batch).square().mean()
+
+    def validation_step(self, batch, batch_idx):
+        torch.rand(7)
+
+    def predict_step(self, batch, batch_idx):
+        return {"index": batch[:, 0], "score": self.network(batch)}
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+    def train_dataloader(self):
+        return torch.utils.data.DataLoader(torch.ones(12, 4), batch_size=2)
+
+    def val_dataloader(self):
+        return self.train_dataloader() if self.validate else []
+
+    def predict_dataloader(self):
+        return torch.utils.data.DataLoader(torch.arange(20.0).view(5, 4), batch_size=2)
+
+
+def trainer(tmp_path, *callbacks, **kwargs):
+    return Trainer(
+        default_root_dir=tmp_path,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=list(callbacks),
+        **{"max_epochs": 1, **kwargs},
+    )
+
+
+def test_max_norm_bounds_each_units_incoming_weights(tmp_path):
+    module = Stranger()
+    with torch.no_grad():
+        module.network[0].weight.mul_(10)
+    small = module.network[2].weight.detach().clone()
+    trainer(tmp_path, MaxNorm(0.7), max_steps=1).fit(module)
+    norms = module.network[0].weight.norm(dim=1)
+    torch.testing.assert_close(norms, torch.full_like(norms, 0.7))
+    assert not torch.equal(module.network[2].weight, small)  # trained, and not scaled up
+    assert (module.network[2].weight.norm(dim=1) <= 0.7 + 1e-6).all()
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_noise_does_not_depend_on_validation(tmp_path, keyed):
+    """The negative control, without the callback, shows that it otherwise does."""
+    masks = []
+    for validate in (False, True):
+        torch.manual_seed(1)
+        module = Stranger(validate)
+        callbacks = [KeyedNoise(seed=5)] if keyed else []
+        trainer(tmp_path, *callbacks, val_check_interval=2, max_epochs=2).fit(module)
+        masks.append(module.masks)
+    assert (masks[0] == masks[1]) is keyed
+    assert len({tuple(mask) for mask in masks[0]}) == 12, "every step has noise of its own"
+
+
+def test_noise_depends_on_the_seed(tmp_path):
+    found = []
+    for seed in (5, 6):
+        module = Stranger()
+        trainer(tmp_path, KeyedNoise(seed)).fit(module)
+        found.append(module.masks)
+    assert found[0] != found[1]
+
+
+def test_export_loads_into_the_modules_own_class(tmp_path):
+    module = Stranger()
+    trainer(tmp_path, Export("network")).fit(module)
+    fresh = Stranger().network
+    fresh.load_state_dict(torch.load(tmp_path / "network.pt", weights_only=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(fresh.parameters(), module.parameters(), strict=True)
+    )
+
+
+def test_export_of_what_is_not_there_is_refused_before_training(tmp_path):
+    module = Stranger()
+    with pytest.raises(ValueError, match="module=student"):
+        trainer(tmp_path, Export("student")).fit(module)
+    assert module.masks == []
+
+
+def test_predictions_are_a_table(tmp_path):
+    module = Stranger().eval()
+    trainer(tmp_path, WritePredictions()).predict(module)
+    with (tmp_path / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["index"]) for row in rows] == [0, 4, 8, 12, 16]
+    scores = torch.tensor([[float(row[f"score_{i}"]) for i in range(3)] for row in rows])
+    with torch.no_grad():
+        torch.testing.assert_close(scores, module.network(torch.arange(20.0).view(5, 4)))
