@@ -2,8 +2,11 @@
 
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -112,6 +115,30 @@ class LastCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
+
+
+def read_checkpoint(path: str, option: str) -> dict[str, Any]:
+    """A checkpoint's content, without running any code that is in it.
+
+    Args:
+        path: of a file; no URL
+        option: that the path was given by, for the message
+
+    Raises:
+        FileNotFoundError: if there is no such file
+        ValueError: if it is damaged, even by one bit, or holds more than plain values
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{option}={path}: no such file")
+    try:
+        # A zip archive with checksums, which torch.load does not look at.
+        damaged = zipfile.ZipFile(path).testzip()
+        if damaged:
+            raise ValueError(f"{damaged} in it has a wrong checksum")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (zipfile.BadZipFile, ValueError, RuntimeError, UnpicklingError) as error:
+        reason = shorten(str(error), 200)
+        raise ValueError(f"{option}={path} is damaged or no checkpoint: {reason}") from error
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -16,7 +16,7 @@ import torch
 import wandb
 from jsonargparse import Namespace
 
-from recipes.files import rewind
+from recipes.files import read_checkpoint, rewind
 from recipes.settings import run_of
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "wandb", "jsonargparse")
@@ -62,7 +62,7 @@ class Run:
         folder = None if config.name else run_of(config.ckpt_path)
         if folder is not None:
             if command[0] == "fit" and writes:
-                saved = torch.load(config.ckpt_path, map_location="cpu", weights_only=True)
+                saved = read_checkpoint(config.ckpt_path, "--ckpt_path")
                 rewind(folder / "metrics.jsonl", saved["global_step"])
             return cls(folder, json.loads((folder / "run.json").read_text()), is_new=False)
         parent = Path(config.trainer.default_root_dir or "runs") / recipe

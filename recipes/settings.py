@@ -9,13 +9,12 @@ the checkpoint override the flags (pytorch-lightning #21455).
 import argparse
 import inspect
 import json
-import zipfile
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule
+
+from recipes.files import read_checkpoint
 
 EMBEDDED_DEFAULT = "digits"
 
@@ -78,16 +77,7 @@ def checkpoint_config(path: str, module: type[LightningModule]) -> str:
         FileNotFoundError: if there is no such file
         ValueError: if it is damaged, or of another recipe
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"--ckpt_path={path}: no such file")
-    try:
-        # A zip archive with checksums, which torch.load does not look at.
-        damaged = zipfile.ZipFile(path).testzip()
-        saved = {} if damaged else torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, RuntimeError, UnpicklingError) as error:
-        raise ValueError(f"--ckpt_path={path} is damaged: {error}") from error
-    if damaged:
-        raise ValueError(f"--ckpt_path={path} is damaged: {damaged} in it has a wrong checksum")
+    saved = read_checkpoint(path, "--ckpt_path")
     model = saved.get("hyper_parameters", {})
     model.pop("_instantiator", None)
     strangers = set(model) - set(inspect.signature(module).parameters)

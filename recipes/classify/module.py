@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_accuracy
 
+from recipes.hyperparameters import save_hyperparameters
 from recipes.logs import log_terms
 
 
@@ -42,7 +43,7 @@ class Classify(LightningModule):
         label_smoothing: ClosedUnitInterval = 0.0,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(logger=False)
+        save_hyperparameters(self)
         self.network = network
         self.optimizer = optimizer
         self.label_smoothing = label_smoothing

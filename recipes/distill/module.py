@@ -4,7 +4,6 @@ import copy
 from typing import Literal
 
 import torch
-from jsonargparse import lazy_instance
 from jsonargparse.typing import ClosedUnitInterval, PositiveFloat
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
@@ -15,6 +14,7 @@ from torch.nn import functional as F
 from recipes.classify.module import accuracy, errors
 from recipes.distill.losses import KD, SoftLoss
 from recipes.distill.teacher import load_teacher
+from recipes.hyperparameters import save_hyperparameters
 from recipes.logs import log_terms
 from recipes.networks import Frozen
 
@@ -29,7 +29,8 @@ class Distill(LightningModule):
         scheme: frozen: the teacher only answers; online: it learns from the labels beside the
             student; mutual: it also learns from the student (Zhang et al. 2018,
             https://arxiv.org/abs/1706.00384)
-        loss: of student and teacher: KD, DKD, DIST, StandardizedKD, or any class_path
+        loss: of student and teacher: KD (if none is given), DKD, DIST, StandardizedKD, or any
+            class_path
         temperature: T, divides both logits; no unit, above 0
         alpha: weight of the teacher's term, 0 to 1; the labels have the rest
         control: train a copy of the student from the labels alone in the same run: same
@@ -46,7 +47,7 @@ class Distill(LightningModule):
         teacher: nn.Module | None = None,
         teacher_checkpoint: str | None = None,
         scheme: Literal["frozen", "online", "mutual"] = "frozen",
-        loss: SoftLoss = lazy_instance(KD),  # noqa: B008 - made anew for each module
+        loss: SoftLoss | None = None,
         temperature: PositiveFloat = 4.0,
         alpha: ClosedUnitInterval = 0.9,
         control: bool = False,
@@ -54,8 +55,8 @@ class Distill(LightningModule):
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, fused=True),
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(logger=False)
-        self.scheme, self.loss = scheme, loss
+        save_hyperparameters(self)
+        self.scheme, self.loss = scheme, loss or KD()
         self.temperature, self.alpha = temperature, alpha
         self.teacher_cache, self.optimizer = teacher_cache, optimizer
         self.student = student

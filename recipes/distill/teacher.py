@@ -1,12 +1,11 @@
 """A trained teacher from a checkpoint or a class_path."""
 
-from pathlib import Path
-from pickle import UnpicklingError
+from textwrap import shorten
 
-import torch
 from torch import nn
 
 from recipes.classify import Classify
+from recipes.files import read_checkpoint
 
 
 def load_teacher(network: nn.Module | None, checkpoint: str | None) -> nn.Module:
@@ -19,7 +18,7 @@ def load_teacher(network: nn.Module | None, checkpoint: str | None) -> nn.Module
 
     Raises:
         ValueError: if there is neither, or the weights do not fit the network
-        FileNotFoundError: if the checkpoint does not exist
+        FileNotFoundError, ValueError: from `read_checkpoint`
     """
     if checkpoint is None:
         if network is None:
@@ -27,17 +26,18 @@ def load_teacher(network: nn.Module | None, checkpoint: str | None) -> nn.Module
                 "scheme frozen needs --model.teacher_checkpoint or a --model.teacher with weights"
             )
         return network
-    if not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"--model.teacher_checkpoint={checkpoint}: no such file")
+    option = "--model.teacher_checkpoint"
+    saved = read_checkpoint(checkpoint, option)
+    if network is None:
+        if "network" not in saved.get("hyper_parameters", {}):
+            raise ValueError(
+                f"{option}={checkpoint} does not say its network: give --model.teacher"
+            )
+        return Classify.load_from_checkpoint(checkpoint, map_location="cpu").network
+    weights = {k.removeprefix("network."): v for k, v in saved.get("state_dict", {}).items()}
     try:
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        weights = {k.removeprefix("network."): v for k, v in saved["state_dict"].items()}
-        if network is None:
-            return Classify.load_from_checkpoint(checkpoint, map_location="cpu").network
         network.load_state_dict(weights)
-    except (KeyError, TypeError, UnpicklingError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"--model.teacher_checkpoint={checkpoint} does not fit: {reason}"
-        ) from error
+    except RuntimeError as error:
+        reason = shorten(str(error), 200)  # which also joins its lines
+        raise ValueError(f"{option}={checkpoint} does not fit --model.teacher: {reason}") from error
     return network

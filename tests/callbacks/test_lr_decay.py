@@ -116,5 +116,5 @@ def test_max_steps_bounds_the_run(tmp_path):
 
 
 def test_an_unbounded_run_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="--trainer.max_epochs"):
+    with pytest.raises(ValueError, match=r"--trainer.max_epochs"):
         rates(tmp_path, max_epochs=-1)

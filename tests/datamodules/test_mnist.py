@@ -78,7 +78,7 @@ def test_a_wrong_file_is_named_and_kept(files, damage):
     flipped[len(content) // 2] ^= 1
     wrong = {"truncated": content[:-9], "corrupt": bytes(flipped), "other": b"<html>"}[damage]
     path.write_bytes(wrong)
-    with pytest.raises(ValueError, match="train-labels-idx1-ubyte.gz is not the original"):
+    with pytest.raises(ValueError, match=r"train-labels-idx1-ubyte.gz is not the original"):
         MNIST(data_dir=files).prepare_data()
     assert path.read_bytes() == wrong
 

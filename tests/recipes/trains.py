@@ -1,0 +1,30 @@
+"""What the tests of recipes share: a quick fit on the digits."""
+
+import torch
+from lightning.pytorch import Trainer
+
+from callbacks import KeyedNoise
+from datamodules import Digits
+
+
+def digits(**kwargs):
+    return Digits(**{"batch_size": 64, **kwargs})
+
+
+def fit(module, data, tmp_path, callbacks=(), **kwargs):
+    """Trains a module and returns it with its trainer."""
+    trainer = Trainer(
+        default_root_dir=tmp_path,
+        accelerator="cpu",
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[KeyedNoise(0), *callbacks],
+        **{"max_epochs": 1, "logger": False, **kwargs},
+    )
+    trainer.fit(module, datamodule=data)
+    return module, trainer
+
+
+def weights(network):
+    return torch.cat([value.detach().flatten() for value in network.state_dict().values()])
