@@ -10,11 +10,11 @@ import argparse
 from pathlib import Path
 
 import torch
-from runs import finished, last_row, mean_std
 from torch import Tensor
 
 from datamodules import MNIST
 from recipes.networks import MLP
+from runs import finished, last_row, mean_std
 
 ROWS = {  # test errors of 10,000, and the paper's
     "teacher: 2x1200, dropout, weight constraint, shifts": 67,
@@ -93,6 +93,7 @@ def measure(seed: int, data_dir: str) -> list[float]:
 
 
 def main() -> None:
+    """Prints a row for each line of the paper's section."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--data_dir", default="data/mnist", help="folder of the four .gz files")
