@@ -96,7 +96,7 @@ class RecipeCLI(LightningCLI):
         shown = config.clone()
         shown.name = shown.ckpt_path = None  # so that it can be run again, in a folder of its own
         self.save_config_kwargs["resolved"] = self._parser(self.subcommand).dump(
-            shown, skip_none=False
+            shown, skip_unset=False
         )
         # The further processes of a run write nothing, and neither does a dry run.
         self.writes = rank_zero_only.rank == 0 and not config.trainer.fast_dev_run

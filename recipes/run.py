@@ -7,7 +7,7 @@ import secrets
 import shlex
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,12 @@ class Run:
 
     Attributes:
         folder: `<root>/<recipe>/<name>`; everything that the run writes is below it
-        facts: as in its run.json; empty in a process that writes nothing
+        facts: where its numbers come from, as in its run.json
         is_new: whether the folder was made for this process
     """
 
     folder: Path
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any]
     is_new: bool = True
 
     @classmethod
@@ -66,9 +66,6 @@ class Run:
                 rewind(folder / "metrics.jsonl", saved["global_step"])
             return cls(folder, json.loads((folder / "run.json").read_text()), is_new=False)
         parent = Path(config.trainer.default_root_dir or "runs") / recipe
-        if not writes:
-            return cls(parent / (config.name or config_name))
-        folder = new_folder(parent, config_name, config.name)
         facts = {
             "recipe": recipe,
             "config": config_name,
@@ -80,6 +77,9 @@ class Run:
             | {name: version(name) for name in PACKAGES},
             "hardware": hardware(),
         }
+        if not writes:
+            return cls(parent / (config.name or config_name), facts)
+        folder = new_folder(parent, config_name, config.name)
         (folder / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
         return cls(folder, facts)
 
@@ -119,10 +119,10 @@ class Run:
         if init.get("save_dir") in (None, "."):
             init.save_dir = str(self.folder)
         if not (init.get("version") or init.get("id")):
-            init.id = self.facts.get("wandb_id")
+            init.id = self.facts["wandb_id"]
         init.name = init.get("name") or self.folder.name
         init.project = init.get("project") or os.environ.get("WANDB_PROJECT", PROJECT)
-        recipe, config = self.facts.get("recipe"), self.facts.get("config")
+        recipe, config = self.facts["recipe"], self.facts["config"]
         settings = {"group": recipe, "job_type": config, "tags": [recipe]}
         if init.get("offline"):
             # Its hints are for the logged-in; the first comes before it reads the settings below.

@@ -1,4 +1,6 @@
-"""What the tests of recipes share: a quick fit on the digits."""
+"""What tests share: a quick fit on the digits, and what a run leaves behind."""
+
+import json
 
 import torch
 from lightning.pytorch import Trainer
@@ -28,3 +30,8 @@ def fit(module, data, tmp_path, callbacks=(), **kwargs):
 
 def weights(network):
     return torch.cat([value.detach().flatten() for value in network.state_dict().values()])
+
+
+def rows(folder, name="metrics"):
+    """The rows of a run's metrics file."""
+    return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]

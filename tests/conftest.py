@@ -1,0 +1,35 @@
+"""What all tests share: runs land in a temporary folder, and W&B stays away unless asked for."""
+
+import os
+
+import pytest
+
+from recipes.cli import main
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Runs write to ./runs; two threads are enough for networks this small."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    for name in ("RECIPES_DEBUG", "WANDB_API_KEY", "WANDB_PROJECT", "PL_GLOBAL_SEED"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    """Runs a recipe's command line in this process: recipe("distill", "fit", "--name=a")."""
+    monkeypatch.setenv("RECIPES_DEBUG", "1")  # errors come as what they are
+
+    def run(name, *args):
+        module = __import__(f"recipes.{name}", fromlist=["*"])
+        main(getattr(module, module.__all__[0]), [*args, "--trainer.enable_progress_bar=false"])
+
+    return run
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quiet_environment():
+    """Lightning leaves its seed in the environment; a test that needs one sets it."""
+    yield
+    os.environ.pop("PL_GLOBAL_SEED", None)
