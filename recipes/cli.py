@@ -16,6 +16,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import datamodules  # noqa: F401 - imported classes are known to the parser by their short names
 import recipes.networks  # noqa: F401
@@ -177,8 +178,10 @@ def main(module: type[LightningModule], args: list[str] | None = None) -> None:
     silence_noise()
     status = 1
     try:
-        cli = RecipeCLI(module, sys.argv[1:] if args is None else args)
-        status = 143 if cli.trainer.interrupted else 0
+        RecipeCLI(module, sys.argv[1:] if args is None else args)
+        status = 0
+    except SIGTERMException:  # Lightning's: by itself it ends with status 0
+        status = 143
     except Exception as error:
         if os.environ.get("RECIPES_DEBUG"):
             raise

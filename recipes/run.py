@@ -124,10 +124,12 @@ class Run:
         init.project = init.get("project") or os.environ.get("WANDB_PROJECT", PROJECT)
         recipe, config = self.facts["recipe"], self.facts["config"]
         settings = {"group": recipe, "job_type": config, "tags": [recipe]}
-        if init.get("offline"):
-            # Its hints are for the logged-in; the first comes before it reads the settings below.
-            wandb.termsetup(wandb.Settings(silent=True), None)
-            settings["settings"] = {"mode": "offline", "silent": True, "console": "off"}
+        # wandb reads WANDB_MODE only once in a process, and Lightning's offline wins over it.
+        mode = "offline" if init.get("offline") else os.environ.get("WANDB_MODE")
+        if mode:
+            silent = mode != "online"  # its hints are for the logged-in
+            wandb.termsetup(wandb.Settings(silent=silent), None)
+            settings["settings"] = {"mode": mode, "silent": silent, "console": "off"}
         logger.dict_kwargs = {**settings, **(logger.get("dict_kwargs") or {})}
 
 

@@ -1,0 +1,230 @@
+"""A run's files: what W&B and the metrics file keep, and that a killed run resumes identically."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+from trains import rows
+
+import recipes.cli
+from callbacks import WritePredictions
+from recipes.files import AtomicCheckpointIO, rewind
+from recipes.run import Run
+
+ROOT = Path(__file__).parent.parent
+SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
+
+
+def test_wandb_runs_offline_and_is_read_back(recipe, monkeypatch, capfd):
+    monkeypatch.delenv("WANDB_MODE")
+    recipe("distill", "fit", "--seed_everything=5", *SHORT)
+    folder = Path("runs/distill/digits-1")
+    (stored,) = folder.glob("wandb/offline-run-*")
+    command = [Path(sys.executable).parent / "wandb", "leet", "inspect", "--summary", "--json"]
+    done = subprocess.run([*command, stored], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+
+    facts = json.loads((folder / "run.json").read_text())
+    config = found["config"]
+    assert config["run"] == facts, "seed, commit, versions and hardware"
+    assert {"commit", "dirty", "versions", "hardware", "seed", "command"} <= facts.keys()
+    assert config["seed_everything"] == facts["seed"] == 5
+    assert config["model"]["temperature"] == 4 and config["trainer"]["max_epochs"] == 1
+    assert config["trainer"]["callbacks"][0]["init_args"]["schedule"] == "cosine"
+    text = json.dumps(found)
+    for value in ('"distill"', '"digits"', '"digits-1"', facts["wandb_id"]):
+        assert value in text, "group, job type, name and id"
+    last = rows(folder)[-1]
+    summary = json.dumps(found)
+    assert f'"val/accuracy": {last["val/accuracy"]}'[:28] in summary
+    output = capfd.readouterr()
+    assert "wandb" not in output.out + output.err, "nothing is asked and nothing is advertised"
+
+
+def test_runs_compare_by_group_and_job_type(monkeypatch):
+    run = Run(
+        Path("runs/distill/digits-1"), {"recipe": "distill", "config": "digits", "wandb_id": "a"}
+    )
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    wandb, metrics = run.loggers(None, "fit")
+    assert wandb.dict_kwargs["group"] == "distill" and wandb.dict_kwargs["job_type"] == "digits"
+    assert wandb.init_args.save_dir == "runs/distill/digits-1" and wandb.init_args.id == "a"
+    assert metrics.init_args.path == "runs/distill/digits-1/metrics.jsonl"
+
+
+def test_loggers_are_overridden_as_lightning_users_expect(recipe):
+    flags = ("--trainer.logger=CSVLogger", "--trainer.logger.save_dir=elsewhere")
+    recipe("distill", "fit", *flags, *SHORT)
+    assert list(Path("elsewhere").rglob("metrics.csv"))
+    assert rows(Path("runs/distill/digits-1"))[-1]["val/accuracy"] >= 0
+    assert not list(Path("runs").rglob("wandb"))
+    recipe("distill", "fit", "--trainer.logger=false", *SHORT)
+    assert not list(Path("runs/distill/digits-2").glob("*.jsonl"))
+    flags = ("--trainer.logger=WandbLogger", "--trainer.logger.project=mine")
+    recipe("distill", "fit", *flags, *SHORT)
+
+
+LONG = (
+    "--trainer.max_epochs=4",
+    "--trainer.log_every_n_steps=1",
+    "--model.student.dropout=0.3",
+    "--data.shift=1",
+)
+MID_EPOCH = (
+    "--trainer.callbacks+=ModelCheckpoint",
+    "--trainer.callbacks.every_n_train_steps=10",
+    "--trainer.callbacks.dirpath=runs/distill/cut/checkpoints",
+    "--trainer.callbacks.filename=middle",
+    "--trainer.callbacks.enable_version_counter=false",
+)
+
+
+def state(name):
+    path = Path("runs/distill", name, "checkpoints/last.ckpt")
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def assert_identical(one, two):
+    assert all(torch.equal(state(one)[key], value) for key, value in state(two).items())
+    assert rows(Path("runs/distill", one)) == rows(Path("runs/distill", two))
+
+
+def interrupt_after(batches, monkeypatch):
+    """From now on, a run's process fails after some batches."""
+
+    class Interruption(WritePredictions):
+        def on_train_batch_end(self, trainer, *args):
+            if trainer.global_step == batches:
+                raise MemoryError("interrupted")
+
+    monkeypatch.setattr(recipes.cli, "WritePredictions", Interruption)
+
+
+@pytest.mark.parametrize("extra", [(), ("--trainer.accumulate_grad_batches=2",)])
+def test_an_interrupted_run_resumes_from_its_last_epoch(recipe, monkeypatch, extra):
+    recipe("distill", "fit", "--name=whole", *LONG, *extra)
+    with monkeypatch.context() as patch:
+        interrupt_after(20, patch)
+        with pytest.raises(MemoryError):
+            recipe("distill", "fit", "--name=cut", *LONG, *extra)
+    assert rows(Path("runs/distill/cut")) != rows(Path("runs/distill/whole"))
+    recipe("distill", "fit", "--ckpt_path=runs/distill/cut/checkpoints/last.ckpt")
+    assert_identical("cut", "whole")
+
+
+def test_an_interrupted_run_resumes_from_the_middle_of_an_epoch(recipe, monkeypatch):
+    recipe("distill", "fit", "--name=whole", *LONG)
+    with monkeypatch.context() as patch:
+        interrupt_after(43, patch)
+        with pytest.raises(MemoryError):
+            recipe("distill", "fit", "--name=cut", *LONG, *MID_EPOCH)
+    recipe("distill", "fit", "--ckpt_path=runs/distill/cut/checkpoints/middle.ckpt")
+    assert_identical("cut", "whole")
+
+
+def test_without_keyed_noise_a_resumed_run_differs(recipe, monkeypatch):
+    """The negative control: dropout from the generator's running state."""
+
+    class Nothing(Callback):
+        pass
+
+    monkeypatch.setattr(recipes.cli, "KeyedNoise", Nothing)
+    recipe("distill", "fit", "--name=whole", *LONG)
+    with monkeypatch.context() as patch:
+        interrupt_after(20, patch)
+        with pytest.raises(MemoryError):
+            recipe("distill", "fit", "--name=cut", *LONG)
+    recipe("distill", "fit", "--ckpt_path=runs/distill/cut/checkpoints/last.ckpt")
+    assert any(not torch.equal(state("cut")[key], value) for key, value in state("whole").items())
+
+
+def test_a_killed_process_resumes(recipe, monkeypatch):
+    """SIGKILL at a random moment; what it leaves is resumed to the same rows and weights."""
+    recipe("classify", "fit", "--name=whole", "--trainer.max_epochs=30")
+    command = [sys.executable, "-m", "recipes.classify", "fit", "--name=cut"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [*command, "--trainer.max_epochs=30"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    folder = Path("runs/classify/cut")
+    until = time.monotonic() + 60
+    while not (folder / "checkpoints/last.ckpt").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(rows(folder)) < len(rows(Path("runs/classify/whole")))
+    recipe("classify", "fit", f"--ckpt_path={folder}/checkpoints/last.ckpt")
+    assert rows(folder) == rows(Path("runs/classify/whole"))
+
+
+def test_a_terminated_process_says_so():
+    command = [sys.executable, "-m", "recipes.classify", "fit", "--trainer.max_epochs=500"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    path = Path("runs/classify/digits-1/metrics.jsonl")
+    until = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    process.terminate()
+    process.wait()
+    assert process.returncode == 143
+
+
+def test_a_checkpoint_is_replaced_only_by_a_complete_one(tmp_path, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    saver = AtomicCheckpointIO()
+    saver.save_checkpoint({"step": 1}, path)
+
+    def killed(checkpoint, file):
+        Path(file).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        saver.save_checkpoint({"step": 2}, path)
+    monkeypatch.undo()
+    assert torch.load(path, weights_only=True) == {"step": 1}
+
+
+def test_rewinding_drops_what_is_trained_again_and_what_was_cut_off(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "a": 1}\n{"step": 2, "a": 2}\n{"step": 3, "a')
+    rewind(path, 2)
+    assert path.read_text() == '{"step": 1, "a": 1}\n'
+    rewind(tmp_path / "nothing.jsonl", 2)
+
+
+def test_one_process_and_two_train_the_same_student(recipe):
+    """Batches of 64 on one process, and of 32 on each of two; every image validated once."""
+    flags = (
+        "--trainer.max_epochs=2",
+        "--model.control=true",
+        "--model.scheme=mutual",
+        "--model.teacher=MLP",
+        "--model.teacher.inputs=64",
+        "--model.teacher.widths=[24]",
+    )
+    recipe("distill", "fit", "--name=one", "--data.batch_size=64", *flags)
+    command = [sys.executable, "-m", "recipes.distill", "fit", "--name=two", *flags]
+    command += ["--data.batch_size=32", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for key, value in state("one").items():
+        torch.testing.assert_close(state("two")[key], value, rtol=1e-4, atol=1e-5)
+    one, two = (rows(Path("runs/distill", name))[-1] for name in ("one", "two"))
+    assert one["val/accuracy"] == pytest.approx(two["val/accuracy"], abs=1e-6)
+    assert one["val/errors"] == two["val/errors"]
