@@ -3,14 +3,16 @@
 import os
 
 import pytest
+import torch
 
 from recipes.cli import main
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Runs write to ./runs; two threads are enough for networks this small."""
+    """Runs write to ./runs; one thread, so that a busy machine does not slow small networks."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # of child processes
     monkeypatch.setenv("WANDB_MODE", "disabled")
     for name in ("RECIPES_DEBUG", "WANDB_API_KEY", "WANDB_PROJECT", "PL_GLOBAL_SEED"):
         monkeypatch.delenv(name, raising=False)
@@ -30,6 +32,7 @@ def recipe(monkeypatch):
 
 @pytest.fixture(autouse=True, scope="session")
 def quiet_environment():
-    """Lightning leaves its seed in the environment; a test that needs one sets it."""
+    """Lightning leaves its seed in the environment."""
+    torch.set_num_threads(1)
     yield
     os.environ.pop("PL_GLOBAL_SEED", None)

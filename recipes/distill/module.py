@@ -1,6 +1,7 @@
 """A student that learns from a teacher: frozen, learning beside it, or learning from it too."""
 
 import copy
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -17,6 +18,20 @@ from recipes.distill.teacher import load_teacher
 from recipes.hyperparameters import save_hyperparameters
 from recipes.logs import log_terms
 from recipes.networks import Frozen
+
+
+def summary(metrics: Mapping[str, Tensor]) -> str:
+    """Who knows how much at the end: validation accuracies in percent, the gain in points."""
+    names = {
+        "teacher": "teacher_accuracy",
+        "student": "accuracy",
+        "student alone": "control_accuracy",
+    }
+    known = {name: metrics.get(f"val/{key}") for name, key in names.items()}
+    parts = [f"{name} {100 * value:.2f} %" for name, value in known.items() if value is not None]
+    if "val/gain" in metrics:
+        parts.append(f"gain {100 * metrics['val/gain']:+.2f} points")
+    return f"validation accuracy: {', '.join(parts)}"
 
 
 class Distill(LightningModule):
@@ -127,6 +142,10 @@ class Distill(LightningModule):
         inputs, targets, *_ = batch
         logits = self.student(inputs).float()
         return {"target": targets, "prediction": logits.argmax(1), "probability": logits.softmax(1)}
+
+    def on_fit_end(self) -> None:
+        if "val/accuracy" in self.trainer.callback_metrics:
+            rank_zero_info(summary(self.trainer.callback_metrics))
 
     def on_fit_start(self) -> None:
         """Computes a frozen teacher's logits once, where the data can keep them."""
