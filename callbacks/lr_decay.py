@@ -47,7 +47,10 @@ def run_length(trainer: Trainer) -> int:
     if trainer.max_epochs is not None and trainer.max_epochs != -1:
         bounds.append(trainer.max_epochs * trainer.num_training_batches)
     if trainer.max_steps != -1:
-        bounds.append(trainer.max_steps * trainer.accumulate_grad_batches)
+        # An epoch's last step accumulates what is left of it.
+        accumulated, epoch = trainer.accumulate_grad_batches, trainer.num_training_batches
+        epochs, steps = divmod(trainer.max_steps, math.ceil(epoch / accumulated))
+        bounds.append(epochs * epoch + steps * accumulated)
     if not bounds or min(bounds) == math.inf:
         raise ValueError("LRDecay needs --trainer.max_epochs or --trainer.max_steps to decay to")
     return int(min(bounds))

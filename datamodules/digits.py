@@ -39,7 +39,6 @@ class Digits(Images):
         seed: NonNegativeInt = 0,
     ) -> None:
         super().__init__(batch_size, val_size, shift, classes, split_seed, seed)
-        self.save_hyperparameters(logger=False)
         self.test_size = test_size
 
     def load(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:

@@ -170,8 +170,9 @@ class Images(LightningDataModule):
         return True
 
     def scale(self, images: Tensor) -> Tensor:
-        """From stored values, 0 to white, to float32, 0 to 1."""
-        return images.float().div_(self.white)
+        """From stored values, 0 to white, to 0 to 1, in the type of the network's weights."""
+        dtype = self.trainer.lightning_module.dtype if self.trainer else torch.float32
+        return images.to(dtype).div_(self.white)
 
     def on_after_batch_transfer(
         self, batch: tuple[Tensor, ...], dataloader_idx: int

@@ -91,8 +91,8 @@ class MNIST(Images):
         split_seed: NonNegativeInt = 0,
         seed: NonNegativeInt = 0,
     ) -> None:
+        data_dir = str(Path(data_dir).expanduser())  # a plain value, as checkpoints hold them
         super().__init__(batch_size, val_size, shift, classes, split_seed, seed)
-        self.save_hyperparameters(logger=False)
         self.data_dir = Path(data_dir)
 
     def prepare_data(self) -> None:

@@ -79,9 +79,9 @@ class RecipeCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         subcommand, *flags = args or [""]
-        self.command, self.config_name = args, ""
+        self.command, self.config_name, self.run_folder = args, "", None
         if subcommand in self.subcommands():
-            flags, self.config_name = in_order(flags, self.model_class)
+            flags, self.config_name, self.run_folder = in_order(flags, self.model_class)
             args = [subcommand, *flags]
         try:
             self.config = parser.parse_args(args)
@@ -101,8 +101,10 @@ class RecipeCLI(LightningCLI):
         )
         # The further processes of a run write nothing, and neither does a dry run.
         self.writes = rank_zero_only.rank == 0 and not config.trainer.fast_dev_run
-        self.run = Run.open(config, self.recipe, self.config_name, self.command, self.writes)
-        config.trainer.logger = self.run.loggers(config.trainer.logger, self.subcommand)
+        self.run = Run.open(
+            config, self.run_folder, self.recipe, self.config_name, self.command, self.writes
+        )
+        config.trainer.logger = self.run.loggers(config.trainer, self.subcommand)
 
     def instantiate_classes(self) -> None:
         with self._no_empty_run():
@@ -113,7 +115,7 @@ class RecipeCLI(LightningCLI):
         plugins, callbacks = listed(config.plugins), listed(config.callbacks)
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(AtomicCheckpointIO())
-        if config.enable_checkpointing is not False:
+        if config.enable_checkpointing is not False and not config.barebones:
             callbacks.append(LastCheckpoint(self.run.folder))
         config.callbacks = callbacks
         return super().instantiate_trainer(

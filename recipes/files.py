@@ -64,18 +64,23 @@ class MetricsFile(Logger):
 
 
 def rewind(path: Path, step: int) -> None:
-    """Drops the rows of the steps that a run resumed at `step` will train again."""
+    """Drops the rows of the steps that a run resumed at `step` will train again.
+
+    The file as it was is kept beside it, with the ending .bak.
+    """
     if not path.is_file():
         return
-    kept = []
-    for line in path.read_text().splitlines():
+    kept, before = [], path.read_text()
+    for line in before.splitlines():
         try:
             row = json.loads(line)
         except json.JSONDecodeError:  # cut off by the kill
             continue
         if row["step"] < step:
             kept.append(line + "\n")
-    replace_file(path, "".join(kept))
+    if len(kept) < len(before.splitlines()):
+        replace_file(path.with_name(f"{path.name}.bak"), before)
+        replace_file(path, "".join(kept))
 
 
 class SaveConfig(SaveConfigCallback):

@@ -17,7 +17,6 @@ import wandb
 from jsonargparse import Namespace
 
 from recipes.files import read_checkpoint, rewind
-from recipes.settings import run_of
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "wandb", "jsonargparse")
 PROJECT = "lightning-recipes"
@@ -41,26 +40,27 @@ class Run:
     def open(
         cls,
         config: Namespace,
+        folder: Path | None,
         recipe: str,
         config_name: str,
         command: list[str],
         writes: bool,
     ) -> "Run":
-        """The run of the checkpoint, if it lies in one and no name is given; otherwise a new one.
+        """The run to go on with, or a new one.
 
         Args:
             config: the subcommand's
+            folder: of the run to go on with; a --name makes a new one all the same
             recipe: the technique
             config_name: names of the configs, joined by dashes
-            command: the arguments, from the subcommand on: fit resumes the run of the
-                checkpoint, the other subcommands add to it
+            command: the arguments, from the subcommand on: fit resumes a run, the other
+                subcommands add to it
             writes: whether this process makes the folder and the files in it
 
         Raises:
             FileExistsError: if there is a run of the given name
         """
-        folder = None if config.name else run_of(config.ckpt_path)
-        if folder is not None:
+        if folder is not None and not config.name:
             if command[0] == "fit" and writes:
                 saved = read_checkpoint(config.ckpt_path, "--ckpt_path")
                 rewind(folder / "metrics.jsonl", saved["global_step"])
@@ -88,20 +88,17 @@ class Run:
         if self.is_new and not any(self.folder.glob("*.jsonl")):
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def loggers(
-        self,
-        chosen: Any,  # noqa: ANN401 - a config value
-        subcommand: str,
-    ) -> list[Namespace] | bool:
+    def loggers(self, trainer: Namespace, subcommand: str) -> list[Namespace] | bool:
         """The config of the run's loggers: W&B or the chosen ones, and the metrics file.
 
         What a chosen WandbLogger leaves open is filled in; everything else stays as it is.
 
         Args:
-            chosen: the value of --trainer.logger
+            trainer: the config of the Trainer
             subcommand: fit writes metrics.jsonl, the others a file of their own name
         """
-        if chosen is False:
+        chosen = trainer.logger
+        if chosen is False or trainer.barebones:
             return False
         if chosen in (None, True):
             init = Namespace(offline=wandb_mode() == "offline")

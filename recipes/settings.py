@@ -19,7 +19,7 @@ from recipes.files import read_checkpoint
 EMBEDDED_DEFAULT = "digits"
 
 
-def in_order(flags: list[str], module: type[LightningModule]) -> tuple[list[str], str]:
+def in_order(flags: list[str], module: type[LightningModule]) -> tuple[list[str], str, Path | None]:
     """A subcommand's arguments with all sources of settings as configs, the weakest first.
 
     Args:
@@ -27,7 +27,8 @@ def in_order(flags: list[str], module: type[LightningModule]) -> tuple[list[str]
         module: the recipe's LightningModule; its folder holds the shipped configs
 
     Returns:
-        the arguments, and the name of what they configure: the configs' names, joined by dashes
+        the arguments; the name of what they configure: the configs' names, joined by dashes; and
+        the folder of the run that they go on with: the checkpoint's, if no config is given
 
     Raises:
         ValueError, OSError: if a config or the checkpoint does not exist or is damaged
@@ -44,10 +45,10 @@ def in_order(flags: list[str], module: type[LightningModule]) -> tuple[list[str]
     else:
         base = [checkpoint_config(given.ckpt_path, module)]
         flags = [f"--ckpt_path={given.ckpt_path}", *flags]
+    run = None if configs else run_of(given.ckpt_path)
     if not configs:
-        run = run_of(given.ckpt_path)
         base.insert(0, str(run / "config.yaml" if run else folder / f"{EMBEDDED_DEFAULT}.yaml"))
-    return [f"--config={config}" for config in base + configs] + flags, name
+    return [f"--config={config}" for config in base + configs] + flags, name, run
 
 
 def run_of(checkpoint: str | None) -> Path | None:

@@ -135,7 +135,7 @@ def test_stock_lightning_lets_the_checkpoint_override_the_flag(run):
 
     class Stock(RecipeCLI):
         def parse_arguments(self, parser, args):
-            self.command, self.config_name = args, "stock"
+            self.command, self.config_name, self.run_folder = args, "stock", None
             self.config = parser.parse_args(args)
 
         def _parse_ckpt_path(self):
@@ -240,3 +240,10 @@ def test_a_function_that_returns_a_network_is_a_network(recipe):
     recipe("classify", "fit", "--model.network=factory.small", *SHORT)
     (run,) = Path("runs/classify").iterdir()
     assert "factory.small" in (run / "config.yaml").read_text()
+
+
+def test_a_config_beside_a_checkpoint_starts_a_run_of_its_own(run, recipe):
+    before = (run / "metrics.jsonl").read_text()
+    recipe("distill", "fit", "--config=digits", f"--ckpt_path={run}/checkpoints/last.ckpt")
+    assert Path("runs/distill/digits-2/config.yaml").exists()
+    assert (run / "metrics.jsonl").read_text() == before

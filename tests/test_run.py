@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from jsonargparse import Namespace
 from lightning.pytorch import Callback
 from trains import rows
 
@@ -53,7 +54,7 @@ def test_runs_compare_by_group_and_job_type(monkeypatch):
         Path("runs/distill/digits-1"), {"recipe": "distill", "config": "digits", "wandb_id": "a"}
     )
     monkeypatch.setenv("WANDB_MODE", "offline")
-    wandb, metrics = run.loggers(None, "fit")
+    wandb, metrics = run.loggers(Namespace(logger=None, barebones=False), "fit")
     assert wandb.dict_kwargs["group"] == "distill" and wandb.dict_kwargs["job_type"] == "digits"
     assert wandb.init_args.save_dir == "runs/distill/digits-1" and wandb.init_args.id == "a"
     assert metrics.init_args.path == "runs/distill/digits-1/metrics.jsonl"
@@ -203,8 +204,10 @@ def test_a_checkpoint_is_replaced_only_by_a_complete_one(tmp_path, monkeypatch):
 def test_rewinding_drops_what_is_trained_again_and_what_was_cut_off(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1, "a": 1}\n{"step": 2, "a": 2}\n{"step": 3, "a')
+    before = path.read_text()
     rewind(path, 2)
     assert path.read_text() == '{"step": 1, "a": 1}\n'
+    assert (tmp_path / "metrics.jsonl.bak").read_text() == before
     rewind(tmp_path / "nothing.jsonl", 2)
 
 

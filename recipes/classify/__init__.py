@@ -6,7 +6,7 @@ https://arxiv.org/abs/1512.00567
     loss = cross_entropy(network(x), (1 - s) onehot(y) + s / classes)        s: label_smoothing
 
 Run:      python -m recipes.classify fit --config recipes/classify/digits.yaml
-Logs:     train/loss (nats), train/accuracy, val/loss, val/accuracy, test/accuracy, test/errors
+Logs:     train/loss, val/loss (nats), val/accuracy (share), val/errors (count); test/... likewise
 Differs:  val/loss and test/loss are without label smoothing, so that they compare
 """
 

@@ -22,16 +22,13 @@ from recipes.networks import Frozen
 
 def summary(metrics: Mapping[str, Tensor]) -> str:
     """Who knows how much at the end: validation accuracies in percent, the gain in points."""
-    names = {
-        "teacher": "teacher_accuracy",
-        "student": "accuracy",
-        "student alone": "control_accuracy",
-    }
-    known = {name: metrics.get(f"val/{key}") for name, key in names.items()}
-    parts = [f"{name} {100 * value:.2f} %" for name, value in known.items() if value is not None]
-    if "val/gain" in metrics:
-        parts.append(f"gain {100 * metrics['val/gain']:+.2f} points")
-    return f"validation accuracy: {', '.join(parts)}"
+    percent = {name.removeprefix("val/"): 100 * float(value) for name, value in metrics.items()}
+    text = f"validation accuracy: teacher {percent['teacher_accuracy']:.2f} %, "
+    text += f"student {percent['accuracy']:.2f} %"
+    if "gain" in percent:
+        text += f", student alone {percent['control_accuracy']:.2f} %"
+        text += f", gain {percent['gain']:+.2f} points"
+    return text
 
 
 class Distill(LightningModule):

@@ -115,6 +115,12 @@ def test_max_steps_bounds_the_run(tmp_path):
     assert rates(tmp_path, max_epochs=3, max_steps=15) == expected
 
 
+def test_max_steps_are_optimizer_steps_and_an_epochs_last_one_is_incomplete(tmp_path):
+    """Epochs of 10 batches in steps of 3, 3, 3 and 1: 6 steps are 16 batches."""
+    found = rates(tmp_path, max_epochs=3, max_steps=6, accumulate_grad_batches=3)
+    assert found == [[0.5 * multiplier(step, 16, "cosine", 3, 0.1)] for step in range(16)]
+
+
 def test_an_unbounded_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"--trainer.max_epochs"):
         rates(tmp_path, max_epochs=-1)

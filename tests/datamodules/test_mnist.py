@@ -103,3 +103,16 @@ def test_fashion_mnist_has_files_of_its_own():
     assert set(FashionMNIST.md5) == set(MNIST.md5)
     assert not set(FashionMNIST.md5.values()) & set(MNIST.md5.values())
     assert FashionMNIST().data_dir != MNIST().data_dir
+
+
+def test_hyperparameters_are_plain_and_complete(files):
+    data = MNIST(data_dir=files, shift=2)
+    assert data.hparams == {
+        "data_dir": str(files),
+        "batch_size": 128,
+        "val_size": 10_000,
+        "shift": 2,
+        "classes": None,
+        "split_seed": 0,
+        "seed": 0,
+    }

@@ -1,0 +1,45 @@
+"""Logged metrics over epochs, as a picture."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib.figure import Figure
+
+
+class Curves(Callback):
+    """Draws metrics over epochs to `<run folder>/curves.png` when training ends.
+
+    Args:
+        metrics: log keys to draw, in one picture; what is not logged is left out
+    """
+
+    def __init__(self, metrics: list[str]) -> None:
+        self.metrics = metrics
+        self.values: dict[str, list[float]] = {key: [] for key in metrics}
+        self.epochs: list[int] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epochs": self.epochs, "values": self.values}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs, self.values = state_dict["epochs"], state_dict["values"]
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        self.epochs.append(trainer.current_epoch)
+        for key, values in self.values.items():
+            values.append(float(trainer.callback_metrics.get(key, float("nan"))))
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not self.epochs or trainer.fast_dev_run or not trainer.is_global_zero:
+            return
+        figure = Figure(figsize=(7, 4), layout="constrained")
+        axes = figure.add_subplot(xlabel="epoch")
+        for key, values in self.values.items():
+            if any(value == value for value in values):  # not all NaN
+                axes.plot(self.epochs, values, label=f"{key} {values[-1]:.4f}")
+        axes.grid(alpha=0.3)
+        axes.legend()
+        figure.savefig(Path(trainer.default_root_dir) / "curves.png", dpi=120)
