@@ -5,7 +5,9 @@ import logging
 import re
 import warnings
 from difflib import get_close_matches
+from textwrap import shorten
 
+import wandb
 from jsonargparse import ArgumentError, DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -46,6 +48,8 @@ def one_line(error: BaseException, parser: LightningArgumentParser | None = None
         options = [option for action in parser._actions for option in action.option_strings]
         if close := get_close_matches(unknown[1], options, n=1):
             text += f"; is it {close[0]}?"
+    if isinstance(error, wandb.errors.CommError):
+        return f"W&B cannot be reached, WANDB_MODE=offline does without: {shorten(text, 200)}"
     if isinstance(error, (argparse.ArgumentError, ArgumentError, ValueError, OSError)) and text:
         return text
     return f"{type(error).__name__}: {text}"

@@ -123,10 +123,11 @@ class Run:
         settings = {"group": recipe, "job_type": config, "tags": [recipe]}
         # wandb reads WANDB_MODE only once in a process, and Lightning's offline wins over it.
         mode = "offline" if init.get("offline") else os.environ.get("WANDB_MODE")
+        silent = mode not in (None, "online")  # its hints are for the logged-in
+        wandb.termsetup(wandb.Settings(silent=silent), None)
+        settings["settings"] = {"silent": silent, "console": "off", "init_timeout": 30}
         if mode:
-            silent = mode != "online"  # its hints are for the logged-in
-            wandb.termsetup(wandb.Settings(silent=silent), None)
-            settings["settings"] = {"mode": mode, "silent": silent, "console": "off"}
+            settings["settings"]["mode"] = mode
         logger.dict_kwargs = {**settings, **(logger.get("dict_kwargs") or {})}
 
 
