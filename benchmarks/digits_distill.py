@@ -3,7 +3,8 @@
 python benchmarks/digits_distill.py [--seeds 0 1 2 3 4] [--split val]
 
 For every seed: the teacher alone, then a student under each scheme with its control, the same
-student from the same initialisation on the same batches without a teacher. Each is tested once.
+student from the same initialisation on the same batches without a teacher. Each is tested once, or not
+at all with --split val, the numbers to tune by.
 """
 
 import argparse
@@ -14,7 +15,8 @@ from runs import finished, last_row, mean_std
 def measure(seed: int, split: str) -> dict[str, dict[str, float]]:
     """The last row of metrics of each run of one seed."""
     flags = [f"--seed_everything={seed}", f"--data.split_seed={seed}"]
-    teacher = finished("classify", f"digits-s{seed}", "--config=digits", *flags)
+    test = split == "test"
+    teacher = finished("classify", "digits", f"digits-s{seed}", *flags, test=test)
     checkpoint = f"--model.teacher_checkpoint={teacher}/checkpoints/last.ckpt"
     schemes = {
         "frozen": ["--model.scheme=frozen", checkpoint],
@@ -26,7 +28,7 @@ def measure(seed: int, split: str) -> dict[str, dict[str, float]]:
         runs[name] = finished(
             "distill", f"digits-{name}-s{seed}", "--config=digits", *flags, *scheme
         )
-    file = "test.jsonl" if split == "test" else "metrics.jsonl"
+    file = "test.jsonl" if test else "metrics.jsonl"
     return {name: last_row(folder / file) for name, folder in runs.items()}
 
 

@@ -32,16 +32,17 @@ ROWS = {  # test errors of 10,000, and the paper's
 def train(seed: int, data_dir: str) -> dict[str, Path]:
     """The folders of the five runs of one seed."""
     common = [f"--seed_everything={seed}", f"--data.data_dir={data_dir}"]
-    teacher = finished("classify", f"mnist_teacher-s{seed}", "--config=mnist_teacher", *common)
-    soft = ["--config=mnist", *common]
-    soft.append(f"--model.teacher_checkpoint={teacher}/checkpoints/last.ckpt")
+    teacher = finished("classify", "mnist_teacher", f"mnist_teacher-s{seed}", *common)
+    soft = [*common, f"--model.teacher_checkpoint={teacher}/checkpoints/last.ckpt"]
     no_threes = "--data.classes=[0,1,2,4,5,6,7,8,9]"
     return {
         "teacher": teacher,
-        "hard": finished("classify", f"mnist-s{seed}", "--config=mnist", *common),
-        "soft": finished("distill", f"mnist-s{seed}", *soft),
-        "no threes": finished("distill", f"mnist-no-threes-s{seed}", *soft, no_threes),
-        "7 and 8": finished("distill", f"mnist-7-8-s{seed}", *soft, "--data.classes=[7,8]"),
+        "hard": finished("classify", "mnist", f"mnist-s{seed}", *common),
+        "soft": finished("distill", "mnist", f"mnist-s{seed}", *soft),
+        "no threes": finished("distill", "mnist", f"mnist-no-threes-s{seed}", *soft, no_threes),
+        "7 and 8": finished(
+            "distill", "mnist", f"mnist-7-8-s{seed}", *soft, "--data.classes=[7,8]"
+        ),
     }
 
 

@@ -1,10 +1,21 @@
 """What works unchanged around any recipe and any LightningModule: one class per file."""
 
+from callbacks.changed_settings import ChangedSettings
 from callbacks.curves import Curves
 from callbacks.export import Export
+from callbacks.finite_loss import FiniteLoss
 from callbacks.keyed_noise import KeyedNoise
 from callbacks.lr_decay import LRDecay
 from callbacks.max_norm import MaxNorm
 from callbacks.write_predictions import WritePredictions
 
-__all__ = ["Curves", "Export", "KeyedNoise", "LRDecay", "MaxNorm", "WritePredictions"]
+__all__ = [
+    "ChangedSettings",
+    "Curves",
+    "Export",
+    "FiniteLoss",
+    "KeyedNoise",
+    "LRDecay",
+    "MaxNorm",
+    "WritePredictions",
+]

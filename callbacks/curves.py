@@ -1,5 +1,6 @@
 """Logged metrics over epochs, as a picture."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ class Curves(Callback):
         return {"epochs": self.epochs, "values": self.values}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.epochs, self.values = state_dict["epochs"], state_dict["values"]
+        self.epochs, saved = state_dict["epochs"], state_dict["values"]
+        unknown = [math.nan] * len(self.epochs)
+        self.values = {key: saved.get(key, unknown.copy()) for key in self.metrics}
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or not trainer.is_global_zero:
@@ -33,13 +36,13 @@ class Curves(Callback):
             values.append(float(trainer.callback_metrics.get(key, float("nan"))))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self.epochs or trainer.fast_dev_run or not trainer.is_global_zero:
+        drawn = {key: v for key, v in self.values.items() if any(map(math.isfinite, v))}
+        if not drawn or trainer.fast_dev_run or not trainer.is_global_zero:
             return
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.add_subplot(xlabel="epoch")
-        for key, values in self.values.items():
-            if any(value == value for value in values):  # not all NaN
-                axes.plot(self.epochs, values, label=f"{key} {values[-1]:.4f}")
+        for key, values in drawn.items():
+            axes.plot(self.epochs, values, label=f"{key} {values[-1]:.4f}")
         axes.grid(alpha=0.3)
         axes.legend()
         figure.savefig(Path(trainer.default_root_dir) / "curves.png", dpi=120)

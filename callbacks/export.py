@@ -4,10 +4,11 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
 
 
 class Export(Callback):
-    """Writes a sub-module's `state_dict` to `<run folder>/<module>.pt` after `fit` and `predict`.
+    """Writes a sub-module's `state_dict` to `<run folder>/<module>.pt` when `fit` ends.
 
     The file loads into the sub-module's own class, without Lightning or this package:
     `network.load_state_dict(torch.load("student.pt", weights_only=True))`.
@@ -20,13 +21,15 @@ class Export(Callback):
         self.module = module
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if not hasattr(pl_module, self.module):
-            raise ValueError(f"Export's module={self.module}: {type(pl_module).__name__} has none")
+        network = getattr(pl_module, self.module, None)
+        if not isinstance(network, nn.Module) or not network.state_dict():
+            name = type(pl_module).__name__
+            raise ValueError(f"Export's module={self.module}: {name} has no such weights to save")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero and not trainer.fast_dev_run:
             path = Path(trainer.default_root_dir) / f"{self.module}.pt"
             state = getattr(pl_module, self.module).state_dict()
-            torch.save({name: value.cpu() for name, value in state.items()}, path)
-
-    on_predict_end = on_fit_end
+            partial = path.with_name(f"{path.name}.partial")
+            torch.save({name: value.cpu() for name, value in state.items()}, partial)
+            partial.replace(path)

@@ -10,7 +10,7 @@ from datamodules.loader import keyed_seed
 
 
 class KeyedNoise(Callback):
-    """Seeds torch before every training batch by (seed, batches so far, rank).
+    """Seeds torch's CPU and CUDA generators before every training batch by (seed, batch, rank).
 
     Dropout masks and sampled noise then do not depend on what was drawn before: on validation,
     logging or checkpoint cadence. A run resumed from the middle of an epoch continues
@@ -25,7 +25,7 @@ class KeyedNoise(Callback):
         self.step = 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step}
+        return {"step": self.step, "seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.step = state_dict["step"]

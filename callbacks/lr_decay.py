@@ -49,8 +49,10 @@ def run_length(trainer: Trainer) -> int:
     if trainer.max_steps != -1:
         # An epoch's last step accumulates what is left of it.
         accumulated, epoch = trainer.accumulate_grad_batches, trainer.num_training_batches
-        epochs, steps = divmod(trainer.max_steps, math.ceil(epoch / accumulated))
-        bounds.append(epochs * epoch + steps * accumulated)
+        epochs, steps = 0, trainer.max_steps
+        if epoch != math.inf:
+            epochs, steps = divmod(trainer.max_steps, math.ceil(epoch / accumulated))
+        bounds.append((epochs and epochs * epoch) + steps * accumulated)
     if not bounds or min(bounds) == math.inf:
         raise ValueError("LRDecay needs --trainer.max_epochs or --trainer.max_steps to decay to")
     return int(min(bounds))

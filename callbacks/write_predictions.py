@@ -31,6 +31,8 @@ class WritePredictions(BasePredictionWriter):
         predictions: Sequence[dict[str, torch.Tensor]],
         batch_indices: Sequence[Any],
     ) -> None:
+        if trainer.fast_dev_run:
+            return
         columns: dict[str, list[float]] = {}
         for name in predictions[0]:
             values = torch.cat([batch[name] for batch in predictions]).cpu()
@@ -39,7 +41,9 @@ class WritePredictions(BasePredictionWriter):
             else:
                 columns |= {f"{name}_{i}": part.tolist() for i, part in enumerate(values.unbind(1))}
         path = Path(trainer.default_root_dir) / "predictions.csv"
-        with path.open("w", newline="") as file:
+        partial = path.with_name(f"{path.name}.partial")
+        with partial.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(columns)
             writer.writerows(zip(*columns.values(), strict=True))
+        partial.replace(path)

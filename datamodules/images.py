@@ -1,6 +1,6 @@
 """Images that fit in memory: splits, shifts, columns computed once, and scaling to [0, 1]."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from datamodules.loader import Loader, keyed_generator
 
-ROWS_AT_ONCE = 1000  # when a column is computed
+IMAGES_AT_ONCE = 1000  # when a column is computed
 LARGEST_COLUMN = 2 * 2**30  # bytes
 
 
@@ -70,14 +70,15 @@ class ImageTable:
         """
         views = self.views.shape[1]
         parts = []
-        for start in tqdm(range(0, len(self), ROWS_AT_ONCE), "every view", leave=False, delay=1):
-            images = self.views[start : start + ROWS_AT_ONCE].flatten(0, 2).unsqueeze(1)
+        size = max(1, IMAGES_AT_ONCE // views**2)
+        for start in tqdm(range(0, len(self), size), "every view", leave=False, delay=1):
+            images = self.views[start : start + size].flatten(0, 2).unsqueeze(1)
             values = function(images).to("cpu", dtype)
             parts.append(values.unflatten(0, (-1, views, views)))
         self.column = torch.cat(parts)
 
 
-class Images(LightningDataModule):
+class Images(LightningDataModule, ABC):
     """Grey images of one size, split into train, val and test, scaled to [0, 1].
 
     A subclass says where they come from (`load`) and the value of white (`white`).
@@ -168,6 +169,11 @@ class Images(LightningDataModule):
         for table in tables:
             table.compute_column(from_stored, dtype)
         return True
+
+    def drop_columns(self) -> None:
+        """Makes the batches (inputs, targets) again."""
+        for table in self.tables.values():
+            table.column = None
 
     def scale(self, images: Tensor) -> Tensor:
         """From stored values, 0 to white, to 0 to 1, in the type of the network's weights."""

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import wandb
 from jsonargparse import Namespace
+from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
@@ -20,7 +21,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import datamodules  # noqa: F401 - imported classes are known to the parser by their short names
 import recipes.networks  # noqa: F401
-from callbacks import KeyedNoise, WritePredictions
+from callbacks import ChangedSettings, FiniteLoss, KeyedNoise, WritePredictions
 from recipes.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
 from recipes.messages import HelpFormatter, one_line, silence_noise
 from recipes.run import Run
@@ -46,7 +47,6 @@ class RecipeCLI(LightningCLI):
             subclass_mode_data=True,
             save_config_callback=SaveConfig,
             save_config_kwargs={"save_to_log_dir": False},
-            trainer_defaults={"callbacks": [KeyedNoise(), WritePredictions()]},
             parser_kwargs=main | {name: dict(every) for name in self.subcommands()},
             auto_configure_optimizers=False,
             args=args,
@@ -63,7 +63,7 @@ class RecipeCLI(LightningCLI):
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
             "--seed_everything",
-            type=int,
+            type=NonNegativeInt,
             default=0,
             help="Seed of the initialisation, the order of the data, augmentation and dropout.",
         )
@@ -79,6 +79,8 @@ class RecipeCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         subcommand, *flags = args or [""]
+        if subcommand.startswith(("-c", "--config")):
+            raise ValueError("--config goes behind the subcommand: fit --config ...")
         self.command, self.config_name, self.run_folder = args, "", None
         if subcommand in self.subcommands():
             flags, self.config_name, self.run_folder = in_order(flags, self.model_class)
@@ -94,6 +96,10 @@ class RecipeCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
         refuse_absent_devices(config.trainer)
+        if config.ckpt_path and not any("--ckpt_path" in flag for flag in self.command):
+            raise ValueError("ckpt_path in a config: give --ckpt_path on the command line")
+        if self.subcommand != "fit" and not config.ckpt_path:
+            raise ValueError(f"{self.subcommand} needs the --ckpt_path of what has been trained")
         shown = config.clone()
         shown.name = shown.ckpt_path = None  # so that it can be run again, in a folder of its own
         self.save_config_kwargs["resolved"] = self._parser(self.subcommand).dump(
@@ -104,6 +110,7 @@ class RecipeCLI(LightningCLI):
         self.run = Run.open(
             config, self.run_folder, self.recipe, self.config_name, self.command, self.writes
         )
+        self.save_config_kwargs["run"] = self.run
         config.trainer.logger = self.run.loggers(config.trainer, self.subcommand)
 
     def instantiate_classes(self) -> None:
@@ -115,6 +122,9 @@ class RecipeCLI(LightningCLI):
         plugins, callbacks = listed(config.plugins), listed(config.callbacks)
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(AtomicCheckpointIO())
+        for default in (KeyedNoise, ChangedSettings, FiniteLoss, WritePredictions):
+            if not any(isinstance(callback, default) for callback in callbacks):
+                callbacks.append(default())
         if config.enable_checkpointing is not False and not config.barebones:
             callbacks.append(LastCheckpoint(self.run.folder))
         config.callbacks = callbacks

@@ -2,12 +2,13 @@
 
 import json
 import os
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from textwrap import shorten
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
@@ -17,6 +18,9 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
+
+if TYPE_CHECKING:
+    from recipes.run import Run
 
 
 def replace_file(path: Path, text: str) -> None:
@@ -66,7 +70,7 @@ class MetricsFile(Logger):
 def rewind(path: Path, step: int) -> None:
     """Drops the rows of the steps that a run resumed at `step` will train again.
 
-    The file as it was is kept beside it, with the ending .bak.
+    If there are any, the file as it was is kept beside it, with the time in its name.
     """
     if not path.is_file():
         return
@@ -76,34 +80,41 @@ def rewind(path: Path, step: int) -> None:
             row = json.loads(line)
         except json.JSONDecodeError:  # cut off by the kill
             continue
-        if row["step"] < step:
+        if row["step"] is None or row["step"] < step:
             kept.append(line + "\n")
     if len(kept) < len(before.splitlines()):
-        replace_file(path.with_name(f"{path.name}.bak"), before)
+        replace_file(path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak"), before)
         replace_file(path, "".join(kept))
 
 
 class SaveConfig(SaveConfigCallback):
-    """Writes the resolved config to the run's folder and to its loggers.
+    """Writes a run's resolved config to its folder and to its loggers.
 
     Lightning's own writes one `config.yaml` for all runs of a WandbLogger, and refuses the second.
 
     Args:
+        args: as LightningCLI gives them
         resolved: the config with all defaults, YAML
+        run: the run
         kwargs: as LightningCLI gives them
     """
 
-    def __init__(self, *args: Any, resolved: str, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, *args: Any, resolved: str, run: "Run", **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
-        self.resolved = resolved
+        self.resolved, self.run = resolved, run
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        folder = Path(trainer.default_root_dir)
-        facts = json.loads((folder / "run.json").read_text())
         for logger in trainer.loggers:
-            logger.log_hyperparams({**yaml.safe_load(self.resolved), "run": facts})
-        if stage == "fit":
-            replace_file(folder / "config.yaml", self.resolved)
+            logger.log_hyperparams({**yaml.safe_load(self.resolved), "run": self.run.facts})
+        if self.run.is_new:
+            replace_file(self.run.folder / "config.yaml", self.resolved)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Not before: a run that cannot be resumed stays as it was.
+        if trainer.is_global_zero and not self.run.is_new:
+            rewind(self.run.folder / "metrics.jsonl", trainer.global_step)
+            replace_file(self.run.folder / "config.yaml", self.resolved)
+            self.run.write_facts()
 
 
 class LastCheckpoint(ModelCheckpoint):
@@ -123,7 +134,9 @@ class LastCheckpoint(ModelCheckpoint):
 
 
 def read_checkpoint(path: str, option: str) -> dict[str, Any]:
-    """A checkpoint's content, without running any code that is in it.
+    """A checkpoint's content, without unpickling objects.
+
+    The classes that its hyperparameters name are another matter: like a config, they are code.
 
     Args:
         path: of a file; no URL

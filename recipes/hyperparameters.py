@@ -7,7 +7,14 @@ from lightning.pytorch import LightningModule
 # Set by LightningCLI while it makes the module; Lightning has no public name for it.
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 
-PLAIN = (str, int, float, bool, type(None))
+
+def is_plain(value: object) -> bool:
+    """Whether a value is a str, number, bool or None, or a list or dict of such."""
+    if isinstance(value, (list, tuple)):
+        return all(map(is_plain, value))
+    if isinstance(value, dict):
+        return all(map(is_plain, [*value, *value.values()]))
+    return isinstance(value, (str, int, float, bool, type(None)))
 
 
 def save_hyperparameters(module: LightningModule) -> None:
@@ -21,9 +28,14 @@ def save_hyperparameters(module: LightningModule) -> None:
     Args:
         module: under construction
     """
+    if _given_hyperparameters.get() is not None:
+        module.save_hyperparameters(logger=False)
+        return
+    # The constructors of the module and of the subclasses that called it.
+    arguments: dict[str, object] = {}
     frame = inspect.currentframe().f_back
-    ignored = []
-    if _given_hyperparameters.get() is None:
-        arguments, _, _, values = inspect.getargvalues(frame)
-        ignored = [name for name in arguments if not isinstance(values[name], PLAIN)]
-    module.save_hyperparameters(logger=False, ignore=ignored, frame=frame)
+    while frame and frame.f_locals.get("self") is module and frame.f_code.co_name == "__init__":
+        names, _, _, values = inspect.getargvalues(frame)
+        arguments |= {name: values[name] for name in names if is_plain(values[name])}
+        frame = frame.f_back
+    module.save_hyperparameters(arguments, logger=False)

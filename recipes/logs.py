@@ -7,7 +7,7 @@ from torch import Tensor
 def is_logging_step(trainer: Trainer) -> bool:
     """Whether the loggers keep what is logged in the present training step."""
     # Lightning's own rule, which has no public name.
-    return bool(trainer.loggers) and trainer._logger_connector.should_update_logs
+    return trainer._logger_connector.should_update_logs
 
 
 def log_terms(module: LightningModule, terms: dict[str, Tensor], batch_size: int) -> None:

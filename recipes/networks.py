@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Head(nn.Linear):
-    """The last layer: linear, and in float32 whatever the precision of the layers before it."""
+    """The last layer: linear, and in its weights' own type under mixed precision: float32."""
 
     def forward(self, input: Tensor) -> Tensor:
         with torch.autocast(input.device.type, enabled=False):

@@ -16,7 +16,7 @@ import torch
 import wandb
 from jsonargparse import Namespace
 
-from recipes.files import read_checkpoint, rewind
+from recipes.files import replace_file
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "wandb", "jsonargparse")
 PROJECT = "lightning-recipes"
@@ -53,39 +53,41 @@ class Run:
             folder: of the run to go on with; a --name makes a new one all the same
             recipe: the technique
             config_name: names of the configs, joined by dashes
-            command: the arguments, from the subcommand on: fit resumes a run, the other
-                subcommands add to it
+            command: the arguments, from the subcommand on
             writes: whether this process makes the folder and the files in it
 
         Raises:
             FileExistsError: if there is a run of the given name
         """
-        if folder is not None and not config.name:
-            if command[0] == "fit" and writes:
-                saved = read_checkpoint(config.ckpt_path, "--ckpt_path")
-                rewind(folder / "metrics.jsonl", saved["global_step"])
-            return cls(folder, json.loads((folder / "run.json").read_text()), is_new=False)
-        parent = Path(config.trainer.default_root_dir or "runs") / recipe
-        facts = {
-            "recipe": recipe,
-            "config": config_name,
-            "seed": config.seed_everything,
+        now = {
+            "seed": int(config.seed_everything),
             "command": shlex.join(["python", "-m", f"recipes.{recipe}", *command]),
-            "wandb_id": secrets.token_hex(4),
             **git_state(),
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in PACKAGES},
             "hardware": hardware(),
         }
+        if folder is not None and not config.name:
+            facts = json.loads((folder / "run.json").read_text())
+            facts["continued"] = [*facts.get("continued", []), now]
+            return cls(folder, facts, is_new=False)
+        parent = Path(config.trainer.default_root_dir or "runs") / recipe
+        facts = {"recipe": recipe, "config": config_name, "wandb_id": secrets.token_hex(4), **now}
         if not writes:
             return cls(parent / (config.name or config_name), facts)
         folder = new_folder(parent, config_name, config.name)
-        (folder / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
-        return cls(folder, facts)
+        run = cls(folder, facts)
+        run.write_facts()
+        return run
+
+    def write_facts(self) -> None:
+        """Writes run.json."""
+        replace_file(self.folder / "run.json", json.dumps(self.facts, indent=1) + "\n")
 
     def discard_if_empty(self) -> None:
-        """Removes a folder made for this process, unless there are metrics in it."""
-        if self.is_new and not any(self.folder.glob("*.jsonl")):
+        """Removes a folder made for this process, unless it holds metrics or checkpoints."""
+        kept = [*self.folder.glob("*.jsonl"), *self.folder.glob("checkpoints/*")]
+        if self.is_new and not kept:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def loggers(self, trainer: Namespace, subcommand: str) -> list[Namespace] | bool:
@@ -145,9 +147,10 @@ def new_folder(parent: Path, config_name: str, name: str | None) -> Path:
             folder.mkdir()  # atomic: of two runs that start at once, one gets it
         except FileExistsError:
             if name:
-                resume = f"--ckpt_path={folder}/checkpoints/last.ckpt"
+                checkpoint = folder / "checkpoints" / "last.ckpt"
+                resume = f", or resume it: --ckpt_path={checkpoint}" if checkpoint.exists() else ""
                 raise FileExistsError(
-                    f"--name={name}: {folder} exists; choose another name or resume it: {resume}"
+                    f"--name={name}: {folder} exists; choose another name{resume}"
                 ) from None
             number += 1
         else:
@@ -162,7 +165,10 @@ def wandb_mode() -> str:
 
 
 def git_state() -> dict[str, Any]:
-    """The commit of this checkout and whether files differ from it; empty outside of one."""
+    """The commit of the checkout that this file is in, and whether files differ from it.
+
+    Empty outside of one.
+    """
 
     def git(*command: str) -> str:
         folder = Path(__file__).parent

@@ -9,6 +9,7 @@ the checkpoint override the flags (pytorch-lightning #21455).
 import argparse
 import inspect
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,12 @@ def in_order(flags: list[str], module: type[LightningModule]) -> tuple[list[str]
     given, flags = known.parse_known_args(flags)
     configs = [shipped_config(name, folder) for name in given.config]
     name = "-".join(Path(path).stem for path in configs) or EMBEDDED_DEFAULT
-    if given.ckpt_path is None:
-        base = []
-    else:
-        base = [checkpoint_config(given.ckpt_path, module)]
-        flags = [f"--ckpt_path={given.ckpt_path}", *flags]
-    run = None if configs else run_of(given.ckpt_path)
+    checkpoint = given.ckpt_path and os.path.expanduser(given.ckpt_path)
+    run = None if configs else run_of(checkpoint)
+    base = []
+    if checkpoint:
+        base = [checkpoint_config(checkpoint, module)]
+        flags = [f"--ckpt_path={checkpoint}", *flags]
     if not configs:
         base.insert(0, str(run / "config.yaml" if run else folder / f"{EMBEDDED_DEFAULT}.yaml"))
     return [f"--config={config}" for config in base + configs] + flags, name, run
@@ -53,12 +54,15 @@ def in_order(flags: list[str], module: type[LightningModule]) -> tuple[list[str]
 
 def run_of(checkpoint: str | None) -> Path | None:
     """The folder of the run that a checkpoint belongs to, if it lies in one."""
-    folder = Path(checkpoint).parent.parent if checkpoint else None
-    return folder if folder and (folder / "config.yaml").is_file() else None
+    if not checkpoint:
+        return None
+    folder = Path(os.path.relpath(Path(checkpoint).resolve().parent.parent))
+    files = ("run.json", "config.yaml")
+    return folder if all((folder / name).is_file() for name in files) else None
 
 
 def shipped_config(name: str, folder: Path) -> str:
-    """The path of a config: a file, or one shipped with the recipe or for the hardware by name.
+    """The path of a config: a file, or one shipped with the recipe, by its bare name.
 
     Raises:
         FileNotFoundError: if there is neither; it lists the shipped names
@@ -72,7 +76,7 @@ def shipped_config(name: str, folder: Path) -> str:
 
 
 def checkpoint_config(path: str, module: type[LightningModule]) -> str:
-    """What a checkpoint says of model and data, as a config, in JSON.
+    """What a checkpoint says of model, data and seed, as a config, in JSON.
 
     Raises:
         FileNotFoundError: if there is no such file
@@ -85,6 +89,9 @@ def checkpoint_config(path: str, module: type[LightningModule]) -> str:
     if strangers:
         raise ValueError(f"--ckpt_path={path} is of another recipe: {', '.join(strangers)}")
     config: dict[str, Any] = {"model": model}
+    noise = saved.get("callbacks", {}).get("KeyedNoise", {})
+    if "seed" in noise:
+        config["seed_everything"] = noise["seed"]
     data = saved.get("datamodule_hyper_parameters", {})
     data.pop("_instantiator", None)
     if class_path := data.pop("_class_path", None):

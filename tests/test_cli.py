@@ -1,5 +1,6 @@
 """The command line: its configs, its order of settings, its errors, and its folders."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,14 @@ from trains import rows
 from recipes.classify import Classify
 from recipes.cli import main
 from recipes.distill import Distill
+from recipes.networks import ConvNet
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(ROOT.glob("recipes/*/*.yaml"))
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
 
 
-def printed(name, *args, monkeypatch, capsys):
+def printed(name, *args, capsys):
     """What --print_config shows."""
     module = __import__(f"recipes.{name}", fromlist=["*"])
     with pytest.raises(SystemExit) as stop:
@@ -28,8 +30,8 @@ def printed(name, *args, monkeypatch, capsys):
 
 
 @pytest.fixture
-def resolved(monkeypatch, capsys):
-    return lambda name, *args: printed(name, *args, monkeypatch=monkeypatch, capsys=capsys)
+def resolved(capsys):
+    return lambda name, *args: printed(name, *args, capsys=capsys)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -59,8 +61,6 @@ def test_help_describes_every_argument_of_the_recipe(name, capsys):
         main(module, ["fit", "--help"])
     text = capsys.readouterr().out
     assert len(text.splitlines()) < 600, "jsonargparse lists 400 lines of torch.nn a network"
-    import inspect
-
     for argument in inspect.signature(module).parameters:
         entry = text.split(f"\n  --model.{argument} ", 1)[1].split("\n  --", 1)[0]
         description = " ".join(entry.split()[1:]).split("(type:")[0].split("(required")[0]
@@ -172,10 +172,8 @@ def test_test_and_predict_add_to_the_run(run, recipe):
     wrong = sum(line.split(",")[0] != line.split(",")[1] for line in table[1:])
     assert wrong == row["test/errors"]
     state = torch.load(run / "student.pt", weights_only=True)
-    from recipes.networks import MLP
-
-    widths = yaml.safe_load((run / "config.yaml").read_text())["model"]["student"]["init_args"]
-    MLP(**widths).load_state_dict(state)
+    student = yaml.safe_load((run / "config.yaml").read_text())["model"]["student"]
+    ConvNet(**student["init_args"]).load_state_dict(state)
 
 
 @pytest.mark.parametrize(
@@ -188,14 +186,21 @@ def test_test_and_predict_add_to_the_run(run, recipe):
         (("fit", "--model.temprature=1"), "is it --model.temperature?"),
         (("fit", "--model.scheme=frosen"), "--model.scheme: Expected a"),
         (("fit", "--model.student=MPL"), "--model.student: no class of this name"),
-        (("fit", "--model.student.widht=3"), "Option 'widht' is not accepted"),
+        (("fit", "--model.student.chanels=3"), "Option 'chanels' is not accepted"),
         (("fit", "--model.loss=DKDD"), "--model.loss: no class of this name"),
         (("fit", "--trainer.devices=99"), "--trainer.devices=99: this machine has"),
         (("fit", "--data.batch_size=5000"), "--data.batch_size=5000 does not fit 1077 rows"),
         (("fit", "--data.val_size=5000"), "--data.val_size=5000 of 1437 training images"),
         (("fit", "--ckpt_path=no.ckpt"), "--ckpt_path=no.ckpt: no such file"),
         (("test", "--ckpt_path=http://x/y.ckpt"), "http://x/y.ckpt: no such file"),
+        (("fit", "--model.scheme=frozen"), "frozen needs --model.teacher_checkpoint"),
         (("fit", "--model.scheme=frozen", "--model.teacher=null"), "--model.teacher_checkpoint"),
+        (("test",), "test needs the --ckpt_path"),
+        (("--config=digits", "fit"), "--config goes behind the subcommand"),
+        (("fit", "--seed_everything=-1"), "--seed_everything"),
+        (("fit", "--data=Images"), "Images"),
+        (("fit", "--trainer.callbacks+=Export", "--trainer.callbacks.module=nothing"), "module="),
+        (("fit", "--model.optimizer=SGD", "--model.optimizer.lr=1e30"), "the loss is nan"),
     ],
 )
 def test_a_mistake_is_one_line(args, line, capfd):
@@ -205,7 +210,10 @@ def test_a_mistake_is_one_line(args, line, capfd):
     assert message.startswith("error: ") and line in message
     assert "\n" not in message and len(message) < 400
     assert "Traceback" not in capfd.readouterr().err
-    assert not list(Path("runs").rglob("digits-*")), "an empty run is taken away"
+    left = [
+        path for path in Path("runs").rglob("digits-*") if not (path / "metrics.jsonl").exists()
+    ]
+    assert not left, "an empty run is taken away"
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "text", "other recipe", "pickle"])
@@ -247,3 +255,30 @@ def test_a_config_beside_a_checkpoint_starts_a_run_of_its_own(run, recipe):
     recipe("distill", "fit", "--config=digits", f"--ckpt_path={run}/checkpoints/last.ckpt")
     assert Path("runs/distill/digits-2/config.yaml").exists()
     assert (run / "metrics.jsonl").read_text() == before
+
+
+def test_a_lonely_checkpoint_keeps_its_seed(recipe, resolved, tmp_path):
+    recipe("classify", "fit", "--seed_everything=4", *SHORT)
+    path = Path("runs/classify/digits-1/checkpoints/last.ckpt").rename(tmp_path / "lonely.ckpt")
+    assert resolved("classify", f"--ckpt_path={path}")["seed_everything"] == 4
+    assert (
+        resolved("classify", f"--ckpt_path={path}", "--seed_everything=5")["seed_everything"] == 5
+    )
+
+
+def test_a_dry_prediction_changes_nothing(run, recipe):
+    recipe("distill", "predict", f"--ckpt_path={run}/checkpoints/last.ckpt")
+    before = {path: path.read_bytes() for path in (run / "predictions.csv", run / "student.pt")}
+    dry = "--trainer.fast_dev_run=1"
+    recipe("distill", "predict", f"--ckpt_path={run}/checkpoints/last.ckpt", dry)
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_a_teacher_of_another_split_is_refused(recipe):
+    recipe("classify", "fit", *SHORT)
+    teacher = "--model.teacher_checkpoint=runs/classify/digits-1/checkpoints/last.ckpt"
+    frozen = ("--model.scheme=frozen", teacher)
+    recipe("distill", "fit", *frozen, *SHORT)
+    with pytest.raises(ValueError, match=r"--data.split_seed=5, but the teacher .* with 0"):
+        recipe("distill", "fit", *frozen, "--data.split_seed=5", *SHORT)
+    recipe("distill", "fit", *frozen, "--model.teacher=null", *SHORT)

@@ -75,6 +75,9 @@ def test_loggers_are_overridden_as_lightning_users_expect(recipe):
 LONG = (
     "--trainer.max_epochs=4",
     "--trainer.log_every_n_steps=1",
+    "--model.student=MLP",
+    "--model.student.inputs=64",
+    "--model.student.widths=[16]",
     "--model.student.dropout=0.3",
     "--data.shift=1",
 )
@@ -207,7 +210,8 @@ def test_rewinding_drops_what_is_trained_again_and_what_was_cut_off(tmp_path):
     before = path.read_text()
     rewind(path, 2)
     assert path.read_text() == '{"step": 1, "a": 1}\n'
-    assert (tmp_path / "metrics.jsonl.bak").read_text() == before
+    (kept,) = tmp_path.glob("*.bak")
+    assert kept.read_text() == before
     rewind(tmp_path / "nothing.jsonl", 2)
 
 
@@ -220,6 +224,9 @@ def test_one_process_and_two_train_the_same_student(recipe):
         "--model.teacher=MLP",
         "--model.teacher.inputs=64",
         "--model.teacher.widths=[24]",
+        "--model.student=MLP",
+        "--model.student.inputs=64",
+        "--model.student.widths=[12]",
     )
     recipe("distill", "fit", "--name=one", "--data.batch_size=64", *flags)
     command = [sys.executable, "-m", "recipes.distill", "fit", "--name=two", *flags]
@@ -232,3 +239,33 @@ def test_one_process_and_two_train_the_same_student(recipe):
     one, two = (rows(Path("runs/distill", name))[-1] for name in ("one", "two"))
     assert one["val/accuracy"] == pytest.approx(two["val/accuracy"], abs=1e-6)
     assert one["val/errors"] == two["val/errors"]
+
+
+def test_a_resumed_run_takes_a_changed_learning_rate_and_says_so(recipe):
+    small = ("--model.network=MLP", "--model.network.inputs=64", "--model.network.widths=[16]")
+    recipe("classify", "fit", "--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", *small)
+    folder = Path("runs/classify/digits-1")
+    resume = f"--ckpt_path={folder}/checkpoints/last.ckpt"
+    recipe("classify", "fit", resume, "--trainer.max_epochs=3", "--model.optimizer.lr=0.5")
+    rates = [row["lr/Adam"] for row in rows(folder) if "lr/Adam" in row]
+    assert max(rates[:32]) <= 0.01 < 0.4 < max(rates[32:]) <= 0.5
+    facts = json.loads((folder / "run.json").read_text())
+    assert "lr=0.5" in facts["continued"][0]["command"] and "lr=0.5" not in facts["command"]
+
+
+def test_a_run_that_cannot_be_resumed_stays_as_it_was(recipe):
+    recipe("classify", "fit", "--trainer.max_epochs=1")
+    folder = Path("runs/classify/digits-1")
+    names = ("metrics.jsonl", "config.yaml", "run.json", "checkpoints/last.ckpt")
+    before = [(folder / name).read_bytes() for name in names]
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        resume = f"--ckpt_path={folder}/checkpoints/last.ckpt"
+        recipe("classify", "fit", resume, "--model.network.channels=[3,3]")
+    assert [(folder / name).read_bytes() for name in names] == before
+
+
+def test_an_interrupted_run_without_metrics_keeps_its_checkpoints(recipe, monkeypatch):
+    interrupt_after(20, monkeypatch)
+    with pytest.raises(MemoryError):
+        recipe("classify", "fit", "--trainer.max_epochs=3", "--trainer.logger=false")
+    assert Path("runs/classify/digits-1/checkpoints/last.ckpt").exists()

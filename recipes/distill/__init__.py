@@ -9,10 +9,12 @@ https://arxiv.org/abs/1503.02531
 Run:      python -m recipes.distill fit --config recipes/distill/digits.yaml
 Logs:     train/soft (the term of the teacher), train/hard (cross-entropy), train/loss (their sum,
           weighted); train/teacher and train/control where these learn too; val/accuracy (student),
-          val/teacher_accuracy, val/control_accuracy, val/gain (student - control), val/agreement
+          val/loss (cross-entropy, nats), val/errors (count), val/teacher_accuracy,
+          val/control_accuracy, val/gain (student - control), val/agreement
           (share of examples on which student and teacher choose the same class)
-Differs:  one alpha for both terms, where the paper leaves the weights open; in scheme `mutual` both
-          networks are updated at once, where Zhang et al. (2018) alternate
+Differs:  one alpha for both terms, where the paper leaves the weights open, and where the papers
+          of DKD, DIST and logit standardization weigh cross-entropy by 1 or 0.1 beside their own;
+          in scheme `mutual` both networks are updated at once, where Zhang et al. alternate
 """
 
 from recipes.distill.module import Distill

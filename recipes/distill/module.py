@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from recipes.classify.module import accuracy, errors
 from recipes.distill.losses import KD, SoftLoss
-from recipes.distill.teacher import load_teacher
+from recipes.distill.teacher import check_split, load_teacher
 from recipes.hyperparameters import save_hyperparameters
 from recipes.logs import log_terms
 from recipes.networks import Frozen
@@ -70,9 +70,14 @@ class Distill(LightningModule):
         save_hyperparameters(self)
         self.scheme, self.loss = scheme, loss or KD()
         self.temperature, self.alpha = temperature, alpha
-        self.teacher_cache, self.optimizer = teacher_cache, optimizer
+        self.teacher_checkpoint, self.teacher_cache = teacher_checkpoint, teacher_cache
+        self.optimizer = optimizer
         self.student = student
         if scheme == "frozen":
+            # What the command line named; recipes.networks come without weights of their own.
+            named = (self.hparams.get("teacher") or {}).get("class_path", "")
+            if teacher_checkpoint is None and named.startswith("recipes.networks."):
+                raise ValueError(f"scheme frozen needs --model.teacher_checkpoint for {named}")
             self.teacher = Frozen(load_teacher(teacher, teacher_checkpoint))
         elif teacher is None or teacher_checkpoint is not None:
             raise ValueError(f"--model.scheme={scheme} trains --model.teacher, from no checkpoint")
@@ -106,7 +111,7 @@ class Distill(LightningModule):
         """Inputs, targets, and the float32 logits of student and teacher, cached or computed."""
         inputs, targets, *cached = batch
         student = self.student(inputs).float()
-        teacher = cached[0].float() if cached else self.teacher(inputs).float()
+        teacher = (cached[0] if cached else self.teacher(inputs)).float()
         if student.shape != teacher.shape:
             classes = f"{student.shape[1]} and {teacher.shape[1]}"
             raise ValueError(f"--model.student and --model.teacher: {classes} classes do not fit")
@@ -145,14 +150,27 @@ class Distill(LightningModule):
             rank_zero_info(summary(self.trainer.callback_metrics))
 
     def on_fit_start(self) -> None:
-        """Computes a frozen teacher's logits once, where the data can keep them."""
-        compute_column = getattr(self.trainer.datamodule, "compute_column", None)
-        if self.scheme != "frozen" or self.teacher_cache == "off" or compute_column is None:
+        """Computes a frozen teacher's logits once, where the data can keep them.
+
+        Raises:
+            ValueError: from `check_split`
+        """
+        data = self.trainer.datamodule
+        if self.teacher_checkpoint and data is not None:
+            check_split(self.teacher_checkpoint, data)
+        if not hasattr(data, "compute_column"):
+            return
+        data.drop_columns()  # another module's
+        if self.scheme != "frozen" or self.teacher_cache == "off":
             return
         with self.trainer.precision_plugin.forward_context():
-            kept = compute_column(self.teacher, getattr(torch, self.teacher_cache))
+            kept = data.compute_column(self.teacher, getattr(torch, self.teacher_cache))
         if not kept:
             rank_zero_info("The teacher's logits are too many to keep: computed in every step.")
+
+    def teardown(self, stage: str) -> None:
+        if hasattr(self.trainer.datamodule, "drop_columns"):
+            self.trainer.datamodule.drop_columns()
 
     def configure_gradient_clipping(
         self,
@@ -160,9 +178,17 @@ class Distill(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips each network by its own norm, so that a teacher or control changes no student."""
-        if gradient_clip_val is None:
+        """Clips each network by its own norm, so that a teacher or control changes no student.
+
+        Raises:
+            ValueError: if the gradients are still scaled: in fp16, a fused optimizer unscales them
+                only in its own step
+        """
+        if not gradient_clip_val:
             return
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        if scaled and getattr(optimizer, "_step_supports_amp_scaling", False):
+            raise ValueError("clipping in fp16 needs --model.optimizer.fused=false")
         for group in optimizer.param_groups:
             if gradient_clip_algorithm == "value":
                 nn.utils.clip_grad_value_(group["params"], gradient_clip_val)

@@ -1,7 +1,9 @@
 """A trained teacher from a checkpoint or a class_path."""
 
+import os
 from textwrap import shorten
 
+from lightning.pytorch import LightningDataModule
 from torch import nn
 
 from recipes.classify import Classify
@@ -27,6 +29,7 @@ def load_teacher(network: nn.Module | None, checkpoint: str | None) -> nn.Module
             )
         return network
     option = "--model.teacher_checkpoint"
+    checkpoint = os.path.expanduser(checkpoint)
     saved = read_checkpoint(checkpoint, option)
     if network is None:
         if "network" not in saved.get("hyper_parameters", {}):
@@ -41,3 +44,25 @@ def load_teacher(network: nn.Module | None, checkpoint: str | None) -> nn.Module
         reason = shorten(str(error), 200)  # which also joins its lines
         raise ValueError(f"{option}={checkpoint} does not fit --model.teacher: {reason}") from error
     return network
+
+
+def check_split(checkpoint: str, data: LightningDataModule) -> None:
+    """Refuses a teacher that has been trained on images which are for evaluation here.
+
+    Args:
+        checkpoint: path of the teacher's checkpoint
+        data: what the student is trained on
+
+    Raises:
+        ValueError: if both are of one data set, split in two ways
+    """
+    saved = read_checkpoint(os.path.expanduser(checkpoint), "--model.teacher_checkpoint")
+    other = saved.get("datamodule_hyper_parameters", {})
+    if other.get("_class_path", "").rpartition(".")[2] != type(data).__name__:
+        return
+    for name in ("split_seed", "val_size", "test_size"):
+        if name in other and other[name] != data.hparams.get(name):
+            raise ValueError(
+                f"--data.{name}={data.hparams.get(name)}, but the teacher was trained with "
+                f"{other[name]}: it has seen images that are for evaluation here"
+            )

@@ -1,9 +1,11 @@
 """Distill: its step against the definition, its teacher's invariants, its paired control."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
 from torch.nn import functional as F
 from trains import digits, fit, weights
@@ -136,6 +138,9 @@ def test_clipping_the_student_does_not_depend_on_who_learns_beside_it(tmp_path, 
     assert torch.equal(student(Distill, True), student(Distill, False))
     if algorithm == "norm":
         assert not torch.allclose(student(Stock, True), student(Stock, False))
+    else:  # by value no network depends on another, so Lightning's own is right
+        assert torch.equal(student(Distill, True), student(Stock, True))
+    assert torch.equal(student(Distill, False), student(Stock, False))
 
 
 def test_metrics_are_paired(tmp_path):
@@ -212,3 +217,32 @@ def test_frozen_takes_any_module_with_weights():
     teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     module = Distill(MLP(64, [8]), teacher)
     assert isinstance(module.teacher, Frozen) and module.teacher.network is teacher
+
+
+def test_a_cached_teacher_teaches_only_its_own_student(tmp_path):
+    data = digits()
+    fit(distill("frozen"), data, tmp_path)
+    module = distill("online")
+    before = weights(module.teacher).clone()
+    fit(module, data, tmp_path)
+    assert not torch.equal(weights(module.teacher), before), "it learns, so it was asked"
+    fit(Classify(MLP(64, [8])), data, tmp_path)
+
+
+def test_fused_clipping_in_fp16_is_refused():
+    module = distill(optimizer=lambda params: torch.optim.SGD(params, lr=0.1, fused=True))
+    plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+    module.trainer = SimpleNamespace(precision_plugin=plugin)
+    with pytest.raises(ValueError, match=r"--model.optimizer.fused=false"):
+        module.configure_gradient_clipping(module.configure_optimizers(), 0.5, "norm")
+
+
+def test_subclasses_hyperparameters_are_plain(tmp_path):
+    class Mine(Classify):
+        def __init__(self, network, extra, sizes, rate=0.5):
+            super().__init__(network)
+
+    module, trainer = fit(Mine(MLP(64, [8]), nn.Linear(2, 2), [1, 2]), digits(), tmp_path)
+    assert module.hparams == {"sizes": [1, 2], "rate": 0.5, "label_smoothing": 0.0}
+    trainer.save_checkpoint(tmp_path / "mine.ckpt")
+    torch.load(tmp_path / "mine.ckpt", weights_only=True)
