@@ -3,8 +3,8 @@
 python benchmarks/digits_distill.py [--seeds 0 1 2 3 4] [--split val]
 
 For every seed: the teacher alone, then a student under each scheme with its control, the same
-student from the same initialisation on the same batches without a teacher. Each is tested once, or not
-at all with --split val, the numbers to tune by.
+student from the same initialisation on the same batches without a teacher. Each is tested once,
+or not at all with --split val, the numbers to tune by.
 """
 
 import argparse

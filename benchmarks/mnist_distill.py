@@ -34,15 +34,13 @@ def train(seed: int, data_dir: str) -> dict[str, Path]:
     common = [f"--seed_everything={seed}", f"--data.data_dir={data_dir}"]
     teacher = finished("classify", "mnist_teacher", f"mnist_teacher-s{seed}", *common)
     soft = [*common, f"--model.teacher_checkpoint={teacher}/checkpoints/last.ckpt"]
-    no_threes = "--data.classes=[0,1,2,4,5,6,7,8,9]"
+    no_threes, sevens_eights = "--data.classes=[0,1,2,4,5,6,7,8,9]", "--data.classes=[7,8]"
     return {
         "teacher": teacher,
         "hard": finished("classify", "mnist", f"mnist-s{seed}", *common),
         "soft": finished("distill", "mnist", f"mnist-s{seed}", *soft),
         "no threes": finished("distill", "mnist", f"mnist-no-threes-s{seed}", *soft, no_threes),
-        "7 and 8": finished(
-            "distill", "mnist", f"mnist-7-8-s{seed}", *soft, "--data.classes=[7,8]"
-        ),
+        "7 and 8": finished("distill", "mnist", f"mnist-7-8-s{seed}", *soft, sevens_eights),
     }
 
 
