@@ -39,7 +39,8 @@ class Loader:
     """Iterates over batches of a table. Order is a pure function of (seed, epoch).
 
     A step's batches on all processes are together one slice of the epoch's order, so that two
-    processes with batches of 64 see what one process with batches of 128 sees. While shuffling,
+    processes with batches of 64 see what one process with batches of 128 sees (and train the same
+    network, unless batch-norm takes its statistics from each process's own batch). While shuffling,
     an incomplete last batch is left out; otherwise the rows are cut into near-equal batches, so
     that every row is seen exactly once and every process has the same number of batches.
 
