@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 class Curves(Callback):
     """Draws metrics over epochs to `<run folder>/curves.png` when training ends.
 
+    The scale is that of the second half of training, where runs differ by little.
+
     Args:
         metrics: log keys to draw, in one picture; what is not logged is left out
     """
@@ -36,13 +38,16 @@ class Curves(Callback):
             values.append(float(trainer.callback_metrics.get(key, float("nan"))))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        drawn = {key: v for key, v in self.values.items() if any(map(math.isfinite, v))}
+        drawn = {key: v for key, v in self.values.items() if math.isfinite(v[-1])}
         if not drawn or trainer.fast_dev_run or not trainer.is_global_zero:
             return
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.add_subplot(xlabel="epoch")
         for key, values in drawn.items():
             axes.plot(self.epochs, values, label=f"{key} {values[-1]:.4f}")
+        late = [v for values in drawn.values() for v in values[len(values) // 2 :] if v == v]
+        margin = 0.1 * (max(late) - min(late)) or 0.01
+        axes.set_ylim(min(late) - margin, max(late) + margin)
         axes.grid(alpha=0.3)
         axes.legend()
         figure.savefig(Path(trainer.default_root_dir) / "curves.png", dpi=120)
