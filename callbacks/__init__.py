@@ -7,6 +7,7 @@ from callbacks.finite_loss import FiniteLoss
 from callbacks.keyed_noise import KeyedNoise
 from callbacks.lr_decay import LRDecay
 from callbacks.max_norm import MaxNorm
+from callbacks.threads import Threads
 from callbacks.write_predictions import WritePredictions
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "KeyedNoise",
     "LRDecay",
     "MaxNorm",
+    "Threads",
     "WritePredictions",
 ]
