@@ -9,7 +9,7 @@ or not at all with --split val, the numbers to tune by.
 
 import argparse
 
-from runs import finished, last_row, mean_std
+from tables import finished, last_row, mean_std
 
 
 def measure(seed: int, split: str) -> dict[str, dict[str, float]]:

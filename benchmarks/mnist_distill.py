@@ -14,7 +14,7 @@ from torch import Tensor
 
 from datamodules import MNIST
 from recipes.networks import MLP
-from runs import finished, last_row, mean_std
+from tables import finished, last_row, mean_std
 
 ROWS = {  # test errors of 10,000, and the paper's
     "teacher: 2x1200, dropout, weight constraint, shifts": 67,

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from trains import rows
 
 from recipes.classify import Classify
 from recipes.cli import main
 from recipes.distill import Distill
 from recipes.networks import ConvNet
+from trains import rows
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(ROOT.glob("recipes/*/*.yaml"))

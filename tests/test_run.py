@@ -12,12 +12,12 @@ import pytest
 import torch
 from jsonargparse import Namespace
 from lightning.pytorch import Callback
-from trains import rows
 
 import recipes.cli
 from callbacks import WritePredictions
 from recipes.files import AtomicCheckpointIO, rewind
 from recipes.run import Run
+from trains import rows
 
 ROOT = Path(__file__).parent.parent
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
@@ -38,7 +38,8 @@ def test_wandb_runs_offline_and_is_read_back(recipe, monkeypatch, capfd):
     assert {"commit", "dirty", "versions", "hardware", "seed", "command"} <= facts.keys()
     assert config["seed_everything"] == facts["seed"] == 5
     assert config["model"]["temperature"] == 4 and config["trainer"]["max_epochs"] == 1
-    assert config["trainer"]["callbacks"][0]["init_args"]["schedule"] == "cosine"
+    (decay,) = (c for c in config["trainer"]["callbacks"] if c["class_path"] == "callbacks.LRDecay")
+    assert decay["init_args"]["schedule"] == "cosine"
     text = json.dumps(found)
     for value in ('"distill"', '"digits"', '"digits-1"', facts["wandb_id"]):
         assert value in text, "group, job type, name and id"

@@ -1,11 +1,11 @@
 """The picture of the curves: what it keeps, and that it is drawn."""
 
 from matplotlib.image import imread
-from trains import digits, fit
 
 from callbacks import Curves
 from recipes.classify import Classify
 from recipes.networks import MLP
+from trains import digits, fit
 
 
 def test_curves_follow_validation_and_are_drawn(tmp_path):

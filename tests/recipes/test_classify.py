@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from trains import digits, fit
 
 from recipes.classify import Classify
 from recipes.classify.module import accuracy, errors
 from recipes.networks import MLP
+from trains import digits, fit
 
 
 class Table(nn.Module):

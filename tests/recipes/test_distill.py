@@ -8,13 +8,13 @@ import torch
 from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
 from torch.nn import functional as F
-from trains import digits, fit, weights
 
 from recipes.classify import Classify
 from recipes.distill import Distill
 from recipes.distill.losses import DKD, kd
 from recipes.distill.teacher import load_teacher
 from recipes.networks import MLP, ConvNet, Frozen
+from trains import digits, fit, weights
 
 
 def sgd(params):
