@@ -25,9 +25,8 @@ def measure(seed: int, split: str) -> dict[str, dict[str, float]]:
     }
     runs = {"teacher": teacher}
     for name, scheme in schemes.items():
-        runs[name] = finished(
-            "distill", f"digits-{name}-s{seed}", "--config=digits", *flags, *scheme
-        )
+        run = f"digits-{name}-s{seed}"
+        runs[name] = finished("distill", "digits", run, *flags, *scheme, test=test)
     file = "test.jsonl" if test else "metrics.jsonl"
     return {name: last_row(folder / file) for name, folder in runs.items()}
 
