@@ -29,7 +29,9 @@ def fetch(url: str, path: Path, md5: str) -> None:
     """
     if path.exists():
         if pooch.file_hash(path, alg="md5") != md5:
-            raise ValueError(f"{path} is not the original file (its md5 differs): move it away")
+            raise ValueError(
+                f"{path} is not the original file (its md5 differs): name another data_dir"
+            )
         return
     try:
         pooch.retrieve(url, f"md5:{md5}", fname=path.name, path=path.parent, progressbar=True)

@@ -39,7 +39,7 @@ class RecipeCLI(LightningCLI):
     def __init__(self, module: type[LightningModule], args: list[str]) -> None:
         self.recipe = Path(inspect.getfile(module)).parent.name
         card = sys.modules[module.__module__.rpartition(".")[0]].__doc__
-        every = {"exit_on_error": False, "formatter_class": HelpFormatter}
+        every = {"exit_on_error": False, "allow_abbrev": False, "formatter_class": HelpFormatter}
         main = {**every, "prog": f"python -m recipes.{self.recipe}", "description": card}
         super().__init__(
             module,
@@ -111,7 +111,7 @@ class RecipeCLI(LightningCLI):
             config, self.run_folder, self.recipe, self.config_name, self.command, self.writes
         )
         self.save_config_kwargs["run"] = self.run
-        config.trainer.logger = self.run.loggers(config.trainer, self.subcommand)
+        config.trainer.logger = self.run.loggers(config, self.subcommand)
 
     def instantiate_classes(self) -> None:
         with self._no_empty_run():
@@ -152,6 +152,9 @@ class RecipeCLI(LightningCLI):
                 wandb.finish(exit_code=1)
             if self.writes:
                 self.run.discard_if_empty()
+                checkpoint = self.run.folder / "checkpoints" / "last.ckpt"
+                if checkpoint.exists() and self.subcommand == "fit":
+                    print(f"resume with: fit --ckpt_path={checkpoint}", file=sys.stderr)
             raise
 
 

@@ -39,11 +39,13 @@ class MetricsFile(Logger):
 
     Args:
         path: of the file; its folder is the run's
+        checkpoint: what is evaluated; its rows then have that in place of a step, which Lightning
+            counts from 0 again
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, checkpoint: str | None = None) -> None:
         super().__init__()
-        self.path = Path(path)
+        self.path, self.checkpoint = Path(path), checkpoint
 
     @property
     def name(self) -> str:
@@ -59,8 +61,12 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        row = {"step": step, **metrics}
+        if self.checkpoint:
+            row = {"checkpoint": self.checkpoint, **metrics}
+            row.pop("epoch", None)
         with self.path.open("a") as file:
-            file.write(json.dumps({"step": step, **metrics}) + "\n")
+            file.write(json.dumps(row) + "\n")
 
     @rank_zero_only
     def log_hyperparams(self, *args: object, **kwargs: object) -> None:
@@ -153,7 +159,10 @@ def read_checkpoint(path: str, option: str) -> dict[str, Any]:
         damaged = zipfile.ZipFile(path).testzip()
         if damaged:
             raise ValueError(f"{damaged} in it has a wrong checksum")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(saved, dict) or "pytorch-lightning_version" not in saved:
+            raise ValueError("Lightning did not write it")
+        return saved
     except (zipfile.BadZipFile, ValueError, RuntimeError, UnpicklingError) as error:
         reason = shorten(str(error), 200)
         raise ValueError(f"{option}={path} is damaged or no checkpoint: {reason}") from error

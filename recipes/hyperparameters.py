@@ -23,7 +23,8 @@ def save_hyperparameters(module: LightningModule) -> None:
     A module made by the command line saves the whole config that it was made from, networks as
     their class_path, so that its checkpoint says all that is needed to make it again. One made in
     Python saves its plain arguments; networks and functions would be pickled objects, and such a
-    checkpoint does not load with `weights_only=True`.
+    checkpoint does not load with `weights_only=True`. They are given to `load_from_checkpoint`
+    again: `Classify.load_from_checkpoint(path, network=MLP(64, [16]))`.
 
     Args:
         module: under construction

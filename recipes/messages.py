@@ -44,6 +44,12 @@ def one_line(error: BaseException, parser: LightningArgumentParser | None = None
         r"no class of this name, nor a class_path: \1",
         text,
     )
+    # A nested argument that fails comes with a dump of all types that its owner could have had.
+    if nested := re.search(r"NestedArg\(key='([\w.]+)', val='?([^')]*)'?", text):
+        owner = text.split(":", 1)[0]
+        reason = re.search(r"Not of type \w+|Expected an? [^.]*", text)
+        text = f"{owner}.{nested[1]}={nested[2]}: {reason[0] if reason else 'not accepted'}"
+    text = shorten(text, 350)
     if parser and (unknown := re.fullmatch(r"unrecognized arguments: (--[\w.]+).*", text)):
         options = [option for action in parser._actions for option in action.option_strings]
         if close := get_close_matches(unknown[1], options, n=1):

@@ -90,17 +90,17 @@ class Run:
         if self.is_new and not kept:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def loggers(self, trainer: Namespace, subcommand: str) -> list[Namespace] | bool:
+    def loggers(self, config: Namespace, subcommand: str) -> list[Namespace] | bool:
         """The config of the run's loggers: W&B or the chosen ones, and the metrics file.
 
         What a chosen WandbLogger leaves open is filled in; everything else stays as it is.
 
         Args:
-            trainer: the config of the Trainer
+            config: the subcommand's
             subcommand: fit writes metrics.jsonl, the others a file of their own name
         """
-        chosen = trainer.logger
-        if chosen is False or trainer.barebones:
+        chosen = config.trainer.logger
+        if chosen is False or config.trainer.barebones:
             return False
         if chosen in (None, True):
             init = Namespace(offline=wandb_mode() == "offline")
@@ -110,7 +110,8 @@ class Run:
             if logger.class_path.endswith(".WandbLogger"):
                 self._fill_wandb(logger)
         name = "metrics" if subcommand == "fit" else subcommand
-        init = Namespace(path=str(self.folder / f"{name}.jsonl"))
+        evaluated = None if subcommand == "fit" else config.ckpt_path
+        init = Namespace(path=str(self.folder / f"{name}.jsonl"), checkpoint=evaluated)
         return [*loggers, Namespace(class_path="recipes.files.MetricsFile", init_args=init)]
 
     def _fill_wandb(self, logger: Namespace) -> None:

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import yaml
 from lightning.pytorch import LightningModule
 
 from recipes.files import read_checkpoint
@@ -66,8 +67,15 @@ def shipped_config(name: str, folder: Path) -> str:
 
     Raises:
         FileNotFoundError: if there is neither; it lists the shipped names
+        ValueError: if the file is no config
     """
     if Path(name).is_file():
+        try:
+            settings = yaml.safe_load(Path(name).read_text())
+        except (yaml.YAMLError, UnicodeDecodeError):
+            settings = None
+        if not isinstance(settings, dict):
+            raise ValueError(f"--config={name} is not a YAML file of settings")
         return name
     shipped = {path.stem: str(path) for path in sorted(folder.glob("*.yaml"))}
     if name not in shipped:

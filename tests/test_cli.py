@@ -51,13 +51,15 @@ def test_every_embedded_default_trains(name, recipe):
     assert {"config.yaml", "run.json", "metrics.jsonl", "checkpoints"} <= {
         path.name for path in folder.iterdir()
     }
-    assert any("train/loss" in row for row in rows(folder))
-    assert 0 <= rows(folder)[-1]["val/accuracy"] <= 1
+    keys = {key for row in rows(folder) for key in row}
+    assert "train/loss" in keys, "every recipe logs it, at least every 4 steps in its digits.yaml"
+    assert "val/loss" in keys
 
 
 @pytest.mark.parametrize("name", sorted({path.parent.name for path in CONFIGS}))
 def test_help_describes_every_argument_of_the_recipe(name, capsys):
-    module = getattr(__import__(f"recipes.{name}", fromlist=["*"]), name.capitalize())
+    package = __import__(f"recipes.{name}", fromlist=["*"])
+    module = getattr(package, package.__all__[0])
     with pytest.raises(SystemExit):
         main(module, ["fit", "--help"])
     text = capsys.readouterr().out
@@ -168,6 +170,7 @@ def test_test_and_predict_add_to_the_run(run, recipe):
     recipe("distill", "test", f"--ckpt_path={run}/checkpoints/last.ckpt")
     recipe("distill", "predict", f"--ckpt_path={run}/checkpoints/last.ckpt")
     (row,) = rows(run, "test")
+    assert row["checkpoint"] == f"{run}/checkpoints/last.ckpt"
     table = (run / "predictions.csv").read_text().splitlines()
     assert len(table) == 361
     wrong = sum(line.split(",")[0] != line.split(",")[1] for line in table[1:])
@@ -194,6 +197,8 @@ def test_test_and_predict_add_to_the_run(run, recipe):
         (("fit", "--data.val_size=5000"), "--data.val_size=5000 of 1437 training images"),
         (("fit", "--ckpt_path=no.ckpt"), "--ckpt_path=no.ckpt: no such file"),
         (("test", "--ckpt_path=http://x/y.ckpt"), "http://x/y.ckpt: no such file"),
+        (("fit", "--data.batch_size=0"), "--data.batch_size=0: Not of type PositiveInt"),
+        (("fit", f"--config={ROOT}/README.md"), "README.md is not a YAML file of settings"),
         (("fit", "--model.scheme=frozen"), "frozen needs --model.teacher_checkpoint"),
         (("fit", "--model.scheme=frozen", "--model.teacher=null"), "--model.teacher_checkpoint"),
         (("test",), "test needs the --ckpt_path"),
@@ -215,7 +220,7 @@ def test_a_mistake_is_one_line(args, line, capfd):
     assert not empty, "an empty run is taken away"
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "text", "other recipe", "pickle"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "text", "weights", "other recipe", "pickle"])
 def test_a_checkpoint_that_cannot_be_used_is_one_line(run, recipe, damage):
     path = run / "checkpoints/last.ckpt"
     content = bytearray(path.read_bytes())
@@ -226,6 +231,8 @@ def test_a_checkpoint_that_cannot_be_used_is_one_line(run, recipe, damage):
         path.write_bytes(content)
     elif damage == "text":
         path.write_text("not a checkpoint")
+    elif damage == "weights":
+        path = run / "student.pt"
     elif damage == "pickle":
         torch.save({"hyper_parameters": {"network": Classify}}, path)
     else:

@@ -55,7 +55,7 @@ def test_runs_compare_by_group_and_job_type(monkeypatch):
         Path("runs/distill/digits-1"), {"recipe": "distill", "config": "digits", "wandb_id": "a"}
     )
     monkeypatch.setenv("WANDB_MODE", "offline")
-    wandb, metrics = run.loggers(Namespace(logger=None, barebones=False), "fit")
+    wandb, metrics = run.loggers(Namespace(trainer=Namespace(logger=None, barebones=False)), "fit")
     assert wandb.dict_kwargs["group"] == "distill" and wandb.dict_kwargs["job_type"] == "digits"
     assert wandb.init_args.save_dir == "runs/distill/digits-1" and wandb.init_args.id == "a"
     assert metrics.init_args.path == "runs/distill/digits-1/metrics.jsonl"

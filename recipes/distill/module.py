@@ -146,8 +146,8 @@ class Distill(LightningModule):
         return {"target": targets, "prediction": logits.argmax(1), "probability": logits.softmax(1)}
 
     def on_fit_end(self) -> None:
-        if "val/accuracy" in self.trainer.callback_metrics:
-            rank_zero_info(summary(self.trainer.callback_metrics))
+        if self.trainer.is_global_zero and "val/accuracy" in self.trainer.callback_metrics:
+            print(summary(self.trainer.callback_metrics), flush=True)
 
     def on_fit_start(self) -> None:
         """Computes a frozen teacher's logits once, where the data can keep them.
