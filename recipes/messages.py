@@ -39,16 +39,19 @@ def one_line(error: BaseException, parser: LightningArgumentParser | None = None
     """
     text = " ".join(str(error).split())
     text = re.sub(r'Parser key "([\w.]+)":', r"--\1:", text)
-    text = re.sub(
-        r"- Expected a path but .* Expected a dot import path string: (\S+)",
-        r"no class of this name, nor a class_path: \1",
-        text,
-    )
-    # A nested argument that fails comes with a dump of all types that its owner could have had.
+    owner = text.split(":", 1)[0]
+    # What jsonargparse tried for a value that fits none of a union of types, in the end the value.
     if nested := re.search(r"NestedArg\(key='([\w.]+)', val='?([^')]*)'?", text):
-        owner = text.split(":", 1)[0]
         reason = re.search(r"Not of type \w+|Expected an? [^.]*", text)
         text = f"{owner}.{nested[1]}={nested[2]}: {reason[0] if reason else 'not accepted'}"
+    elif made := re.search(
+        r"Got value: Namespace\(class_path='([\w.]+)'.*Namespace\((.*?)\)", text
+    ):
+        text = f"{owner}: {made[1]} does not take {made[2]}"
+    elif named := re.search(r"- Expected a path but .* import path string: (\S+)", text):
+        text = f"{owner}: no class of this name, nor a class_path: {named[1]}"
+    elif given := re.search(r"any of the Union subtypes .* Given value: (.+)$", text):
+        text = f"{owner}={given[1]} is not accepted, see --help"
     text = shorten(text, 350)
     if parser and (unknown := re.fullmatch(r"unrecognized arguments: (--[\w.]+).*", text)):
         options = [option for action in parser._actions for option in action.option_strings]
