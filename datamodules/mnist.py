@@ -66,7 +66,8 @@ class MNIST(Images):
     (1998). The four original files are downloaded to `data_dir` once and checked by their md5.
 
     Args:
-        data_dir: folder of the four .gz files; a file that is not there is downloaded to it
+        data_dir: folder of the four .gz files; a file that is not there is downloaded to it; by
+            default data/mnist or data/fashion-mnist
         batch_size: images per batch, on each process
         val_size: images taken out of the training set for validation
         shift: largest random shift of a training image along each axis, pixels
@@ -75,6 +76,7 @@ class MNIST(Images):
         seed: of the order and the shifts of training images
     """
 
+    folder: ClassVar[str] = "data/mnist"
     url: ClassVar[str] = "https://ossci-datasets.s3.amazonaws.com/mnist/"
     md5: ClassVar[dict[str, str]] = {
         "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -85,7 +87,7 @@ class MNIST(Images):
 
     def __init__(
         self,
-        data_dir: str | os.PathLike[str] = "data/mnist",
+        data_dir: str | os.PathLike[str] | None = None,
         batch_size: PositiveInt = 128,
         val_size: PositiveInt = 10_000,
         shift: NonNegativeInt = 0,
@@ -93,7 +95,9 @@ class MNIST(Images):
         split_seed: NonNegativeInt = 0,
         seed: NonNegativeInt = 0,
     ) -> None:
-        data_dir = str(Path(data_dir).expanduser())  # a plain value, as checkpoints hold them
+        data_dir = str(
+            Path(data_dir or self.folder).expanduser()
+        )  # a plain value, as checkpoints hold them
         super().__init__(batch_size, val_size, shift, classes, split_seed, seed)
         self.data_dir = Path(data_dir)
 
@@ -117,17 +121,9 @@ class FashionMNIST(MNIST):
 
     Xiao, Rasul & Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning
     algorithms" (2017), https://arxiv.org/abs/1708.07747. Files as for MNIST.
-
-    Args:
-        data_dir: folder of the four .gz files; a file that is not there is downloaded to it
-        batch_size: images per batch, on each process
-        val_size: images taken out of the training set for validation
-        shift: largest random shift of a training image along each axis, pixels
-        classes: the classes kept in the training set, all if not given; val and test keep all
-        split_seed: decides which images are for validation
-        seed: of the order and the shifts of training images
     """
 
+    folder = "data/fashion-mnist"
     url = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
     md5: ClassVar[dict[str, str]] = {
         "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
@@ -135,15 +131,3 @@ class FashionMNIST(MNIST):
         "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
         "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
     }
-
-    def __init__(
-        self,
-        data_dir: str | os.PathLike[str] = "data/fashion-mnist",
-        batch_size: PositiveInt = 128,
-        val_size: PositiveInt = 10_000,
-        shift: NonNegativeInt = 0,
-        classes: list[NonNegativeInt] | None = None,
-        split_seed: NonNegativeInt = 0,
-        seed: NonNegativeInt = 0,
-    ) -> None:
-        super().__init__(data_dir, batch_size, val_size, shift, classes, split_seed, seed)
