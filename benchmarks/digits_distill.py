@@ -4,7 +4,8 @@ python benchmarks/digits_distill.py [--seeds 0 1 2 3 4] [--split val]
 
 For every seed: the teacher alone, then a student under each scheme with its control, the same
 student from the same initialisation on the same batches without a teacher. Each is tested once,
-or not at all with --split val, the numbers to tune by.
+or not at all with --split val, the numbers to tune by. Further flags, such as
+--model.optimizer.lr=0.01, go to the students' runs.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import argparse
 from tables import finished, last_row, mean_std
 
 
-def measure(seed: int, split: str) -> dict[str, dict[str, float]]:
+def measure(seed: int, split: str, overrides: list[str]) -> dict[str, dict[str, float]]:
     """The last row of metrics of each run of one seed."""
     flags = [f"--seed_everything={seed}", f"--data.split_seed={seed}"]
     test = split == "test"
@@ -26,7 +27,7 @@ def measure(seed: int, split: str) -> dict[str, dict[str, float]]:
     runs = {"teacher": teacher}
     for name, scheme in schemes.items():
         run = f"digits-{name}-s{seed}"
-        runs[name] = finished("distill", "digits", run, *flags, *scheme, test=test)
+        runs[name] = finished("distill", "digits", run, *flags, *scheme, *overrides, test=test)
     file = "test.jsonl" if test else "metrics.jsonl"
     return {name: last_row(folder / file) for name, folder in runs.items()}
 
@@ -36,8 +37,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--split", choices=["val", "test"], default="test")
-    arguments = parser.parse_args()
-    seeds = [measure(seed, arguments.split) for seed in arguments.seeds]
+    arguments, overrides = parser.parse_known_args()
+    seeds = [measure(seed, arguments.split, overrides) for seed in arguments.seeds]
 
     def column(run: str, metric: str) -> str:
         return mean_std([100 * seed[run][f"{arguments.split}/{metric}"] for seed in seeds], 2)

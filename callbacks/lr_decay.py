@@ -47,12 +47,12 @@ def run_length(trainer: Trainer) -> int:
     if trainer.max_epochs is not None and trainer.max_epochs != -1:
         bounds.append(trainer.max_epochs * trainer.num_training_batches)
     if trainer.max_steps != -1:
-        # An epoch's last step accumulates what is left of it.
         accumulated, epoch = trainer.accumulate_grad_batches, trainer.num_training_batches
-        epochs, steps = 0, trainer.max_steps
-        if epoch != math.inf:
+        if epoch == math.inf:
+            bounds.append(trainer.max_steps * accumulated)
+        else:  # an epoch's last step accumulates what is left of it
             epochs, steps = divmod(trainer.max_steps, math.ceil(epoch / accumulated))
-        bounds.append((epochs and epochs * epoch) + steps * accumulated)
+            bounds.append(epochs * epoch + steps * accumulated)
     if not bounds or min(bounds) == math.inf:
         raise ValueError("LRDecay needs --trainer.max_epochs or --trainer.max_steps to decay to")
     return int(min(bounds))
