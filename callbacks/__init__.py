@@ -4,6 +4,7 @@ from callbacks.changed_settings import ChangedSettings
 from callbacks.curves import Curves
 from callbacks.export import Export
 from callbacks.finite_loss import FiniteLoss
+from callbacks.hyperparameter_schedule import HyperparameterSchedule
 from callbacks.keyed_noise import KeyedNoise
 from callbacks.lr_decay import LRDecay
 from callbacks.max_norm import MaxNorm
@@ -15,6 +16,7 @@ __all__ = [
     "Curves",
     "Export",
     "FiniteLoss",
+    "HyperparameterSchedule",
     "KeyedNoise",
     "LRDecay",
     "MaxNorm",

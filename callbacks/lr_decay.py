@@ -1,117 +1,64 @@
-"""Learning-rate warm-up and decay, counted in batches, as a pure function of the step."""
+"""Learning-rate warm-up and decay."""
 
-import math
-from typing import Any, Literal
+from typing import Any
 
-from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt
-from lightning.pytorch import Callback, LightningModule, Trainer
+from jsonargparse.typing import NonNegativeInt
+from lightning.pytorch import LightningModule, Trainer
 
-from recipes.logs import is_logging_step
+from callbacks.hyperparameter_schedule import HyperparameterSchedule
+from callbacks.optimizers import named_optimizers
+from callbacks.schedules import Name
 
-Schedule = Literal["constant", "linear", "cosine"]
 
+class LRDecay(HyperparameterSchedule):
+    """Warms learning rates up, then decays them.
 
-def multiplier(step: int, length: int, schedule: Schedule, warmup: int, final: float) -> float:
-    """What the learning rate is multiplied by in one step: no unit, 0 to 1.
+        lr(t) = peak * m(t)
 
-    Warm-up rises linearly, (t + 1) / warmup, so that no step is wasted on a rate of zero. Then,
-    with x = (t - warmup) / (length - 1 - warmup) from 0 to 1 in the last step,
+    with the peak as the optimizer was made and the multiplier m of `callbacks.schedules`, which
+    gives each formula and its source. t counts batches, whatever steps the optimizers, so that it
+    means the same under automatic and manual optimization, with several optimizers, and under
+    accumulation. Logs `lr/<optimizer>`; a second optimizer is numbered, as in `lr/Adam-1`.
 
-        linear:  1 + (final - 1) x
-        cosine:  final + (1 - final) (1 + cos(pi x)) / 2    (Loshchilov & Hutter 2017, eq. 5)
+    Where `LossDrivenLR` scales the same optimizer, the two multiply.
+
+    ```yaml
+    - class_path: LRDecay
+      init_args: {schedule: cosine, warmup: 5%, final: 0.01}
+    ```
 
     Args:
-        step: t, batches trained on before this one
-        length: batches in the whole run; beyond it the multiplier stays at `final`
-        schedule: the form of the decay
-        warmup: batches of warm-up
-        final: multiplier of the last step
-    """
-    if step < warmup:
-        return (step + 1) / warmup
-    x = min(1.0, (step - warmup) / max(1, length - 1 - warmup))
-    if schedule == "linear":
-        return 1 + (final - 1) * x
-    if schedule == "cosine":
-        return final + (1 - final) * (1 + math.cos(math.pi * x)) / 2
-    return 1.0
-
-
-def run_length(trainer: Trainer) -> int:
-    """Batches that the run will train on, from `max_epochs` and `max_steps`.
+        schedule: form of the decay from the peak: constant; linear, cosine or polynomial to final;
+            exponential; step, multistep: by gamma at a time; inverse_sqrt; one_cycle: up and down
+            in cosines; wsd: warm-up, stable, decay. The formulas are in callbacks/schedules.py
+        optimizers: numbers or names (as in the log keys: Adam, Adam-1) of those that are scheduled,
+            so that each network of a GAN can have its own; by default all
 
     Raises:
-        ValueError: if neither bounds the run
-    """
-    bounds = []
-    if trainer.max_epochs is not None and trainer.max_epochs != -1:
-        bounds.append(trainer.max_epochs * trainer.num_training_batches)
-    if trainer.max_steps != -1:
-        accumulated, epoch = trainer.accumulate_grad_batches, trainer.num_training_batches
-        if epoch == math.inf:
-            bounds.append(trainer.max_steps * accumulated)
-        else:  # an epoch's last step accumulates what is left of it
-            epochs, steps = divmod(trainer.max_steps, math.ceil(epoch / accumulated))
-            bounds.append(epochs * epoch + steps * accumulated)
-    if not bounds or min(bounds) == math.inf:
-        raise ValueError("LRDecay needs --trainer.max_epochs or --trainer.max_steps to decay to")
-    return int(min(bounds))
-
-
-class LRDecay(Callback):
-    """Warms the learning rates of all optimizers up, then decays them until the run ends.
-
-    Counts batches, whatever steps the optimizers, so that it means the same under automatic and
-    manual optimization and under accumulation. Logs `lr/<optimizer>`, the rate of the optimizer's
-    last parameter group; a second optimizer is numbered, as in `lr/Adam-1`.
-
-    Args:
-        schedule: the form of the decay from the peak to `final`: constant, linear or cosine
-        warmup: batches over which the rate rises linearly from nearly 0 to its peak
-        final: the last batch's rate, as a share of the peak, 0 to 1
+        ValueError: as HyperparameterSchedule; also if an optimizer has two of these, or the
+            module's own scheduler
     """
 
     def __init__(
         self,
-        schedule: Schedule = "cosine",
-        warmup: NonNegativeInt = 0,
-        final: ClosedUnitInterval = 0.0,
+        schedule: Name = "cosine",
+        optimizers: list[NonNegativeInt | str] | None = None,
+        **kwargs: Any,
     ) -> None:
-        self.schedule, self.warmup, self.final = schedule, warmup, final
-        self.step = 0
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.step = state_dict["step"]
+        super().__init__(key="lr", to=0.0, schedule=schedule, optimizers=optimizers, **kwargs)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.length = run_length(trainer)
-        for optimizer in trainer.optimizers:
-            for group in optimizer.param_groups:
-                # The optimizer's state carries it into a resumed run, as torch's schedulers do.
-                group.setdefault("initial_lr", group["lr"])
+        super().on_train_start(trainer, pl_module)
+        if trainer.lr_scheduler_configs:
+            name = type(pl_module).__name__
+            raise ValueError(f"LRDecay and the lr_scheduler of {name} would both set the rate")
+        others = [c for c in trainer.callbacks if isinstance(c, LRDecay) and c is not self]
+        for other in others:
+            if both := self.optimizers.keys() & named_optimizers(trainer, other.selection).keys():
+                raise ValueError(f"two LRDecay set the rate of {', '.join(both)}: give optimizers")
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
-    ) -> None:
-        factor = multiplier(self.step, self.length, self.schedule, self.warmup, self.final)
-        rates = {}
-        for number, optimizer in enumerate(trainer.optimizers):
-            name = f"lr/{type(optimizer).__name__}" + (f"-{number}" if number else "")
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * factor
-                rates[name] = group["lr"]
-        if is_logging_step(trainer):
-            pl_module.log_dict(rates)
+    def value(self, group: dict[str, Any]) -> float:
+        return super().value(group) * group.get("lr_scale", 1.0)  # of LossDrivenLR
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: object,
-        batch: object,
-        batch_idx: int,
-    ) -> None:
-        self.step += 1
+    def log_key(self, name: str) -> str:
+        return f"lr/{name}"

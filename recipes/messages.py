@@ -37,18 +37,26 @@ def one_line(error: BaseException, parser: LightningArgumentParser | None = None
         error: what was raised
         parser: of the subcommand, if it is known: mistyped options are compared with its own
     """
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()).replace("typing.", "")
     text = re.sub(r'Parser key "([\w.]+)":', r"--\1:", text)
     owner = text.split(":", 1)[0]
     # What jsonargparse tried for a value that fits none of a union of types, in the end the value.
     if nested := re.search(r"NestedArg\(key='([\w.]+)', val='?([^')]*)'?", text):
-        reason = re.search(r"Not of type \w+|Expected an? [^.]*", text)
-        text = f"{owner}.{nested[1]}={nested[2]}: {reason[0] if reason else 'not accepted'}"
+        text = f"{owner}.{nested[1]}={nested[2]}: {expected(text)}"
+    # The same for an argument of a class in a list.
+    elif problem := re.search(r"Problem with given class_path '([\w.]+)': (.+?) - Not a", text):
+        where = f"{owner}: {problem[1].rpartition('.')[2]}: "
+        text = where + problem[2]
+        if inner := re.match(r"--(\w+): Does not validate .* Given value: (.+)", problem[2]):
+            text = f"{where}{inner[1]}={inner[2]}: {expected(problem[2])}"
+    # What a constructor raised for a class in a list.
+    elif raised := re.match(r"Does not validate .* Errors: - (.+?) - (Not a|Expected)", text):
+        text = raised[1]
     elif made := re.search(
         r"Got value: Namespace\(class_path='([\w.]+)'.*Namespace\((.*?)\)", text
     ):
         text = f"{owner}: {made[1]} does not take {made[2]}"
-    elif named := re.search(r"- Expected a path but .* import path string: (\S+)", text):
+    elif named := re.search(r"- Expected a (?:path but|dot) .*?path string: (\S+)", text):
         text = f"{owner}: no class of this name, nor a class_path: {named[1]}"
     elif given := re.search(r"any of the Union subtypes .* Given value: (.+)$", text):
         text = f"{owner}={given[1]} is not accepted, see --help"
@@ -62,6 +70,14 @@ def one_line(error: BaseException, parser: LightningArgumentParser | None = None
     if isinstance(error, (argparse.ArgumentError, ArgumentError, ValueError, OSError)) and text:
         return text
     return f"{type(error).__name__}: {text}"
+
+
+def expected(text: str) -> str:
+    """The types that jsonargparse tried in vain, or what else it expected."""
+    if types := dict.fromkeys(re.findall(r"Not of type (\w+)", text)):
+        return f"Not of type {' or '.join(types)}"
+    other = re.search(r"Expected an? [^.]*", text)
+    return other[0] if other else "not accepted"
 
 
 def silence_noise() -> None:

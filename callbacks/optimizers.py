@@ -1,0 +1,77 @@
+"""A trainer's optimizers: their names, their settings, and their updates."""
+
+from collections.abc import Callable
+
+from lightning.pytorch import Trainer
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+
+def named_optimizers(
+    trainer: Trainer, selection: list[int | str] | None = None
+) -> dict[str, Optimizer]:
+    """The optimizers by the names that they have in log keys: Adam, SGD, and Adam-1 for a second.
+
+    Args:
+        trainer: of a run that has begun
+        selection: numbers or names of some of them, by default all
+
+    Raises:
+        ValueError: if there is no such optimizer
+    """
+    everything = {
+        type(optimizer).__name__ + (f"-{number}" if number else ""): optimizer
+        for number, optimizer in enumerate(trainer.optimizers)
+    }
+    if selection is None:
+        return everything
+    names = list(everything)
+    chosen = {}
+    for item in selection:
+        name = names[item] if isinstance(item, int) and item < len(names) else item
+        if name not in everything:
+            raise ValueError(f"optimizers: there is no {item}, but {', '.join(names)}")
+        chosen[name] = everything[name]
+    return chosen
+
+
+def get_setting(group: dict, key: str) -> float:
+    """One number of a parameter group; beta1 and beta2 are the two of its betas."""
+    value = group["betas"][int(key[-1]) - 1] if key in ("beta1", "beta2") else group[key]
+    return float(value)
+
+
+def set_setting(group: dict, key: str, value: float) -> None:
+    """Sets one number of a parameter group, in place where it is a tensor, as for CUDA graphs."""
+    if key in ("beta1", "beta2"):
+        first, second = group["betas"]
+        group["betas"] = (value, second) if key == "beta1" else (first, value)
+    elif isinstance(group[key], Tensor):
+        group[key].fill_(value)
+    else:
+        group[key] = value
+
+
+def settings(group: dict) -> list[str]:
+    """The keys of a parameter group's numbers."""
+    keys = [k for k, v in group.items() if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    tensors = [key for key, v in group.items() if isinstance(v, Tensor) and v.ndim == 0]
+    return [*keys, *tensors, *(("beta1", "beta2") if "betas" in group else ())]
+
+
+def after_updates(
+    trainer: Trainer, function: Callable[[Optimizer], None]
+) -> list[RemovableHandle]:
+    """Calls function(optimizer) after each step of each optimizer, however it is stepped.
+
+    So also before anything that callbacks do at the end of the batch, such as averaging.
+
+    Returns:
+        handles whose `remove` ends it
+    """
+
+    def hook(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+        function(optimizer)
+
+    return [optimizer.register_step_post_hook(hook) for optimizer in trainer.optimizers]
