@@ -2,24 +2,38 @@
 
 from callbacks.changed_settings import ChangedSettings
 from callbacks.curves import Curves
+from callbacks.ema import EMA
 from callbacks.export import Export
 from callbacks.finite_loss import FiniteLoss
+from callbacks.gradient_clip import GradientClip
 from callbacks.hyperparameter_schedule import HyperparameterSchedule
 from callbacks.keyed_noise import KeyedNoise
+from callbacks.l1 import L1
+from callbacks.loss_driven_lr import LossDrivenLR
 from callbacks.lr_decay import LRDecay
 from callbacks.max_norm import MaxNorm
+from callbacks.optimizer_stats import OptimizerStats
+from callbacks.prune import Prune
 from callbacks.threads import Threads
+from callbacks.throughput import Throughput
 from callbacks.write_predictions import WritePredictions
 
 __all__ = [
+    "EMA",
+    "L1",
     "ChangedSettings",
     "Curves",
     "Export",
     "FiniteLoss",
+    "GradientClip",
     "HyperparameterSchedule",
     "KeyedNoise",
     "LRDecay",
+    "LossDrivenLR",
     "MaxNorm",
+    "OptimizerStats",
+    "Prune",
     "Threads",
+    "Throughput",
     "WritePredictions",
 ]

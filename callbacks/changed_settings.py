@@ -4,6 +4,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from callbacks.optimizers import get_setting
+
 Settings = list[dict[str, Any]]
 
 
@@ -21,6 +23,10 @@ class ChangedSettings(Callback):
     An optimizer's saved state holds its settings too, and torch restores them over those that the
     optimizer was just made with. This keeps the ones of the first start beside the state, and
     applies those that are not the same any more to all parameter groups.
+
+    ```yaml
+    - class_path: ChangedSettings
+    ```
     """
 
     def __init__(self) -> None:
@@ -40,6 +46,8 @@ class ChangedSettings(Callback):
                 if key in before and before[key] != value:
                     for group in optimizer.param_groups:
                         group[key] = value
-                        if key == "lr" and "initial_lr" in group:
-                            group["initial_lr"] = value  # what schedules multiply
+                        for schedule in [k for k in group if k.startswith("initial_")]:
+                            own = schedule.removeprefix("initial_")  # what schedules start from
+                            if own == key or (key == "betas" and own in ("beta1", "beta2")):
+                                group[schedule] = get_setting(group, own)
         self.saved = made

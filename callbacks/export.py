@@ -6,12 +6,20 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
+from callbacks.ema import averaged, whole
+
 
 class Export(Callback):
     """Writes a sub-module's `state_dict` to `<run folder>/<module>.pt` when `fit` ends.
 
     The file loads into the sub-module's own class, without Lightning or this package:
-    `network.load_state_dict(torch.load("student.pt", weights_only=True))`.
+    `network.load_state_dict(torch.load("student.pt", weights_only=True))`. Where `EMA` averages the
+    sub-module, the average is written.
+
+    ```yaml
+    - class_path: Export
+      init_args: {module: network}
+    ```
 
     Args:
         module: the sub-module's attribute name in the LightningModule, for example student
@@ -27,9 +35,14 @@ class Export(Callback):
             raise ValueError(f"Export's module={self.module}: {name} has no such weights to save")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and not trainer.fast_dev_run:
+        if trainer.fast_dev_run:
+            return
+        with averaged(trainer, pl_module):
+            weights = getattr(pl_module, self.module).state_dict()
+            # On all processes, where they hold shards.
+            state = {name: whole(value).to("cpu", copy=True) for name, value in weights.items()}
+        if trainer.is_global_zero:
             path = Path(trainer.default_root_dir) / f"{self.module}.pt"
-            state = getattr(pl_module, self.module).state_dict()
             partial = path.with_name(f"{path.name}.partial")
-            torch.save({name: value.cpu() for name, value in state.items()}, partial)
+            torch.save(state, partial)
             partial.replace(path)

@@ -10,6 +10,7 @@ from callbacks.optimizers import get_setting, named_optimizers, set_setting, set
 from callbacks.schedules import OPTIONS, Name, Schedule
 from recipes.logs import is_logging_step
 
+
 class HyperparameterSchedule(Callback):
     """Schedules one setting of the optimizers: Adam's beta2, weight decay, momentum.
 

@@ -43,7 +43,7 @@ class LRDecay(HyperparameterSchedule):
         self,
         schedule: Name = "cosine",
         optimizers: list[NonNegativeInt | str] | None = None,
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ANN401 - the further ones of HyperparameterSchedule
     ) -> None:
         super().__init__(key="lr", to=0.0, schedule=schedule, optimizers=optimizers, **kwargs)
 

@@ -60,9 +60,7 @@ def settings(group: dict) -> list[str]:
     return [*keys, *tensors, *(("beta1", "beta2") if "betas" in group else ())]
 
 
-def after_updates(
-    trainer: Trainer, function: Callable[[Optimizer], None]
-) -> list[RemovableHandle]:
+def after_updates(trainer: Trainer, function: Callable[[Optimizer], None]) -> list[RemovableHandle]:
     """Calls function(optimizer) after each step of each optimizer, however it is stepped.
 
     So also before anything that callbacks do at the end of the batch, such as averaging.

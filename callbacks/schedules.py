@@ -82,7 +82,7 @@ def linear(s: Schedule, t: int) -> float:
 
 
 def cosine(s: Schedule, t: int) -> float:
-    """final + (1 - final) (1 + cos(pi x)) / 2: Loshchilov & Hutter 2017, equation 5."""
+    """Final + (1 - final) (1 + cos(pi x)) / 2: Loshchilov & Hutter 2017, equation 5."""
     return s.final + (1 - s.final) * (1 + math.cos(math.pi * s.progress(t, s.warmup))) / 2
 
 
@@ -111,7 +111,7 @@ def inverse_sqrt(s: Schedule, t: int) -> float:
 
 
 def polynomial(s: Schedule, t: int) -> float:
-    """final + (1 - final) (1 - x)^power."""
+    """Final + (1 - final) (1 - x)^power."""
     return s.final + (1 - s.final) * (1 - s.progress(t, s.warmup)) ** s.power
 
 

@@ -13,7 +13,7 @@ import torch
 import wandb
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
@@ -21,7 +21,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import datamodules  # noqa: F401 - imported classes are known to the parser by their short names
 import recipes.networks  # noqa: F401
-from callbacks import ChangedSettings, FiniteLoss, KeyedNoise, WritePredictions
+from callbacks import ChangedSettings, FiniteLoss, GradientClip, KeyedNoise, WritePredictions
 from recipes.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
 from recipes.messages import HelpFormatter, one_line, silence_noise
 from recipes.run import Run
@@ -119,9 +119,14 @@ class RecipeCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - as in LightningCLI
         config = self.config_init[self.subcommand].trainer
-        plugins, callbacks = listed(config.plugins), listed(config.callbacks)
+        plugins, callbacks = listed(config.plugins), latest(listed(config.callbacks))
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(AtomicCheckpointIO())
+        clip = config.gradient_clip_val
+        if clip and not self.model.automatic_optimization:
+            # Lightning refuses it there, and cannot know when to clip.
+            callbacks.append(GradientClip(clip, config.gradient_clip_algorithm or "norm"))
+            config.gradient_clip_val = config.gradient_clip_algorithm = None
         for default in (KeyedNoise, ChangedSettings, FiniteLoss, WritePredictions):
             if not any(isinstance(callback, default) for callback in callbacks):
                 callbacks.append(default())
@@ -163,6 +168,18 @@ def listed(value: Any) -> list[Any]:  # noqa: ANN401 - what Trainer takes: nothi
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]
+
+
+def latest(callbacks: list[Callback]) -> list[Callback]:
+    """Of callbacks that do the same, such as two LRDecay of all optimizers, only the last.
+
+    They are told by the `state_key` that their class gives them; those of other classes all stay.
+    """
+    keys = [
+        id(callback) if type(callback).state_key is Callback.state_key else callback.state_key
+        for callback in callbacks
+    ]
+    return list(dict(zip(keys, callbacks, strict=True)).values())
 
 
 def refuse_absent_devices(trainer: Namespace) -> None:

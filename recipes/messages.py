@@ -38,29 +38,7 @@ def one_line(error: BaseException, parser: LightningArgumentParser | None = None
         parser: of the subcommand, if it is known: mistyped options are compared with its own
     """
     text = " ".join(str(error).split()).replace("typing.", "")
-    text = re.sub(r'Parser key "([\w.]+)":', r"--\1:", text)
-    owner = text.split(":", 1)[0]
-    # What jsonargparse tried for a value that fits none of a union of types, in the end the value.
-    if nested := re.search(r"NestedArg\(key='([\w.]+)', val='?([^')]*)'?", text):
-        text = f"{owner}.{nested[1]}={nested[2]}: {expected(text)}"
-    # The same for an argument of a class in a list.
-    elif problem := re.search(r"Problem with given class_path '([\w.]+)': (.+?) - Not a", text):
-        where = f"{owner}: {problem[1].rpartition('.')[2]}: "
-        text = where + problem[2]
-        if inner := re.match(r"--(\w+): Does not validate .* Given value: (.+)", problem[2]):
-            text = f"{where}{inner[1]}={inner[2]}: {expected(problem[2])}"
-    # What a constructor raised for a class in a list.
-    elif raised := re.match(r"Does not validate .* Errors: - (.+?) - (Not a|Expected)", text):
-        text = raised[1]
-    elif made := re.search(
-        r"Got value: Namespace\(class_path='([\w.]+)'.*Namespace\((.*?)\)", text
-    ):
-        text = f"{owner}: {made[1]} does not take {made[2]}"
-    elif named := re.search(r"- Expected a (?:path but|dot) .*?path string: (\S+)", text):
-        text = f"{owner}: no class of this name, nor a class_path: {named[1]}"
-    elif given := re.search(r"any of the Union subtypes .* Given value: (.+)$", text):
-        text = f"{owner}={given[1]} is not accepted, see --help"
-    text = shorten(text, 350)
+    text = shorten(reason(re.sub(r'Parser key "([\w.]+)":', r"--\1:", text)), 350)
     if parser and (unknown := re.fullmatch(r"unrecognized arguments: (--[\w.]+).*", text)):
         options = [option for action in parser._actions for option in action.option_strings]
         if close := get_close_matches(unknown[1], options, n=1):
@@ -70,6 +48,30 @@ def one_line(error: BaseException, parser: LightningArgumentParser | None = None
     if isinstance(error, (argparse.ArgumentError, ArgumentError, ValueError, OSError)) and text:
         return text
     return f"{type(error).__name__}: {text}"
+
+
+def reason(text: str) -> str:
+    """What a user can act on in what jsonargparse says, if it is jsonargparse that says it."""
+    owner = text.split(":", 1)[0]
+    # What it tried for a value that fits none of a union of types, in the end the value.
+    if nested := re.search(r"NestedArg\(key='([\w.]+)', val='?([^')]*)'?", text):
+        return f"{owner}.{nested[1]}={nested[2]}: {expected(text)}"
+    # The same for an argument of a class in a list.
+    if problem := re.search(r"Problem with given class_path '([\w.]+)': (.+?) - Not a", text):
+        where, what = f"{owner}: {problem[1].rpartition('.')[2]}: ", problem[2]
+        if inner := re.match(r"--(\w+): Does not validate .* Given value: (.+)", what):
+            return f"{where}{inner[1]}={inner[2]}: {expected(what)}"
+        return where + what
+    # What a constructor raised for a class in a list.
+    if raised := re.match(r"Does not validate .* Errors: - (.+?) - (Not a|Expected)", text):
+        return raised[1]
+    if made := re.search(r"Got value: Namespace\(class_path='([\w.]+)'.*Namespace\((.*?)\)", text):
+        return f"{owner}: {made[1]} does not take {made[2]}"
+    if named := re.search(r"- Expected a (?:path but|dot) .*?path string: (\S+)", text):
+        return f"{owner}: no class of this name, nor a class_path: {named[1]}"
+    if given := re.search(r"any of the Union subtypes .* Given value: (.+)$", text):
+        return f"{owner}={given[1]} is not accepted, see --help"
+    return text
 
 
 def expected(text: str) -> str:

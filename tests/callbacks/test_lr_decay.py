@@ -1,49 +1,18 @@
-"""LRDecay against its formula, torch's schedulers, and itself under other ways of training."""
+"""LRDecay and HyperparameterSchedule under every way of training, and the lengths they take."""
 
 import math
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 
-from callbacks import LRDecay
-from callbacks.lr_decay import multiplier
-
-
-def test_cosine_is_torchs_cosine():
-    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=29, eta_min=0.1)
-    for step in range(30):
-        expected = optimizer.param_groups[0]["lr"]
-        assert multiplier(step, 30, "cosine", 0, 0.1) == pytest.approx(expected, abs=1e-12)
-        optimizer.step()
-        scheduler.step()
+from callbacks import HyperparameterSchedule, LRDecay
+from callbacks.lengths import batches
+from callbacks.schedules import OPTIONS, Schedule
 
 
-def test_linear_is_torchs_linear():
-    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
-    scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.2, total_iters=29)
-    for step in range(30):
-        expected = optimizer.param_groups[0]["lr"]
-        assert multiplier(step, 30, "linear", 0, 0.2) == pytest.approx(expected, abs=1e-12)
-        optimizer.step()
-        scheduler.step()
-
-
-@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
-def test_warm_up_rises_linearly_to_the_peak_and_the_last_step_is_final(schedule):
-    values = [multiplier(step, 50, schedule, 10, 0.1) for step in range(60)]
-    assert values[:10] == [(step + 1) / 10 for step in range(10)]
-    assert max(values) == 1 == values[9] == values[10]
-    last = 1 if schedule == "constant" else 0.1
-    assert values[49:] == pytest.approx([last] * 11)
-
-
-def test_cosine_is_its_formula_after_warm_up():
-    for step in range(10, 50):
-        x = (step - 10) / 39
-        expected = 0.1 + 0.9 * (1 + math.cos(math.pi * x)) / 2
-        assert multiplier(step, 50, "cosine", 10, 0.1) == expected
+def multiplier(step, length, warmup=3, final=0.1):
+    return Schedule("cosine", length, warmup=warmup, final=final)(step)
 
 
 class Line(LightningModule):
@@ -78,8 +47,9 @@ class Line(LightningModule):
         return torch.utils.data.DataLoader(torch.ones(20, 1), batch_size=2)
 
 
-def rates(tmp_path, manual=False, **trainer):
+def rates(tmp_path, manual=False, callbacks=(), **trainer):
     module = Line(manual)
+    callbacks = list(callbacks) or [LRDecay(warmup=3, final=0.1)]
     Trainer(
         default_root_dir=tmp_path,
         accelerator="cpu",
@@ -87,13 +57,13 @@ def rates(tmp_path, manual=False, **trainer):
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[LRDecay(warmup=3, final=0.1)],
+        callbacks=callbacks,
         **trainer,
     ).fit(module)
     return module.rates
 
 
-EXPECTED = [multiplier(step, 30, "cosine", 3, 0.1) for step in range(30)]
+EXPECTED = [multiplier(step, 30) for step in range(30)]
 
 
 def test_rates_are_the_formula_under_automatic_optimization(tmp_path):
@@ -111,16 +81,215 @@ def test_accumulation_changes_nothing_because_batches_are_counted(tmp_path):
 
 
 def test_max_steps_bounds_the_run(tmp_path):
-    expected = [[0.5 * multiplier(step, 15, "cosine", 3, 0.1)] for step in range(15)]
+    expected = [[0.5 * multiplier(step, 15)] for step in range(15)]
     assert rates(tmp_path, max_epochs=3, max_steps=15) == expected
 
 
 def test_max_steps_are_optimizer_steps_and_an_epochs_last_one_is_incomplete(tmp_path):
     """Epochs of 10 batches in steps of 3, 3, 3 and 1: 6 steps are 16 batches."""
     found = rates(tmp_path, max_epochs=3, max_steps=6, accumulate_grad_batches=3)
-    assert found == [[0.5 * multiplier(step, 16, "cosine", 3, 0.1)] for step in range(16)]
+    assert found == [[0.5 * multiplier(step, 16)] for step in range(16)]
 
 
 def test_an_unbounded_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"--trainer.max_epochs"):
         rates(tmp_path, max_epochs=-1)
+
+
+def test_max_time_is_refused_unless_the_length_is_given(tmp_path):
+    with pytest.raises(ValueError, match=r"--trainer.max_time leaves .* schedule's length"):
+        rates(tmp_path, max_time="00:00:01:00", max_epochs=3)
+    decay = LRDecay(warmup=3, final=0.1, length="3ep")
+    found = rates(tmp_path, callbacks=[decay], max_time="00:00:01:00", max_epochs=3)
+    assert found == [[0.5 * factor] for factor in EXPECTED]
+
+
+@pytest.mark.parametrize("warmup", [6, "6ba", "0.6ep", "20%"])
+def test_lengths_in_units_are_batches(tmp_path, warmup):
+    """Epochs of 10 batches, a run of 30."""
+    found = rates(tmp_path, callbacks=[LRDecay(warmup=warmup, final=0.1)], max_epochs=3)
+    assert found == [[0.5 * multiplier(step, 30, warmup=6)] for step in range(30)]
+
+
+def test_a_percentage_of_a_given_length_is_of_that(tmp_path):
+    decay = LRDecay(warmup="20%", length="50%", final=0.1)
+    found = rates(tmp_path, callbacks=[decay], max_epochs=2)
+    assert found == [[0.5 * multiplier(step, 10, warmup=2)] for step in range(20)]
+
+
+def test_milestones_and_periods_take_units(tmp_path):
+    decay = LRDecay("multistep", milestones=["1ep", 15], gamma=0.5)
+    assert rates(tmp_path, callbacks=[decay], max_epochs=2) == [
+        [0.5 * (1 if t < 10 else 0.5 if t < 15 else 0.25)] for t in range(20)
+    ]
+    decay = LRDecay("step", every="0.5ep", gamma=0.5)
+    found = rates(tmp_path, callbacks=[decay], max_epochs=2)
+    assert found == [[0.5 * 0.5 ** (t // 5)] for t in range(20)]
+
+
+class StopAfter(Callback):
+    def __init__(self, batches):
+        self.batches = batches
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        trainer.should_stop = batch_idx + 1 == self.batches
+
+
+ENDLESS = {
+    "constant": {},
+    "exponential": {"gamma": 0.9},
+    "step": {"every": 3},
+    "multistep": {"milestones": [4]},
+    "inverse_sqrt": {},
+}
+
+
+@pytest.mark.parametrize("schedule", ENDLESS)
+def test_what_has_no_end_needs_no_end_of_the_run(tmp_path, schedule):
+    callbacks = [LRDecay(schedule, warmup=3, **ENDLESS[schedule]), StopAfter(2)]
+    assert rates(tmp_path, callbacks=callbacks, max_epochs=-1)[1] == [0.5 * 2 / 3]
+    assert ENDLESS.keys() == {name for name in OPTIONS if "length" not in OPTIONS[name]}
+
+
+def test_each_network_has_its_own_schedule(tmp_path):
+    decays = [
+        LRDecay("linear", optimizers=[0], warmup=3),
+        LRDecay("cosine", optimizers=["Adam-1"], final=0.5),
+    ]
+    found = rates(tmp_path, manual=True, callbacks=decays, max_epochs=3)
+    linear, cosine = Schedule("linear", 30, warmup=3), Schedule("cosine", 30, final=0.5)
+    assert found == [[0.5 * linear(t), 0.1 * cosine(t)] for t in range(30)]
+
+
+def test_an_optimizer_that_is_not_selected_keeps_its_rate(tmp_path):
+    found = rates(tmp_path, manual=True, callbacks=[LRDecay(optimizers=[1])], max_epochs=1)
+    assert {sgd for sgd, _ in found} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "line"),
+    [
+        ([LRDecay(optimizers=["SDG"])], "optimizers: there is no SDG, but SGD, Adam-1"),
+        ([LRDecay(optimizers=[2])], "there is no 2, but SGD, Adam-1"),
+        ([LRDecay(), LRDecay(optimizers=[1])], "two LRDecay set the rate of Adam-1"),
+        ([HyperparameterSchedule("beta2")], "key beta2: SGD has no such setting, but lr, momentum"),
+    ],
+)
+def test_what_cannot_be_scheduled_is_refused(tmp_path, callbacks, line):
+    with pytest.raises(ValueError, match=line):
+        rates(tmp_path, manual=True, callbacks=callbacks, max_epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (
+            {"schedule": "cosine", "gamma": 0.5},
+            "schedule cosine has no gamma; it has warmup",
+        ),
+        ({"schedule": "step"}, "schedule step needs every"),
+        ({"schedule": "exponential"}, "schedule exponential needs gamma"),
+        ({"schedule": "multistep"}, "schedule multistep needs milestones"),
+    ],
+)
+def test_options_that_do_not_fit_the_schedule_are_refused(options, line):
+    with pytest.raises(ValueError, match=line):
+        LRDecay(**options)
+
+
+def test_a_scheduler_of_the_modules_own_is_refused(tmp_path):
+    class Scheduled(Line):
+        def configure_optimizers(self):
+            optimizer = super().configure_optimizers()
+            return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1)]
+
+    trainer = Trainer(default_root_dir=tmp_path, logger=False, callbacks=[LRDecay()], max_epochs=1)
+    with pytest.raises(ValueError, match="lr_scheduler of Scheduled would both set the rate"):
+        trainer.fit(Scheduled())
+
+
+def test_stock_schedulers_are_never_stepped_under_manual_optimization(tmp_path):
+    """The negative control: what LRDecay is for."""
+
+    class Scheduled(Line):
+        def configure_optimizers(self):
+            optimizers = super().configure_optimizers()
+            return optimizers, [torch.optim.lr_scheduler.StepLR(o, 1) for o in optimizers]
+
+    module = Scheduled(manual=True)
+    Trainer(default_root_dir=tmp_path, logger=False, enable_checkpointing=False, max_epochs=2).fit(
+        module
+    )
+    assert set(map(tuple, module.rates)) == {(0.5, 0.1)}
+
+
+class Settings(Line):
+    """Adam in two parameter groups, one of them with a tensor as its rate."""
+
+    def training_step(self, batch, batch_idx):
+        self.rates.append([(float(g["lr"]), g["betas"], g["weight_decay"]) for g in self.groups])
+        return self.layer(batch).square().mean()
+
+    def configure_optimizers(self):
+        weight, bias = self.layer.parameters()
+        groups = [{"params": [weight]}, {"params": [bias], "weight_decay": 0.4}]
+        optimizer = torch.optim.Adam(groups, lr=torch.tensor(0.5), weight_decay=0.2)
+        self.groups = optimizer.param_groups
+        return optimizer
+
+
+def test_any_setting_follows_the_same_schedules(tmp_path):
+    module = Settings()
+    Trainer(
+        default_root_dir=tmp_path,
+        logger=False,
+        enable_checkpointing=False,
+        max_epochs=2,
+        callbacks=[
+            LRDecay("linear"),
+            HyperparameterSchedule("beta2", to=0.9, schedule="cosine"),
+            HyperparameterSchedule("weight_decay", schedule="step", every=5, gamma=0.5),
+        ],
+    ).fit(module)
+    linear, cosine = Schedule("linear", 20), Schedule("cosine", 20)
+    for t, row in enumerate(module.rates):
+        for (lr, betas, decay), own in zip(row, (0.2, 0.4), strict=True):
+            assert lr == pytest.approx(0.5 * linear(t), rel=1e-6)
+            assert betas == (0.9, 0.9 + (0.999 - 0.9) * cosine(t))
+            assert decay == own * 0.5 ** (t // 5)
+
+
+def test_one_cycle_momentum_is_torchs(tmp_path):
+    module = Line()
+    seen = []
+
+    class Recording(HyperparameterSchedule):
+        def on_train_batch_end(self, trainer, *args):
+            super().on_train_batch_end(trainer, *args)
+            seen.append(trainer.optimizers[0].param_groups[0]["momentum"])
+
+    options = {"to": 0.95, "schedule": "one_cycle", "warmup": 6, "start": 0.0}
+    module.configure_optimizers = lambda: torch.optim.SGD(module.parameters(), 0.1, momentum=0.85)
+    Trainer(
+        default_root_dir=tmp_path,
+        logger=False,
+        enable_checkpointing=False,
+        max_epochs=2,
+        callbacks=[Recording("momentum", **options)],
+    ).fit(module)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0, momentum=0.9)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.0, 20, pct_start=0.3)
+    for value in seen[:-1]:
+        assert value == pytest.approx(optimizer.param_groups[0]["momentum"], abs=1e-12)
+        optimizer.step()
+        scheduler.step()
+
+
+def test_data_without_an_end_has_no_epochs_but_steps():
+    class Endless:
+        num_training_batches, max_epochs, max_steps = math.inf, 3, 50
+        accumulate_grad_batches, callbacks = 2, ()
+
+    assert batches("100%", Endless()) == 100
+    with pytest.raises(ValueError, match="5ep: epochs of this data have no length"):
+        batches("5ep", Endless())

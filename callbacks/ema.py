@@ -1,0 +1,176 @@
+"""An exponential moving average of a sub-module's weights."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from jsonargparse.typing import restricted_string_type
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.data import extract_batch_size
+from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from callbacks.lengths import Length, batches
+
+Images = restricted_string_type("Images", r"^\d+im$", docstring="a number of images, 20000im")
+
+
+class EMA(Callback):
+    """Averages the weights of one sub-module over training, and evaluates with the average.
+
+        average_n = sum_i 2^(-(n - i) / half_life) w_i / sum_i 2^(-(n - i) / half_life)
+
+    over the weights w_i after batches i = 1 ... n: the exponential moving average of the iterates
+    (after Polyak & Juditsky 1992; for GANs Yazici et al. 2019, https://arxiv.org/abs/1806.04498)
+    without the share that the initial weights would have (the correction of Kingma & Ba 2015,
+    section 3). Counts batches, whatever steps the optimizers. Kept in float32 or finer, and saved
+    with the training state.
+
+    The average takes the weights' place in validation, test, prediction, and in what `Export`
+    writes; then the weights come back bit by bit. A checkpoint's `state_dict` holds the weights.
+
+    ```yaml
+    - class_path: EMA
+      init_args: {module: network, half_life: 2ep}
+    ```
+
+    Args:
+        module: the sub-module's attribute name in the LightningModule, for example student, which
+            may be dotted: student.features
+        half_life: after which weights count half: batches, or in units: 1000ba (batches), 5ep
+            (epochs), 10% (of the run), 20000im (images, on all processes together)
+        buffers: average: the running statistics of batch-norm are averaged as the weights are;
+            copy: they are those of the latest weights
+
+    Raises:
+        ValueError: if there is no such sub-module, or it has no weights
+    """
+
+    def __init__(
+        self,
+        module: str,
+        half_life: Length | Images = 1000,
+        buffers: Literal["average", "copy"] = "average",
+    ) -> None:
+        self.module, self.half_life, self.buffers = module, half_life, buffers
+        self.weight = 0.0  # the sum in the denominator
+        self.average: dict[str, Tensor] = {}
+        self.raw: dict[str, Tensor] = {}  # the weights, while the average is in their place
+
+    @property
+    def state_key(self) -> str:
+        return f"EMA{{{self.module}}}"
+
+    def state_dict(self) -> dict[str, Any]:
+        average = {name: whole(value) for name, value in self.average.items()}
+        return {"weight": self.weight, "average": average}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.weight, self.average = state_dict["weight"], state_dict["average"]
+
+    def tensors(self, pl_module: LightningModule) -> dict[str, Tensor]:
+        """The sub-module's parameters and buffers that are averaged, by name."""
+        if self.module not in dict(pl_module.named_modules()):
+            known = ", ".join(name for name, _ in pl_module.named_children())
+            raise ValueError(f"EMA: there is no module {self.module}, but {known}")
+        network = pl_module.get_submodule(self.module)
+        found = {name: value.detach() for name, value in network.named_parameters()}
+        if self.buffers == "average":
+            found |= {n: b for n, b in network.named_buffers() if b.is_floating_point()}
+        return found
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        current = self.tensors(pl_module)
+        if not current:
+            raise ValueError(f"EMA: module {self.module} has no weights")
+        # From a checkpoint, or the initial weights, whose share in the average is zero.
+        source = self.average or {name: value.clone() for name, value in current.items()}
+        self.average = {
+            name: placed(source[name], value).to(torch.promote_types(value.dtype, torch.float32))
+            for name, value in current.items()
+        }
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.in_images = str(self.half_life).endswith("im")
+        length = self.half_life if self.in_images else batches(self.half_life, trainer)
+        self.length = max(1, int(str(length).removesuffix("im")))
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        *args: object,
+    ) -> None:
+        age = extract_batch_size(batch) * trainer.world_size if self.in_images else 1
+        self.weight = self.weight * 0.5 ** (age / self.length) + 1
+        current = self.tensors(pl_module)
+        averages = [self.average[name] for name in current]
+        values = [value.to(a.dtype) for value, a in zip(current.values(), averages, strict=True)]
+        torch._foreach_lerp_(averages, values, 1 / self.weight)
+
+    def swap_in(self, pl_module: LightningModule) -> None:
+        """Puts the average in the weights' place."""
+        if not self.average or self.raw:
+            return
+        current = self.tensors(pl_module)
+        self.raw = {name: value.clone() for name, value in current.items()}
+        for name, value in current.items():
+            value.copy_(placed(self.average[name], value))
+        forget_gathered(pl_module)
+
+    def swap_out(self, pl_module: LightningModule) -> None:
+        """Puts the weights back."""
+        raw, self.raw = self.raw, {}
+        for name, value in self.tensors(pl_module).items() if raw else ():
+            value.copy_(raw[name])
+        forget_gathered(pl_module)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.swap_in(pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.swap_out(pl_module)
+
+    on_test_start = on_predict_start = on_validation_start
+    on_test_end = on_predict_end = on_validation_end
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        self.swap_out(pl_module)  # before a checkpoint of the exception
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor that is no shard."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def placed(tensor: Tensor, like: Tensor) -> Tensor:
+    """A tensor on the device of another, and sharded as that is."""
+    if isinstance(like, DTensor) and not isinstance(tensor, DTensor):
+        return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
+    return tensor.to(like.device)
+
+
+def forget_gathered(pl_module: LightningModule) -> None:
+    """Has FSDP2 gather the shards anew: after an evaluation it would keep what it has gathered."""
+    for module in pl_module.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
+@contextmanager
+def averaged(trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
+    """Puts the averages of all of a trainer's EMA callbacks in the weights' place for a while."""
+    averages = [callback for callback in trainer.callbacks if isinstance(callback, EMA)]
+    for callback in averages:
+        callback.swap_in(pl_module)
+    try:
+        yield
+    finally:
+        for callback in averages:
+            callback.swap_out(pl_module)

@@ -1,0 +1,47 @@
+"""Gradient clipping that means the same under automatic and manual optimization."""
+
+from typing import Literal
+
+from jsonargparse.typing import PositiveFloat
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+from torch.optim import Optimizer
+
+
+class GradientClip(Callback):
+    """Clips the gradients of every optimizer before each of its steps.
+
+        norm:   g <- g * min(1, limit / |g|)   (Pascanu et al. 2013, algorithm 1)
+        value:  g <- max(-limit, min(limit, g))
+
+    with |g| the L2 norm of all of the optimizer's gradients together, in the gradient's unit.
+    Lightning refuses `--trainer.gradient_clip_val` under manual optimization; the recipes' command
+    line puts this in its place.
+
+    ```yaml
+    - class_path: GradientClip
+      init_args: {limit: 1.0, algorithm: norm}
+    ```
+
+    Args:
+        limit: of the norm or of each value
+        algorithm: norm or value
+
+    Raises:
+        ValueError: in fp16, if the optimizer is fused: it unscales gradients only in its own step
+    """
+
+    def __init__(self, limit: PositiveFloat, algorithm: Literal["norm", "value"] = "norm") -> None:
+        self.limit, self.algorithm = limit, algorithm
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+        if scaled and getattr(optimizer, "_step_supports_amp_scaling", False):
+            raise ValueError("clipping in fp16 needs an optimizer that is not fused: fused=false")
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if self.algorithm == "norm":
+            clip_grad_norm_(parameters, self.limit)
+        else:
+            clip_grad_value_(parameters, self.limit)

@@ -1,0 +1,270 @@
+"""Optimizer steps, observed: norms of whole tensors, and quantiles over a sample of parameters.
+
+Nothing here waits for the device; where parameters are sharded, processes wait for each other.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+from torch.nn.utils import get_total_norm
+from torch.optim import ASGD, LBFGS, Adafactor, Optimizer
+
+from callbacks.moments import FORMULAS, applied, is_decoupled
+
+SAMPLE = 16_384  # parameters of an optimizer that quantiles and cosines are taken of
+QUANTILES = (0.05, 0.5, 0.95)
+HISTOGRAM = (64, -12.0, 4.0)  # bins, and the decades that they begin and end with
+
+Take = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Before:
+    """One parameter before a step: what the step overwrites.
+
+    Attributes:
+        value: the parameter's
+        eta: ASGD's step size
+    """
+
+    value: Tensor
+    eta: Tensor | float | None = None
+
+
+@dataclass
+class Update:
+    """One parameter's step.
+
+    Attributes:
+        before: the parameter before it, whole
+        after: the parameter after it, whole
+        vectors: of a sample of its elements: update, gradient, and first, second where there are
+        phases: what is 0 when training begins and becomes 1, by name
+    """
+
+    before: Tensor
+    after: Tensor
+    vectors: dict[str, Tensor]
+    phases: dict[str, Tensor]
+
+
+class Observer:
+    """Follows one optimizer's steps, and measures the next one when it is asked to.
+
+    Args:
+        optimizer: to observe
+        names: of the parameters that are also to be measured one by one
+        counts_clipped: whether to compare each step's gradient with what it was before clipping
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, names: dict[Tensor, str], counts_clipped: bool
+    ) -> None:
+        self.optimizer, self.names, self.counts_clipped = optimizer, names, counts_clipped
+        self.is_due = False  # whether the next step is to be measured
+        self.found: dict[str, Tensor] = {}  # what was measured
+        self.steps, self.clipped = 0, torch.tensor(0.0)  # since the last measurement
+        self._samplers = samplers([p for group in optimizer.param_groups for p in group["params"]])
+        self._before: dict[Tensor, Before] = {}
+        self._unclipped: Tensor | None = None
+        self.handles = [
+            optimizer.register_step_pre_hook(self._on_step),
+            optimizer.register_step_post_hook(self._on_stepped),
+        ]
+
+    def gradients(self) -> list[Tensor]:
+        """Of all parameters that have one."""
+        groups = self.optimizer.param_groups
+        return [p.grad for group in groups for p in group["params"] if p.grad is not None]
+
+    def see_gradients(self, scale: float) -> None:
+        """To be called when gradients are complete and not yet clipped.
+
+        Args:
+            scale: that they have been multiplied by
+        """
+        # Of several evaluations in one step, LBFGS's, the first is that of where it starts.
+        if self._unclipped is None and (self.is_due or self.counts_clipped):
+            self._unclipped = norm(self.gradients()) / scale
+
+    def _on_step(self, *args: object) -> None:
+        self._before = before_step(self.optimizer) if self.is_due else {}
+
+    def _on_stepped(self, *args: object) -> None:
+        unclipped, self._unclipped = self._unclipped, None
+        if unclipped is None:
+            return
+        if self.counts_clipped:
+            self.steps += 1
+            self.clipped = self.clipped + (norm(self.gradients()) < unclipped * (1 - 1e-5))
+        if self._before:
+            self._measure(unclipped)
+            self._before, self.is_due = {}, False
+
+    def _measure(self, unclipped: Tensor) -> None:
+        updates = after_step(self.optimizer, self._before, self._samplers)
+        self.found = {"gradient_norm": unclipped, **statistics(list(updates.values()))}
+        for parameter, update in updates.items():
+            if parameter in self.names:
+                layer = {"gradient_norm": norm([parameter.grad]), **statistics([update])}
+                name = self.names[parameter]
+                self.found |= {f"{key}/{name}": value for key, value in layer.items()}
+        if self.counts_clipped:
+            self.found["clipped"] = self.clipped / self.steps
+            self.steps, self.clipped = 0, torch.zeros_like(self.clipped)
+        if isinstance(self.optimizer, LBFGS):
+            (state,) = self.optimizer.state.values()
+            self.found["function_evaluations"] = torch.tensor(float(state["func_evals"]))
+            self.found["step_length"] = torch.as_tensor(state["t"], dtype=torch.float32)
+
+    def transfer(self) -> dict[str, float | list[float]]:
+        """What was measured, on the host: numbers, and lists of counts; the only wait for it."""
+        found, self.found = self.found, {}
+        device = found["gradient_norm"].device
+        sizes = [value.numel() for value in found.values()]
+        values = torch.cat([value.flatten().float().to(device) for value in found.values()])
+        parts = [part.tolist() for part in values.cpu().split(sizes)]
+        return {k: p if v.ndim else p[0] for (k, v), p in zip(found.items(), parts, strict=True)}
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This process's shard."""
+    return tensor.detach().to_local() if isinstance(tensor, DTensor) else tensor.detach()
+
+
+def norm(tensors: list[Tensor]) -> Tensor:
+    """The L2 norm of all of them together, whatever process holds their shards."""
+    total = get_total_norm([tensor.detach() for tensor in tensors])
+    return total.full_tensor() if isinstance(total, DTensor) else total
+
+
+def samplers(parameters: list[Tensor]) -> dict[Tensor, Take]:
+    """For each parameter, a function that takes the same sample of it and of its states.
+
+    Of all parameters together SAMPLE elements, or all if they are fewer. They are drawn once, with
+    a seed of their own: a stride would see only some columns of a matrix.
+    """
+    generator = torch.Generator().manual_seed(0)
+    total = sum(local(parameter).numel() for parameter in parameters)
+
+    def taking(shard: Tensor) -> Take:
+        if total <= SAMPLE or not shard.numel():
+            return lambda tensor: local(tensor).flatten().float()
+        count = -(-SAMPLE * shard.numel() // total)
+        index = torch.randint(shard.numel(), (count,), generator=generator).to(shard.device)
+        return lambda tensor: local(tensor).take(index).float()
+
+    return {parameter: taking(local(parameter)) for parameter in parameters}
+
+
+def before_step(optimizer: Optimizer) -> dict[Tensor, Before]:
+    """A copy of what the step about to be taken overwrites."""
+    kept = {}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            kept[parameter] = Before(parameter.detach().clone())
+            if isinstance(optimizer, ASGD):
+                eta = optimizer.state[parameter].get("eta")
+                kept[parameter].eta = group["lr"] if eta is None else eta.clone()
+    return kept
+
+
+def after_step(
+    optimizer: Optimizer, before: dict[Tensor, Before], samplers: dict[Tensor, Take]
+) -> dict[Tensor, Update]:
+    """What the step did to each parameter that has a gradient.
+
+    Args:
+        optimizer: that has just stepped
+        before: from `before_step`
+        samplers: from `samplers`
+    """
+    formula = FORMULAS.get(type(optimizer), applied)
+    updates = {}
+    for group in optimizer.param_groups:
+        sign = -1 if group.get("maximize") else 1
+        decay, decoupled = group.get("weight_decay", 0), is_decoupled(optimizer, group)
+        for parameter in group["params"]:
+            if parameter.grad is None:
+                continue
+            take, old = samplers[parameter], before[parameter]
+            was, gradient = take(old.value), sign * take(parameter.grad)
+            state = sampled_state(optimizer, parameter, take) | {"eta_before": old.eta}
+            kept = was * (1 - group["lr"] * decay) if decoupled else was
+            state["applied"] = kept - take(parameter)
+            moments = formula(group, state, gradient if decoupled else gradient + decay * was)
+            vectors = {"update": moments.update, "gradient": gradient}
+            vectors |= {"first": moments.first, "second": moments.second}
+            vectors = {key: vector for key, vector in vectors.items() if vector is not None}
+            updates[parameter] = Update(old.value, parameter, vectors, dict(moments.phases))
+    return updates
+
+
+def sampled_state(optimizer: Optimizer, parameter: Tensor, take: Take) -> dict[str, Tensor]:
+    """An optimizer's state of one parameter: its numbers, and a sample of its moments."""
+    state = optimizer.state[parameter]
+    found = {}
+    for key, value in state.items():
+        if isinstance(value, Tensor) and value.shape == parameter.shape and value.ndim:
+            found[key] = take(value)
+        elif isinstance(value, (int, float)) or (isinstance(value, Tensor) and not value.ndim):
+            found[key] = torch.as_tensor(value, dtype=torch.float32)
+    if isinstance(optimizer, Adafactor) and "row_var" in state:
+        # Shazeer & Stern 2018, algorithm 4: of a matrix only its mean rows and columns are kept.
+        mean = state["row_var"].mean(-2, keepdim=True)
+        found["variance"] = take(state["row_var"] @ state["col_var"] / mean)
+    return found
+
+
+def statistics(updates: list[Update]) -> dict[str, Tensor]:
+    """Statistics of a step over some parameters, on the device: scalars, and histograms.
+
+    Args:
+        updates: one a parameter
+    """
+    old = norm([update.before for update in updates])
+    change = torch._foreach_sub([u.after.detach() for u in updates], [u.before for u in updates])
+    found = {"parameter_norm": old, "update_ratio": norm(change) / old}
+    found |= quantiles("effective_step", together(updates, "update").abs())
+    second = together(updates, "second")
+    if second.numel():
+        found |= quantiles("second_moment", second)
+    first = together(updates, "first")
+    if first.numel():
+        gradient = together([update for update in updates if "first" in update.vectors], "gradient")
+        product = first.nan_to_num().dot(gradient.nan_to_num())
+        norms = first.nan_to_num().norm() * gradient.nan_to_num().norm()
+        found["momentum_cosine"] = product / norms
+    for name in updates[0].phases:
+        phases = [update.phases[name].to(old.device) for update in updates if name in update.phases]
+        found[name] = torch.stack(phases).mean()
+    return found
+
+
+def together(updates: list[Update], key: str) -> Tensor:
+    """One vector of all parameters and all processes' shards, filled up with NaN."""
+    vectors = [update.vectors[key] for update in updates if key in update.vectors]
+    vector = torch.cat(vectors) if vectors else torch.empty(0)
+    if not isinstance(updates[0].after, DTensor):
+        return vector
+    longest = torch.tensor(vector.numel(), device=vector.device)
+    dist.all_reduce(longest, dist.ReduceOp.MAX)
+    padded = vector.new_full((int(longest),), torch.nan)
+    padded[: vector.numel()] = vector
+    gathered = padded.new_empty(dist.get_world_size() * padded.numel())
+    dist.all_gather_into_tensor(gathered, padded)
+    return gathered
+
+
+def quantiles(name: str, vector: Tensor) -> dict[str, Tensor]:
+    """Quantiles by name, and the vector's histogram over the decades."""
+    levels = torch.tensor(QUANTILES, device=vector.device)
+    values = vector.nanquantile(levels)
+    found = {f"{name}_q{100 * q:02.0f}": value for q, value in zip(QUANTILES, values, strict=True)}
+    bins, low, high = HISTOGRAM
+    decades = vector[~vector.isnan()].log10().clamp(low, high)
+    return found | {f"{name}_histogram": torch.histc(decades, bins, low, high)}

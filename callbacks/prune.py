@@ -1,0 +1,133 @@
+"""Gradual magnitude pruning."""
+
+from typing import Any
+
+import torch
+from jsonargparse.typing import ClosedUnitInterval, PositiveInt
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+from torch.nn.utils.prune import L1Unstructured
+from torch.optim import Optimizer
+
+from callbacks.ema import EMA
+from callbacks.l1 import weight_tensors
+from callbacks.lengths import Length, batches
+from callbacks.optimizers import after_updates
+from recipes.logs import is_logging_step
+
+
+def sparsity(step: int, start: int, end: int, final: float) -> float:
+    """Share of weights that are zero: final (1 - (1 - (t - start) / (end - start))^3), 0 to final.
+
+    Zhu & Gupta 2018, equation 1, from an initial sparsity of 0.
+
+    Args:
+        step: t, batches trained on
+        start: batch at which pruning begins
+        end: batch from which it is `final`
+        final: share of weights
+    """
+    x = min(1.0, max(0, step - start) / max(1, end - start))
+    return final * (1 - (1 - x) ** 3)
+
+
+class Prune(Callback):
+    """Sets a growing share of the smallest weights to zero, for good.
+
+        share(t) = final (1 - (1 - (t - start) / (end - start))^3)
+
+    (Zhu & Gupta 2018, "To prune, or not to prune", equation 1), of all weights of the sub-module
+    together, by torch.nn.utils.prune's L1 magnitude. Biases and the scales of normalisation stay.
+    The masks are applied in place, after every update, to the weights and to their `EMA`: they have
+    their own names in checkpoints, and what is exported is pruned. torch's reparametrisation, which
+    trains the same weights, would rename them to `weight_orig`.
+
+    Logs `sparsity`, the share of weights that are zero, 0 to 1.
+
+    ```yaml
+    - class_path: Prune
+      init_args: {final: 0.9, start: 10%, end: 80%, module: network}
+    ```
+
+    Args:
+        final: share of weights that are zero in the end, 0 to 1
+        start: length before pruning: batches, or in units: 1000ba (batches), 5ep (epochs), 10% (of
+            the run)
+        end: length after which the share is final, like start
+        every: batches between two choices of what else is pruned
+        module: the sub-module's attribute name in the LightningModule; by default all of it
+
+    Raises:
+        ValueError: if there is no such sub-module, or its weights are sharded
+    """
+
+    def __init__(
+        self,
+        final: ClosedUnitInterval,
+        start: Length = "0%",
+        end: Length = "75%",
+        every: PositiveInt = 10,
+        module: str = "",
+    ) -> None:
+        self.final, self.start, self.end, self.every, self.module = final, start, end, every, module
+        self.step = 0
+        self.share = 0.0
+        self.masks: dict[str, Tensor] = {}
+
+    @property
+    def state_key(self) -> str:
+        return f"Prune{{{self.module}}}"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.step, "share": self.share, "masks": self.masks}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.step, self.share = state_dict["step"], state_dict["share"]
+        self.masks = state_dict["masks"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.weights = weight_tensors(pl_module, self.module)
+        if any(isinstance(weight, DTensor) for weight in self.weights.values()):
+            raise ValueError("Prune needs whole weights, and the strategy shards them")
+        self.masks = {name: mask.to(pl_module.device) for name, mask in self.masks.items()}
+        self.bounds = (batches(self.start, trainer), batches(self.end, trainer))
+        self.handles = after_updates(trainer, self._apply)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+    @torch.no_grad()
+    def _apply(self, optimizer: Optimizer | None = None) -> None:
+        for name, mask in self.masks.items():
+            self.weights[name].mul_(mask)
+
+    @torch.no_grad()
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: object
+    ) -> None:
+        self.step += 1
+        start, end = self.bounds
+        if start <= self.step <= end and (
+            self.step == end or (self.step - start) % self.every == 0
+        ):
+            self._choose(sparsity(self.step, start, end, self.final))
+            self._apply()
+            for average in (c for c in trainer.callbacks if isinstance(c, EMA)):
+                for name, mask in self.masks.items():
+                    if name.startswith(f"{average.module}."):
+                        average.average[name.removeprefix(f"{average.module}.")].mul_(mask)
+        if is_logging_step(trainer):
+            pl_module.log("sparsity", self.share)
+
+    def _choose(self, share: float) -> None:
+        """Masks the smallest weights, beside those that are masked already."""
+        sizes = torch.cat([weight.abs().flatten() for weight in self.weights.values()])
+        rule = L1Unstructured(round(share * sizes.numel()))
+        new = rule.compute_mask(sizes, torch.ones_like(sizes, dtype=torch.bool))
+        parts = new.split([weight.numel() for weight in self.weights.values()])
+        for (name, weight), part in zip(self.weights.items(), parts, strict=True):
+            mask = part.view(weight.shape)
+            self.masks[name] = mask & self.masks.get(name, mask)
+        self.share = rule.amount / sizes.numel()

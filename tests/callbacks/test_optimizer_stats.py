@@ -1,0 +1,306 @@
+"""OptimizerStats: every figure against its definition, for every optimizer."""
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import Logger
+from torch import optim
+
+import definitions
+from callbacks import GradientClip, OptimizerStats, observation
+
+CURVATURE = np.linspace(0.5, 2.0, 12).reshape(4, 3)
+TARGET = np.linspace(-1.0, 1.5, 12).reshape(4, 3)
+
+
+class Rows(Logger):
+    """Keeps what is logged."""
+
+    name = version = ""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+
+    def log_metrics(self, metrics, step=None):
+        if any(key.startswith("optimizer/") for key in metrics):
+            self.rows.append(metrics)
+
+    def log_hyperparams(self, *args, **kwargs):
+        pass
+
+
+class Quadratic(LightningModule):
+    """1/2 sum c (p - target)^2 with one matrix of parameters."""
+
+    def __init__(self, make, start=None):
+        super().__init__()
+        start = np.full((4, 3), 0.3) if start is None else start
+        self.p = torch.nn.Parameter(torch.tensor(start))
+        self.make = make
+        self.register_buffer("curvature", torch.tensor(CURVATURE))
+        self.register_buffer("target", torch.tensor(TARGET))
+
+    def training_step(self, batch, batch_idx):
+        return (self.curvature * (self.p - self.target) ** 2).sum() / 2
+
+    def configure_optimizers(self):
+        return self.make(self.parameters())
+
+    def train_dataloader(self):
+        return torch.utils.data.DataLoader(torch.ones(8, 1))
+
+
+def observe(module, *callbacks, **trainer):
+    logger = Rows()
+    Trainer(
+        accelerator="cpu",
+        logger=logger,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=list(callbacks) or [OptimizerStats(every=1)],
+        **{"max_epochs": 1, **trainer},
+    ).fit(module)
+    return logger.rows
+
+
+def slow(params):
+    return optim.SGD(params, 0.2)
+
+
+CASES = [
+    (optim.SGD, {"lr": 0.1}),
+    (optim.SGD, {"lr": 0.1, "weight_decay": 0.3}),
+    (optim.SGD, {"lr": 0.1, "momentum": 0.9, "dampening": 0.2, "weight_decay": 0.3}),
+    (optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.3}),
+    (optim.Adagrad, {"lr": 0.1, "lr_decay": 0.5}),
+    (optim.RMSprop, {"lr": 0.1}),
+    (optim.RMSprop, {"lr": 0.1, "momentum": 0.9, "centered": True}),
+    (optim.Adadelta, {"lr": 1.0}),
+    (optim.Adam, {"lr": 0.1, "betas": (0.8, 0.99), "weight_decay": 0.3}),
+    (optim.Adam, {"lr": 0.1, "amsgrad": True}),
+    (optim.Adam, {"lr": 0.1, "betas": (0.0, 0.9)}),
+    (optim.AdamW, {"lr": 0.1, "weight_decay": 0.3}),
+    (optim.NAdam, {"lr": 0.1}),
+    (optim.RAdam, {"lr": 0.1, "betas": (0.9, 0.99)}),
+    (optim.Adamax, {"lr": 0.1}),
+    (optim.Adafactor, {"lr": 0.1, "weight_decay": 0.2}),
+    (optim.Rprop, {"lr": 0.1}),
+    (optim.ASGD, {"lr": 0.1, "lambd": 0.1}),
+    (optim.Muon, {"lr": 0.1, "weight_decay": 0.2}),
+]
+TOLERANCE = {"Muon": {"rel": 2e-3, "abs": 1e-5}}  # torch orthogonalises in bfloat16
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options"), CASES, ids=[f"{o.__name__}-{len(k)}" for o, k in CASES]
+)
+def test_every_figure_is_its_definition(optimizer, options):
+    rows = observe(Quadratic(lambda params: optimizer(params, **options)))
+    name = optimizer.__name__
+    step = getattr(definitions, name.lower())
+    close = TOLERANCE.get(name, {"rel": 2e-5, "abs": 1e-7})
+    p, state = np.full((4, 3), 0.3), {}
+    decoupled = options.get("weight_decay", 0.0) if name in ("AdamW", "Adafactor", "Muon") else 0.0
+    if name == "ASGD":  # which shrinks the parameters too, by lambd eta
+        decoupled = options["lambd"]
+    assert len(rows) == 8
+    for t, row in enumerate(rows, 1):
+        stats = {key.removeprefix(f"optimizer/{name}/"): value for key, value in row.items()}
+        g = CURVATURE * (p - TARGET)
+        update, first, second = step(state, p, g, t, **options)
+        rate = options["lr"] / (1 + 0.01 * (t - 1)) ** 0.75 if name == "ASGD" else options["lr"]
+        applied = update + rate * decoupled * p
+        assert row[f"lr/{name}"] == pytest.approx(options["lr"])
+        assert stats["gradient_norm"] == pytest.approx(np.linalg.norm(g), **close)
+        assert stats["parameter_norm"] == pytest.approx(np.linalg.norm(p), **close)
+        ratio = np.linalg.norm(applied) / np.linalg.norm(p)
+        assert stats["update_ratio"] == pytest.approx(ratio, **close)
+        for q in (5, 50, 95):
+            expected = np.percentile(np.abs(update), q)
+            assert stats[f"effective_step_q{q:02}"] == pytest.approx(expected, **close)
+            if second is not None:
+                expected = np.percentile(second, q)
+                assert stats[f"second_moment_q{q:02}"] == pytest.approx(expected, **close)
+        if first is not None:
+            cosine = (first * g).sum() / np.linalg.norm(first) / np.linalg.norm(g)
+            assert stats["momentum_cosine"] == pytest.approx(cosine, **close)
+        if betas := {"betas": (0.9, 0.999), **options}["betas"] if "Adam" in name else None:
+            if name != "NAdam":
+                assert stats["bias_correction1"] == pytest.approx(1 - betas[0] ** t, **close)
+            if name != "Adamax":
+                assert stats["bias_correction2"] == pytest.approx(1 - betas[1] ** t, **close)
+        assert ("second_moment_q50" in stats) == (second is not None)
+        assert ("momentum_cosine" in stats) == (first is not None)
+        p = p - applied
+
+
+def test_radams_rectification_is_its_equation():
+    rows = observe(Quadratic(lambda params: optim.RAdam(params, 0.1, betas=(0.9, 0.99))))
+    found = [row["optimizer/RAdam/rectification"] for row in rows]
+    for t, value in enumerate(found, 1):
+        longest = 2 / 0.01 - 1
+        length = longest - 2 * t * 0.99**t / (1 - 0.99**t)
+        top = (length - 4) * (length - 2) * longest
+        expected = np.sqrt(top / ((longest - 4) * (longest - 2) * length)) if length > 5 else 0
+        assert value == pytest.approx(expected, rel=1e-4)
+    assert found[0] == 0 < found[-1]
+
+
+def test_lbfgs_is_observed_over_its_whole_step():
+    def make(params):
+        return optim.LBFGS(params, lr=0.5, max_iter=4)
+
+    rows = observe(Quadratic(make))
+    module = Quadratic(make)
+    optimizer = make(module.parameters())
+    evaluations = 0
+    for row in rows:
+        before = module.p.detach().clone()
+        gradient = torch.tensor(CURVATURE) * (before - torch.tensor(TARGET))
+
+        def closure():
+            nonlocal evaluations
+            evaluations += 1
+            optimizer.zero_grad()
+            loss = module.training_step(None, 0)
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        change = (module.p.detach() - before).norm()
+        stats = {key.removeprefix("optimizer/LBFGS/"): value for key, value in row.items()}
+        assert stats["update_ratio"] == pytest.approx(float(change / before.norm()), rel=1e-5)
+        assert stats["gradient_norm"] == pytest.approx(float(gradient.norm()), rel=1e-5)
+        assert stats["function_evaluations"] == evaluations
+        assert stats["step_length"] > 0
+
+
+def test_an_unknown_optimizers_step_is_the_applied_one():
+    class Sign(optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {"lr": 0.25})
+
+        @torch.no_grad()
+        def step(self, closure):
+            closure()
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p -= group["lr"] * p.grad.sign()
+
+    (row, *_) = observe(Quadratic(Sign))
+    assert row["optimizer/Sign/effective_step_q50"] == pytest.approx(0.25)
+
+
+def test_maximisation_turns_the_gradient_round():
+    rows = observe(Quadratic(lambda p: optim.Adam(p, 0.01, maximize=True)))
+    assert all(row["optimizer/Adam/momentum_cosine"] > 0.5 for row in rows)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_fused_and_looped_adam_have_the_same_figures(fused):
+    (expected, *_) = observe(Quadratic(lambda p: optim.Adam(p, 0.1, foreach=True)))
+    (found, *_) = observe(Quadratic(lambda p: optim.Adam(p, 0.1, fused=fused)))
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_layers_are_logged_on_request():
+    class Two(Quadratic):
+        def __init__(self, make):
+            super().__init__(make)
+            self.q = torch.nn.Parameter(torch.full((5,), 2.0, dtype=torch.float64))
+
+        def training_step(self, batch, batch_idx):
+            return super().training_step(batch, batch_idx) + self.q.square().sum() / 2
+
+    module = Two(lambda p: optim.Adam(p, 0.1))
+    (row, *_) = observe(module, OptimizerStats(every=8, layers=True))
+    found = {key.removeprefix("optimizer/Adam/"): value for key, value in row.items()}
+    assert "gradient_norm/p" in found and "effective_step_q50/q" in found
+    for stat in ("gradient_norm", "parameter_norm"):
+        both = np.hypot(found[f"{stat}/p"], found[f"{stat}/q"])
+        assert found[stat] == pytest.approx(both, rel=1e-6)
+    assert not [key for key in observe(Two(module.make))[0] if key.endswith("/q")]
+
+
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+@pytest.mark.parametrize("by_callback", [False, True])
+def test_clipped_steps_are_counted(algorithm, by_callback):
+    """Gradients shrink: which of 8 steps are clipped is known, and rows are of 4 steps each."""
+    limit = 1.4 if algorithm == "norm" else 0.8
+    callbacks, trainer = [OptimizerStats(every=4)], {}
+    if by_callback:
+        callbacks.append(GradientClip(limit, algorithm))
+    else:
+        trainer = {"gradient_clip_val": limit, "gradient_clip_algorithm": algorithm}
+    rows = observe(Quadratic(slow), *callbacks, **trainer)
+    p, clipped, norms = np.full((4, 3), 0.3), [], []
+    for _ in range(8):
+        g = CURVATURE * (p - TARGET)
+        norms.append(np.linalg.norm(g))
+        kept = g * min(1, limit / norms[-1]) if algorithm == "norm" else np.clip(g, -limit, limit)
+        clipped.append(np.linalg.norm(kept) < norms[-1] - 1e-9)
+        p = p - 0.2 * kept
+    assert 0 < np.mean(clipped) < 1
+    for part, row in zip((slice(0, 4), slice(4, 8)), rows, strict=True):
+        assert row["optimizer/SGD/clipped"] == pytest.approx(np.mean(clipped[part]))
+        assert row["optimizer/SGD/gradient_norm"] == pytest.approx(norms[part][-1], rel=1e-5)
+    assert "optimizer/SGD/clipped" not in observe(Quadratic(slow))[0]
+
+
+def test_rows_come_every_n_batches_also_under_accumulation():
+    assert len(observe(Quadratic(slow), OptimizerStats(every=3), max_epochs=3)) == 8
+    assert len(observe(Quadratic(slow), OptimizerStats(every="0.5ep"), max_epochs=3)) == 6
+    rows = observe(Quadratic(slow), OptimizerStats(every=3), accumulate_grad_batches=2)
+    assert len(rows) == 2
+
+
+def test_a_sample_stands_for_many_parameters(monkeypatch):
+    """Of a layer of 200 x 300: quantiles of the sample within their sampling error."""
+
+    class Wide(LightningModule):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.layer = torch.nn.Linear(300, 200)
+            self.inputs = torch.randn(64, 300) * torch.logspace(-3, 0, 300)
+
+        def training_step(self, batch, batch_idx):
+            return (self.layer(self.inputs) - 1).square().mean()
+
+        def configure_optimizers(self):
+            return optim.Adam(self.parameters(), 1e-3)
+
+        def train_dataloader(self):
+            return torch.utils.data.DataLoader(torch.ones(5, 1))
+
+    sampled = observe(Wide())[-1]
+    monkeypatch.setattr(observation, "SAMPLE", 10**6)
+    whole = observe(Wide())[-1]
+    assert sampled.keys() == whole.keys() and sampled != whole
+    for key in ("gradient_norm", "parameter_norm", "update_ratio"):
+        assert sampled[f"optimizer/Adam/{key}"] == whole[f"optimizer/Adam/{key}"]
+    for key, value in whole.items():
+        assert sampled[key] == pytest.approx(value, rel=0.1, abs=1e-6), key
+
+
+def test_two_optimizers_under_manual_optimization_are_told_apart():
+    class Manual(Quadratic):
+        automatic_optimization = False
+
+        def training_step(self, batch, batch_idx):
+            for optimizer in self.optimizers():
+                optimizer.zero_grad()
+                self.manual_backward(super().training_step(batch, batch_idx))
+                optimizer.step()
+
+    def both(params):
+        params = list(params)
+        return [optim.SGD(params, 0.1), optim.Adam(params, 0.1)]
+
+    rows = observe(Manual(both))
+    assert {"lr/SGD", "lr/Adam-1"} <= rows[0].keys()
+    assert "optimizer/SGD/second_moment_q50" not in rows[0]
+    assert "optimizer/Adam-1/second_moment_q50" in rows[0]
