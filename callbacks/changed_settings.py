@@ -4,8 +4,6 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from callbacks.optimizers import get_setting
-
 Settings = list[dict[str, Any]]
 
 
@@ -46,8 +44,4 @@ class ChangedSettings(Callback):
                 if key in before and before[key] != value:
                     for group in optimizer.param_groups:
                         group[key] = value
-                        for schedule in [k for k in group if k.startswith("initial_")]:
-                            own = schedule.removeprefix("initial_")  # what schedules start from
-                            if own == key or (key == "betas" and own in ("beta1", "beta2")):
-                                group[schedule] = get_setting(group, own)
         self.saved = made

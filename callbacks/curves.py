@@ -13,6 +13,11 @@ class Curves(Callback):
 
     The scale is that of the second half of training, where runs differ by little.
 
+    ```yaml
+    - class_path: Curves
+      init_args: {metrics: [val/accuracy, val/loss]}
+    ```
+
     Args:
         metrics: log keys to draw, in one picture; what is not logged is left out
     """

@@ -81,7 +81,8 @@ class EMA(Callback):
             found |= {n: b for n, b in network.named_buffers() if b.is_floating_point()}
         return found
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        shard_again(pl_module)
         current = self.tensors(pl_module)
         if not current:
             raise ValueError(f"EMA: module {self.module} has no weights")
@@ -91,8 +92,6 @@ class EMA(Callback):
             name: placed(source[name], value).to(torch.promote_types(value.dtype, torch.float32))
             for name, value in current.items()
         }
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.in_images = str(self.half_life).endswith("im")
         length = self.half_life if self.in_images else batches(self.half_life, trainer)
         self.length = max(1, int(str(length).removesuffix("im")))
@@ -116,18 +115,20 @@ class EMA(Callback):
         """Puts the average in the weights' place."""
         if not self.average or self.raw:
             return
+        shard_again(pl_module)
         current = self.tensors(pl_module)
         self.raw = {name: value.clone() for name, value in current.items()}
         for name, value in current.items():
             value.copy_(placed(self.average[name], value))
-        forget_gathered(pl_module)
 
     def swap_out(self, pl_module: LightningModule) -> None:
         """Puts the weights back."""
-        raw, self.raw = self.raw, {}
-        for name, value in self.tensors(pl_module).items() if raw else ():
-            value.copy_(raw[name])
-        forget_gathered(pl_module)
+        if not self.raw:
+            return
+        shard_again(pl_module)
+        for name, value in self.tensors(pl_module).items():
+            value.copy_(self.raw[name])
+        self.raw = {}
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.swap_in(pl_module)
@@ -156,8 +157,8 @@ def placed(tensor: Tensor, like: Tensor) -> Tensor:
     return tensor.to(like.device)
 
 
-def forget_gathered(pl_module: LightningModule) -> None:
-    """Has FSDP2 gather the shards anew: after an evaluation it would keep what it has gathered."""
+def shard_again(pl_module: LightningModule) -> None:
+    """Has FSDP2 drop the whole weights that it keeps after an evaluation, without a backward."""
     for module in pl_module.modules():
         if isinstance(module, FSDPModule):
             module.reshard()

@@ -9,6 +9,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
+from callbacks.optimizers import parameters
 from recipes.logs import is_logging_step
 
 
@@ -35,12 +36,20 @@ class FiniteLoss(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.losses = []
 
+    def on_before_backward(
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
+    ) -> None:
+        self.losses.append((place(trainer), loss.detach().sum()))
+
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        if getattr(trainer.precision_plugin, "scaler", None) is not None or not looks(trainer):
+        if not looks(trainer):
             return
-        own = {p for group in optimizer.param_groups for p in group["params"]}
+        self._look()
+        if getattr(trainer.precision_plugin, "scaler", None) is not None:
+            return
+        own = set(parameters(optimizer))
         gradients = {
             name: p.grad
             for name, p in pl_module.named_parameters()
@@ -53,15 +62,8 @@ class FiniteLoss(Callback):
             )
 
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401 - a tensor, a dict with a loss, or nothing
-        *args: object,
+        self, trainer: Trainer, pl_module: LightningModule, *args: object
     ) -> None:
-        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-        if isinstance(loss, Tensor):
-            self.losses.append((place(trainer), loss.detach()))
         if looks(trainer):
             self._look()
 
@@ -76,10 +78,10 @@ class FiniteLoss(Callback):
 
     def _look(self) -> None:
         losses, self.losses = self.losses, []
-        if not losses or torch.stack([loss.sum() for _, loss in losses]).isfinite().all():
+        if not losses or torch.stack([loss for _, loss in losses]).isfinite().all():
             return
-        where, loss = next((w, loss) for w, loss in losses if not loss.sum().isfinite())
-        raise FloatingPointError(f"the loss is {loss.sum().item()} in {where}: try a lower lr")
+        where, loss = next((where, loss) for where, loss in losses if not loss.isfinite())
+        raise FloatingPointError(f"the loss is {loss.item()} in {where}: try a lower lr")
 
 
 def place(trainer: Trainer) -> str:

@@ -7,6 +7,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
 
+from callbacks.optimizers import parameters
+
 
 class GradientClip(Callback):
     """Clips the gradients of every optimizer before each of its steps.
@@ -24,8 +26,8 @@ class GradientClip(Callback):
     ```
 
     Args:
-        limit: of the norm or of each value
-        algorithm: norm or value
+        limit: of the norm or of each value, in the gradient's unit
+        algorithm: whether the norm is limited, or each value by itself
 
     Raises:
         ValueError: in fp16, if the optimizer is fused: it unscales gradients only in its own step
@@ -40,8 +42,7 @@ class GradientClip(Callback):
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         if scaled and getattr(optimizer, "_step_supports_amp_scaling", False):
             raise ValueError("clipping in fp16 needs an optimizer that is not fused: fused=false")
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if self.algorithm == "norm":
-            clip_grad_norm_(parameters, self.limit)
+            clip_grad_norm_(parameters(optimizer), self.limit)
         else:
-            clip_grad_value_(parameters, self.limit)
+            clip_grad_value_(parameters(optimizer), self.limit)

@@ -4,6 +4,7 @@ from typing import Any
 
 from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveFloat
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.optim import Optimizer
 
 from callbacks.lengths import Length, batches
 from callbacks.optimizers import get_setting, named_optimizers, set_setting, settings
@@ -106,20 +107,23 @@ class HyperparameterSchedule(Callback):
             options["milestones"] = tuple(batches(m, trainer) for m in options["milestones"])
         return Schedule(self.schedule, **options)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.multiplier = self.resolve(trainer)
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Here optimizers are as they were made; those of a resumed run are restored after this.
         self.optimizers = named_optimizers(trainer, self.selection)
+        self.own: dict[str, list[float]] = {}  # the setting of each parameter group
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
                 if self.key not in settings(group):
                     known = ", ".join(settings(group))
                     raise ValueError(f"key {self.key}: {name} has no such setting, but {known}")
-                # The optimizer's state carries it into a resumed run, as torch's schedulers do.
-                group.setdefault(f"initial_{self.key}", get_setting(group, self.key))
+            self.own[name] = [get_setting(group, self.key) for group in optimizer.param_groups]
 
-    def value(self, group: dict[str, Any]) -> float:
-        """The setting of a parameter group in the present batch."""
-        return self.to + (group[f"initial_{self.key}"] - self.to) * self.multiplier(self.step)
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.multiplier = self.resolve(trainer)
+
+    def value(self, own: float, optimizer: Optimizer) -> float:
+        """The setting in the present batch, of a parameter group that was made with `own`."""
+        return self.to + (own - self.to) * self.multiplier(self.step)
 
     def log_key(self, name: str) -> str:
         """Under which an optimizer's setting is logged."""
@@ -130,8 +134,8 @@ class HyperparameterSchedule(Callback):
     ) -> None:
         values = {}
         for name, optimizer in self.optimizers.items():
-            for group in optimizer.param_groups:
-                set_setting(group, self.key, self.value(group))
+            for group, own in zip(optimizer.param_groups, self.own[name], strict=True):
+                set_setting(group, self.key, self.value(own, optimizer))
             values |= by_group(self.log_key(name), optimizer.param_groups, self.key)
         if is_logging_step(trainer):
             pl_module.log_dict(values)

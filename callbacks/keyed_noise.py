@@ -16,6 +16,11 @@ class KeyedNoise(Callback):
     logging or checkpoint cadence. A run resumed from the middle of an epoch continues
     bit-identically without any saved generator state.
 
+    ```yaml
+    - class_path: KeyedNoise
+      init_args: {seed: 1}
+    ```
+
     Args:
         seed: of all noise; by default the one that `seed_everything` was called with
     """

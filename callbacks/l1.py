@@ -35,7 +35,7 @@ class L1(Callback):
     def __init__(self, strength: NonNegativeFloat, module: str = "") -> None:
         self.strength, self.module = strength, module
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         weights = set(weight_tensors(pl_module, self.module).values())
 
         @torch.no_grad()

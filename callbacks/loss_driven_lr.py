@@ -17,7 +17,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.hyperparameter_schedule import by_group
 from callbacks.lr_decay import LRDecay
-from callbacks.optimizers import get_setting, named_optimizers, set_setting
+from callbacks.optimizers import get_setting, named_optimizers, set_lr_scale, set_setting
 from recipes.logs import is_logging_step
 
 Factor = restricted_number_type("Factor", float, (">=", 1), docstring="a number of at least 1")
@@ -115,8 +115,8 @@ class LossDrivenLR(Callback):
         cooldown: values after a change that do not count
         threshold: change that matters, as a share of the best value
         small: value below which (mode max: above which) the rate is lowered; in the metric's unit
-        min_scale: lowest scale of the rate
-        max_scale: highest scale of the rate
+        min_scale: lowest value of the scale, 0 or above
+        max_scale: highest value of the scale, by default that of the optimizer's own rate
         multiply: scale what LRDecay makes of the same optimizer; otherwise sharing it is refused
         optimizers: numbers or names (as in the log keys: Adam, Adam-1); by default all
 
@@ -147,8 +147,8 @@ class LossDrivenLR(Callback):
         self.keep = 0.5 ** (1 / half_life)
         self.sign = -1.0 if mode == "max" else 1.0
         low = -math.inf if small is None else self.sign * small
-        bounds = {"min_scale": min_scale, "max_scale": max_scale}
-        self.rule = Rule(factor, factor_up, patience, cooldown, threshold, low, **bounds)
+        bounds = (min_scale, max_scale)
+        self.rule = Rule(factor, factor_up, patience, cooldown, threshold, low, *bounds)
         self.multiply, self.selection = multiply, optimizers
         self.state = State()
         self.count = 0  # epochs or batches
@@ -168,8 +168,13 @@ class LossDrivenLR(Callback):
         self.average = torch.tensor(state_dict["average"])
         self.state = State(**state_dict["state"])
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Here optimizers are as they were made; those of a resumed run are restored after this.
         self.optimizers = named_optimizers(trainer, self.selection)
+        self.own = {
+            name: [get_setting(group, "lr") for group in optimizer.param_groups]
+            for name, optimizer in self.optimizers.items()
+        }
         others = [c for c in trainer.callbacks if isinstance(c, (LRDecay, LossDrivenLR))]
         self.shared: set[str] = set()  # whose rate LRDecay sets
         for other in others:
@@ -184,9 +189,8 @@ class LossDrivenLR(Callback):
                 f"LRDecay and LossDrivenLR both set the rate of {names}: LossDrivenLR's "
                 "multiply=true multiplies the two"
             )
-        for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group.setdefault("initial_lr", get_setting(group, "lr"))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._scale()
 
     def on_train_batch_start(
@@ -195,8 +199,8 @@ class LossDrivenLR(Callback):
         rates = {}
         for name, optimizer in self.optimizers.items():
             if name not in self.shared:
-                for group in optimizer.param_groups:
-                    set_setting(group, "lr", group["initial_lr"] * self.state.scale)
+                for group, own in zip(optimizer.param_groups, self.own[name], strict=True):
+                    set_setting(group, "lr", own * self.state.scale)
                 rates |= by_group(f"lr/{name}", optimizer.param_groups, "lr")
         if rates and is_logging_step(trainer):
             pl_module.log_dict(rates)
@@ -207,7 +211,8 @@ class LossDrivenLR(Callback):
         if self.interval != "batch":
             return
         value = self._of_step(trainer, outputs)
-        if value is not None:  # on the device, nothing waits for it
+        if value is not None:  # on the device, the host does not wait for it
+            value = trainer.strategy.reduce(value, reduce_op="mean")
             self.weight = self.keep * self.weight + 1
             self.average = self.average.to(value) + (value - self.average.to(value)) / self.weight
         self.count += 1
@@ -237,8 +242,7 @@ class LossDrivenLR(Callback):
 
     def _scale(self) -> None:
         for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr_scale"] = self.state.scale  # which LRDecay multiplies by
+            set_lr_scale(optimizer, self.state.scale)
 
 
 def logged(trainer: Trainer, key: str) -> torch.Tensor:

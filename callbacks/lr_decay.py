@@ -4,9 +4,10 @@ from typing import Any
 
 from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch import LightningModule, Trainer
+from torch.optim import Optimizer
 
 from callbacks.hyperparameter_schedule import HyperparameterSchedule
-from callbacks.optimizers import named_optimizers
+from callbacks.optimizers import lr_scale, named_optimizers
 from callbacks.schedules import Name
 
 
@@ -47,8 +48,8 @@ class LRDecay(HyperparameterSchedule):
     ) -> None:
         super().__init__(key="lr", to=0.0, schedule=schedule, optimizers=optimizers, **kwargs)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_fit_start(trainer, pl_module)
         if trainer.lr_scheduler_configs:
             name = type(pl_module).__name__
             raise ValueError(f"LRDecay and the lr_scheduler of {name} would both set the rate")
@@ -57,8 +58,8 @@ class LRDecay(HyperparameterSchedule):
             if both := self.optimizers.keys() & named_optimizers(trainer, other.selection).keys():
                 raise ValueError(f"two LRDecay set the rate of {', '.join(both)}: give optimizers")
 
-    def value(self, group: dict[str, Any]) -> float:
-        return super().value(group) * group.get("lr_scale", 1.0)  # of LossDrivenLR
+    def value(self, own: float, optimizer: Optimizer) -> float:
+        return super().value(own, optimizer) * lr_scale(optimizer)
 
     def log_key(self, name: str) -> str:
         return f"lr/{name}"

@@ -6,7 +6,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 from torch.optim import Optimizer
 
-from callbacks.optimizers import after_updates
+from callbacks.optimizers import after_updates, parameters
 
 
 class MaxNorm(Callback):
@@ -32,13 +32,14 @@ class MaxNorm(Callback):
     def __init__(self, limit: PositiveFloat = 3.87) -> None:
         self.limit = limit
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         layers = [layer for layer in pl_module.modules() if isinstance(layer, nn.Linear)]
+        weights = {layer.weight for layer in layers}
 
         @torch.no_grad()
         def bound(optimizer: Optimizer) -> None:
-            for layer in layers:
-                layer.weight.renorm_(2, 0, self.limit)
+            for weight in weights.intersection(parameters(optimizer)):
+                weight.renorm_(2, 0, self.limit)
 
         self.handles = after_updates(trainer, bound)
 

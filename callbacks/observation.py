@@ -14,6 +14,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import ASGD, LBFGS, Adafactor, Optimizer
 
 from callbacks.moments import FORMULAS, applied, is_decoupled
+from callbacks.optimizers import parameters
 
 SAMPLE = 16_384  # parameters of an optimizer that quantiles and cosines are taken of
 QUANTILES = (0.05, 0.5, 0.95)
@@ -68,7 +69,7 @@ class Observer:
         self.is_due = False  # whether the next step is to be measured
         self.found: dict[str, Tensor] = {}  # what was measured
         self.steps, self.clipped = 0, torch.tensor(0.0)  # since the last measurement
-        self._samplers = samplers([p for group in optimizer.param_groups for p in group["params"]])
+        self._samplers = samplers(parameters(optimizer))
         self._before: dict[Tensor, Before] = {}
         self._unclipped: Tensor | None = None
         self.handles = [
@@ -78,8 +79,7 @@ class Observer:
 
     def gradients(self) -> list[Tensor]:
         """Of all parameters that have one."""
-        groups = self.optimizer.param_groups
-        return [p.grad for group in groups for p in group["params"] if p.grad is not None]
+        return [p.grad for p in parameters(self.optimizer) if p.grad is not None]
 
     def see_gradients(self, scale: float) -> None:
         """To be called when gradients are complete and not yet clipped.
@@ -142,14 +142,14 @@ def norm(tensors: list[Tensor]) -> Tensor:
     return total.full_tensor() if isinstance(total, DTensor) else total
 
 
-def samplers(parameters: list[Tensor]) -> dict[Tensor, Take]:
+def samplers(tensors: list[Tensor]) -> dict[Tensor, Take]:
     """For each parameter, a function that takes the same sample of it and of its states.
 
     Of all parameters together SAMPLE elements, or all if they are fewer. They are drawn once, with
     a seed of their own: a stride would see only some columns of a matrix.
     """
     generator = torch.Generator().manual_seed(0)
-    total = sum(local(parameter).numel() for parameter in parameters)
+    total = sum(local(tensor).numel() for tensor in tensors)
 
     def taking(shard: Tensor) -> Take:
         if total <= SAMPLE or not shard.numel():
@@ -158,7 +158,7 @@ def samplers(parameters: list[Tensor]) -> dict[Tensor, Take]:
         index = torch.randint(shard.numel(), (count,), generator=generator).to(shard.device)
         return lambda tensor: local(tensor).take(index).float()
 
-    return {parameter: taking(local(parameter)) for parameter in parameters}
+    return {tensor: taking(local(tensor)) for tensor in tensors}
 
 
 def before_step(optimizer: Optimizer) -> dict[Tensor, Before]:
@@ -255,9 +255,9 @@ def together(updates: list[Update], key: str) -> Tensor:
     dist.all_reduce(longest, dist.ReduceOp.MAX)
     padded = vector.new_full((int(longest),), torch.nan)
     padded[: vector.numel()] = vector
-    gathered = padded.new_empty(dist.get_world_size() * padded.numel())
-    dist.all_gather_into_tensor(gathered, padded)
-    return gathered
+    gathered = [torch.empty_like(padded) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, padded)
+    return torch.cat(gathered)
 
 
 def quantiles(name: str, vector: Tensor) -> dict[str, Tensor]:

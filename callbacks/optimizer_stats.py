@@ -79,8 +79,7 @@ class OptimizerStats(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.step, self.saved = state_dict["step"], state_dict["counts"]
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.interval = max(1, batches(self.every, trainer))
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         clips = bool(trainer.gradient_clip_val) or any(
             isinstance(callback, GradientClip) for callback in trainer.callbacks
         )
@@ -89,6 +88,9 @@ class OptimizerStats(Callback):
             name: Observer(optimizer, names, clips)
             for name, optimizer in named_optimizers(trainer, self.selection).items()
         }
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.interval = max(1, batches(self.every, trainer))
         for name, observer in self.observers.items():
             if counts := self.saved.get(name):
                 observer.is_due, observer.steps = counts["is_due"], counts["steps"]

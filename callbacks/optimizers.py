@@ -60,10 +60,26 @@ def settings(group: dict) -> list[str]:
     return [*keys, *tensors, *(("beta1", "beta2") if "betas" in group else ())]
 
 
+def set_lr_scale(optimizer: Optimizer, scale: float) -> None:
+    """Sets what LRDecay multiplies an optimizer's rates by; no part of the optimizer's state."""
+    optimizer._lr_scale = scale
+
+
+def lr_scale(optimizer: Optimizer) -> float:
+    """What was set by `set_lr_scale`, or 1."""
+    return getattr(optimizer, "_lr_scale", 1.0)
+
+
+def parameters(optimizer: Optimizer) -> list[Tensor]:
+    """The parameters of all of an optimizer's groups."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
 def after_updates(trainer: Trainer, function: Callable[[Optimizer], None]) -> list[RemovableHandle]:
     """Calls function(optimizer) after each step of each optimizer, however it is stepped.
 
-    So also before anything that callbacks do at the end of the batch, such as averaging.
+    So before anything that callbacks do at the end of the batch, such as averaging. The function
+    may change only this optimizer's parameters: another's may wait for their backward pass.
 
     Returns:
         handles whose `remove` ends it

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from callbacks.ema import EMA
 from callbacks.l1 import weight_tensors
 from callbacks.lengths import Length, batches
-from callbacks.optimizers import after_updates
+from callbacks.optimizers import after_updates, parameters
 from recipes.logs import is_logging_step
 
 
@@ -86,22 +86,26 @@ class Prune(Callback):
         self.step, self.share = state_dict["step"], state_dict["share"]
         self.masks = state_dict["masks"]
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.weights = weight_tensors(pl_module, self.module)
         if any(isinstance(weight, DTensor) for weight in self.weights.values()):
             raise ValueError("Prune needs whole weights, and the strategy shards them")
+        self.handles = after_updates(trainer, self._apply)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.masks = {name: mask.to(pl_module.device) for name, mask in self.masks.items()}
         self.bounds = (batches(self.start, trainer), batches(self.end, trainer))
-        self.handles = after_updates(trainer, self._apply)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for handle in self.handles:
             handle.remove()
 
     @torch.no_grad()
-    def _apply(self, optimizer: Optimizer | None = None) -> None:
+    def _apply(self, optimizer: Optimizer) -> None:
+        own = set(parameters(optimizer))
         for name, mask in self.masks.items():
-            self.weights[name].mul_(mask)
+            if self.weights[name] in own:
+                self.weights[name].mul_(mask)
 
     @torch.no_grad()
     def on_train_batch_end(
@@ -113,7 +117,8 @@ class Prune(Callback):
             self.step == end or (self.step - start) % self.every == 0
         ):
             self._choose(sparsity(self.step, start, end, self.final))
-            self._apply()
+            for optimizer in trainer.optimizers:
+                self._apply(optimizer)
             for average in (c for c in trainer.callbacks if isinstance(c, EMA)):
                 for name, mask in self.masks.items():
                     if name.startswith(f"{average.module}."):

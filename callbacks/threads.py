@@ -11,8 +11,13 @@ class Threads(Callback):
     Networks of a few thousand weights train fastest on one thread, by far where the other cores
     are busy; and sums are rounded in the same order on every machine, whatever its cores.
 
+    ```yaml
+    - class_path: Threads
+      init_args: {count: 1}
+    ```
+
     Args:
-        count: threads of each process
+        count: number of threads of each process
     """
 
     def __init__(self, count: PositiveInt = 1) -> None:

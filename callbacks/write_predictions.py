@@ -15,6 +15,10 @@ class WritePredictions(BasePredictionWriter):
 
     The columns are the tensors that `predict_step` returns, by name; a tensor of shape (batch, n)
     becomes n numbered columns. Rows are in the order of the predict data, on one process.
+
+    ```yaml
+    - class_path: WritePredictions
+    ```
     """
 
     def __init__(self) -> None:

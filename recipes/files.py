@@ -168,8 +168,26 @@ def read_checkpoint(path: str, option: str) -> dict[str, Any]:
         raise ValueError(f"{option}={path} is damaged or no checkpoint: {reason}") from error
 
 
+def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a checkpoint holds
+    """The same with plain numbers and strings, also inside containers, which are changed in place.
+
+    The command line's restricted types are subclasses: a PositiveFloat that became an optimizer's
+    lr would make a checkpoint that does not load with `weights_only=True`.
+    """
+    if isinstance(value, (dict, list)):
+        for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
+            value[key] = plain(item)
+    elif type(value) is tuple:
+        return tuple(plain(item) for item in value)
+    elif not isinstance(value, bool):
+        for base in (int, float, str):
+            if isinstance(value, base):
+                return base(value)
+    return value
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Replaces a checkpoint only by a complete one.
+    """Replaces a checkpoint only by a complete one, of plain values.
 
     Lightning's own writes to TMPDIR first; when that is on another file system, the move is a
     copy, and a process killed during it leaves an unreadable file.
@@ -181,6 +199,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path: str | os.PathLike[str],
         storage_options: object | None = None,
     ) -> None:
+        checkpoint = plain(checkpoint)
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return

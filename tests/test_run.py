@@ -14,10 +14,9 @@ from jsonargparse import Namespace
 from lightning.pytorch import Callback
 
 import recipes.cli
-from callbacks import WritePredictions
 from recipes.files import AtomicCheckpointIO, rewind
 from recipes.run import Run
-from trains import rows
+from trains import interrupt_after, middle_of_epoch, rows
 
 ROOT = Path(__file__).parent.parent
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
@@ -82,13 +81,7 @@ LONG = (
     "--model.student.dropout=0.3",
     "--data.shift=1",
 )
-MID_EPOCH = (
-    "--trainer.callbacks+=ModelCheckpoint",
-    "--trainer.callbacks.every_n_train_steps=10",
-    "--trainer.callbacks.dirpath=runs/distill/cut/checkpoints",
-    "--trainer.callbacks.filename=middle",
-    "--trainer.callbacks.enable_version_counter=false",
-)
+MID_EPOCH = middle_of_epoch("runs/distill/cut")
 
 
 def state(name):
@@ -99,17 +92,6 @@ def state(name):
 def assert_identical(one, two):
     assert all(torch.equal(state(one)[key], value) for key, value in state(two).items())
     assert rows(Path("runs/distill", one)) == rows(Path("runs/distill", two))
-
-
-def interrupt_after(batches, monkeypatch):
-    """From now on, a run's process fails after some batches."""
-
-    class Interruption(WritePredictions):
-        def on_train_batch_end(self, trainer, *args):
-            if trainer.global_step == batches:
-                raise MemoryError("interrupted")
-
-    monkeypatch.setattr(recipes.cli, "WritePredictions", Interruption)
 
 
 @pytest.mark.parametrize("extra", [(), ("--trainer.accumulate_grad_batches=2",)])

@@ -5,7 +5,8 @@ import json
 import torch
 from lightning.pytorch import Trainer
 
-from callbacks import KeyedNoise
+import recipes.cli
+from callbacks import KeyedNoise, WritePredictions
 from datamodules import Digits
 
 
@@ -26,6 +27,28 @@ def fit(module, data, tmp_path, callbacks=(), **kwargs):
     )
     trainer.fit(module, datamodule=data)
     return module, trainer
+
+
+def middle_of_epoch(folder):
+    """Flags that save a run every 10 batches."""
+    return (
+        "--trainer.callbacks+=ModelCheckpoint",
+        "--trainer.callbacks.every_n_train_steps=10",
+        f"--trainer.callbacks.dirpath={folder}/checkpoints",
+        "--trainer.callbacks.filename=middle",
+        "--trainer.callbacks.enable_version_counter=false",
+    )
+
+
+def interrupt_after(batches, monkeypatch):
+    """From now on, a run's process fails after some batches."""
+
+    class Interruption(WritePredictions):
+        def on_train_batch_end(self, trainer, *args):
+            if trainer.global_step == batches:
+                raise MemoryError("interrupted")
+
+    monkeypatch.setattr(recipes.cli, "WritePredictions", Interruption)
 
 
 def weights(network):

@@ -1,0 +1,7 @@
+"""python -m stepped fit ..."""
+
+from recipes.cli import main
+from stepped.module import Automatic
+
+if __name__ == "__main__":
+    main(Automatic)
