@@ -3,6 +3,7 @@
 import torch
 from jsonargparse.typing import NonNegativeFloat
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.nn.functional import softshrink
 from torch.optim import Optimizer
 
 from callbacks.optimizers import after_updates
@@ -42,8 +43,7 @@ class L1(Callback):
         def shrink(optimizer: Optimizer) -> None:
             for group in optimizer.param_groups:
                 for weight in weights.intersection(group["params"]):
-                    size = (weight.abs() - group["lr"] * self.strength).clamp_(min=0)
-                    weight.copy_(weight.sign() * size)
+                    weight.copy_(softshrink(weight, float(group["lr"]) * self.strength))
 
         self.handles = after_updates(trainer, shrink)
 

@@ -10,13 +10,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
-from torch.nn.utils import get_total_norm
 from torch.optim import ASGD, LBFGS, Adafactor, Optimizer
 
 from callbacks.moments import FORMULAS, applied, is_decoupled
 from callbacks.optimizers import parameters
 
-SAMPLE = 16_384  # parameters of an optimizer that quantiles and cosines are taken of
+SAMPLE = 4_096  # parameters of an optimizer that quantiles and cosines are taken of
 QUANTILES = (0.05, 0.5, 0.95)
 HISTOGRAM = (64, -12.0, 4.0)  # bins, and the decades that they begin and end with
 
@@ -41,14 +40,14 @@ class Update:
     """One parameter's step.
 
     Attributes:
-        before: the parameter before it, whole
-        after: the parameter after it, whole
+        norms: L2 norms of the whole parameter before the step, of its change, and of the gradient
+        is_sharded: whether this process has only a part of the parameter
         vectors: of a sample of its elements: update, gradient, and first, second where there are
         phases: what is 0 when training begins and becomes 1, by name
     """
 
-    before: Tensor
-    after: Tensor
+    norms: tuple[Tensor, Tensor, Tensor]
+    is_sharded: bool
     vectors: dict[str, Tensor]
     phases: dict[str, Tensor]
 
@@ -79,7 +78,7 @@ class Observer:
 
     def gradients(self) -> list[Tensor]:
         """Of all parameters that have one."""
-        return [p.grad for p in parameters(self.optimizer) if p.grad is not None]
+        return [p.grad for p in parameters(self.optimizer) if has_gradient(p)]
 
     def see_gradients(self, scale: float) -> None:
         """To be called when gradients are complete and not yet clipped.
@@ -89,7 +88,8 @@ class Observer:
         """
         # Of several evaluations in one step, LBFGS's, the first is that of where it starts.
         if self._unclipped is None and (self.is_due or self.counts_clipped):
-            self._unclipped = norm(self.gradients()) / scale
+            if gradients := self.gradients():
+                self._unclipped = norms(gradients).norm() / scale
 
     def _on_step(self, *args: object) -> None:
         self._before = before_step(self.optimizer) if self.is_due else {}
@@ -100,18 +100,17 @@ class Observer:
             return
         if self.counts_clipped:
             self.steps += 1
-            self.clipped = self.clipped + (norm(self.gradients()) < unclipped * (1 - 1e-5))
+            self.clipped = self.clipped + (norms(self.gradients()).norm() < unclipped * (1 - 1e-5))
         if self._before:
             self._measure(unclipped)
             self._before, self.is_due = {}, False
 
     def _measure(self, unclipped: Tensor) -> None:
         updates = after_step(self.optimizer, self._before, self._samplers)
-        self.found = {"gradient_norm": unclipped, **statistics(list(updates.values()))}
+        self.found = statistics(list(updates.values())) | {"gradient_norm": unclipped}
         for parameter, update in updates.items():
             if parameter in self.names:
-                layer = {"gradient_norm": norm([parameter.grad]), **statistics([update])}
-                name = self.names[parameter]
+                layer, name = statistics([update]), self.names[parameter]
                 self.found |= {f"{key}/{name}": value for key, value in layer.items()}
         if self.counts_clipped:
             self.found["clipped"] = self.clipped / self.steps
@@ -131,15 +130,20 @@ class Observer:
         return {k: p if v.ndim else p[0] for (k, v), p in zip(found.items(), parts, strict=True)}
 
 
+def has_gradient(parameter: Tensor) -> bool:
+    """Whether it has one, that is not sparse."""
+    return parameter.grad is not None and not parameter.grad.is_sparse
+
+
 def local(tensor: Tensor) -> Tensor:
     """This process's shard."""
     return tensor.detach().to_local() if isinstance(tensor, DTensor) else tensor.detach()
 
 
-def norm(tensors: list[Tensor]) -> Tensor:
-    """The L2 norm of all of them together, whatever process holds their shards."""
-    total = get_total_norm([tensor.detach() for tensor in tensors])
-    return total.full_tensor() if isinstance(total, DTensor) else total
+def norms(tensors: list[Tensor]) -> Tensor:
+    """The L2 norm of each of them, (tensors,), whatever process holds their shards."""
+    each = torch.stack(torch._foreach_norm([tensor.detach() for tensor in tensors]))
+    return each.full_tensor() if isinstance(each, DTensor) else each
 
 
 def samplers(tensors: list[Tensor]) -> dict[Tensor, Take]:
@@ -189,7 +193,7 @@ def after_step(
         sign = -1 if group.get("maximize") else 1
         decay, decoupled = group.get("weight_decay", 0), is_decoupled(optimizer, group)
         for parameter in group["params"]:
-            if parameter.grad is None:
+            if not has_gradient(parameter):
                 continue
             take, old = samplers[parameter], before[parameter]
             was, gradient = take(old.value), sign * take(parameter.grad)
@@ -200,7 +204,15 @@ def after_step(
             vectors = {"update": moments.update, "gradient": gradient}
             vectors |= {"first": moments.first, "second": moments.second}
             vectors = {key: vector for key, vector in vectors.items() if vector is not None}
-            updates[parameter] = Update(old.value, parameter, vectors, dict(moments.phases))
+            is_sharded = isinstance(parameter, DTensor)
+            updates[parameter] = Update((), is_sharded, vectors, dict(moments.phases))
+    # In place, what it was before is not needed any more: a new copy takes longer than its norm.
+    olds = [before[parameter].value for parameter in updates]
+    values = [norms(olds)]
+    torch._foreach_sub_(olds, [parameter.detach() for parameter in updates])
+    values += [norms(olds), norms([parameter.grad for parameter in updates])]
+    for update, *three in zip(updates.values(), *values, strict=True):
+        update.norms = tuple(three)
     return updates
 
 
@@ -226,9 +238,9 @@ def statistics(updates: list[Update]) -> dict[str, Tensor]:
     Args:
         updates: one a parameter
     """
-    old = norm([update.before for update in updates])
-    change = torch._foreach_sub([u.after.detach() for u in updates], [u.before for u in updates])
-    found = {"parameter_norm": old, "update_ratio": norm(change) / old}
+    columns = zip(*(update.norms for update in updates), strict=True)
+    old, change, gradient = (torch.stack(column).norm() for column in columns)
+    found = {"parameter_norm": old, "update_ratio": change / old, "gradient_norm": gradient}
     found |= quantiles("effective_step", together(updates, "update").abs())
     second = together(updates, "second")
     if second.numel():
@@ -249,7 +261,7 @@ def together(updates: list[Update], key: str) -> Tensor:
     """One vector of all parameters and all processes' shards, filled up with NaN."""
     vectors = [update.vectors[key] for update in updates if key in update.vectors]
     vector = torch.cat(vectors) if vectors else torch.empty(0)
-    if not isinstance(updates[0].after, DTensor):
+    if not updates[0].is_sharded:
         return vector
     longest = torch.tensor(vector.numel(), device=vector.device)
     dist.all_reduce(longest, dist.ReduceOp.MAX)

@@ -35,9 +35,10 @@ class OptimizerStats(Callback):
     - for LBFGS, `function_evaluations` so far and `step_length`
 
     and `lr/<optimizer>`. Knows all optimizers of torch.optim (the formulas, with their sources, are
-    in callbacks/moments.py); of any other the effective step is the applied update. Quantiles and
-    the cosine are of a random sample of 16,384 parameters, the same in every row; W&B also gets
-    their histograms, in decades (log10). One transfer from the device a row.
+    in callbacks/moments.py); of any other the effective step is the applied update. Parameters with
+    sparse gradients are left out. Quantiles and the cosine are of a random sample of 4,096
+    parameters, the same in every row; W&B also gets their histograms, in decades (log10). One
+    transfer from the device a row.
 
     ```yaml
     - class_path: OptimizerStats
@@ -58,7 +59,7 @@ class OptimizerStats(Callback):
 
     def __init__(
         self,
-        every: Length = 50,
+        every: Length = 100,
         layers: bool = False,
         histograms: bool = True,
         optimizers: list[NonNegativeInt | str] | None = None,

@@ -55,7 +55,7 @@ class Prune(Callback):
         start: length before pruning: batches, or in units: 1000ba (batches), 5ep (epochs), 10% (of
             the run)
         end: length after which the share is final, like start
-        every: batches between two choices of what else is pruned
+        every: batches between two choices of what else is pruned (the paper: 100 to 1000)
         module: the sub-module's attribute name in the LightningModule; by default all of it
 
     Raises:
@@ -67,7 +67,7 @@ class Prune(Callback):
         final: ClosedUnitInterval,
         start: Length = "0%",
         end: Length = "75%",
-        every: PositiveInt = 10,
+        every: PositiveInt = 100,
         module: str = "",
     ) -> None:
         self.final, self.start, self.end, self.every, self.module = final, start, end, every, module
@@ -80,7 +80,8 @@ class Prune(Callback):
         return f"Prune{{{self.module}}}"
 
     def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step, "share": self.share, "masks": self.masks}
+        masks = {name: mask.bool() for name, mask in self.masks.items()}
+        return {"step": self.step, "share": self.share, "masks": masks}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.step, self.share = state_dict["step"], state_dict["share"]
@@ -93,7 +94,7 @@ class Prune(Callback):
         self.handles = after_updates(trainer, self._apply)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.masks = {name: mask.to(pl_module.device) for name, mask in self.masks.items()}
+        self.masks = {name: mask.to(self.weights[name]) for name, mask in self.masks.items()}
         self.bounds = (batches(self.start, trainer), batches(self.end, trainer))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -133,6 +134,6 @@ class Prune(Callback):
         new = rule.compute_mask(sizes, torch.ones_like(sizes, dtype=torch.bool))
         parts = new.split([weight.numel() for weight in self.weights.values()])
         for (name, weight), part in zip(self.weights.items(), parts, strict=True):
-            mask = part.view(weight.shape)
-            self.masks[name] = mask & self.masks.get(name, mask)
+            mask = part.view(weight.shape).to(weight.dtype)  # a product with bool is slow
+            self.masks[name] = mask * self.masks.get(name, mask)
         self.share = rule.amount / sizes.numel()
