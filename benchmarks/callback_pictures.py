@@ -55,6 +55,7 @@ def draw_statistics(panels: list[Axes]) -> None:
     flags = ["--trainer.callbacks+=OptimizerStats", "--trainer.callbacks.every=8"]
     folder = finished("classify", "digits", "statistics", *flags, test=False)
     steps, found = rows(folder, "optimizer/Adam/update_ratio")
+    steps, found = steps[:-1], found[:-1]  # the last batch's rate is 0, and all axes logarithmic
 
     def values(stat: str) -> list[float]:
         return [row[f"optimizer/Adam/{stat}"] for row in found]
@@ -78,7 +79,8 @@ def draw_statistics(panels: list[Axes]) -> None:
     moments.plot(steps, values("momentum_cosine"), color=BLUE, label="cosine(m, g)")
     moments.plot(steps, values("bias_correction1"), color=GREY, label="1 - beta1^t")
     moments.plot(steps, values("bias_correction2"), color=ORANGE, label="1 - beta2^t")
-    moments.legend(fontsize=7)
+    moments.set_ylim(-0.3, 1.8)
+    moments.legend(fontsize=7, loc="upper right")
     names = ["norms", "update / parameters", "effective step", "second moment", "moments"]
     for axes, name in zip(panels, names, strict=True):
         axes.set_title(name, fontsize=9, loc="left")

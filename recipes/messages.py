@@ -11,6 +11,9 @@ import wandb
 from jsonargparse import ArgumentError, DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 
+# Errors whose text says all.
+KNOWN = (argparse.ArgumentError, ArgumentError, ValueError, OSError, FloatingPointError)
+
 
 class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Help that keeps a recipe's card as it is written and lists only this project's classes.
@@ -45,7 +48,7 @@ def one_line(error: BaseException, parser: LightningArgumentParser | None = None
             text += f"; is it {close[0]}?"
     if isinstance(error, wandb.errors.CommError):
         return f"W&B cannot be reached, WANDB_MODE=offline does without: {shorten(text, 200)}"
-    if isinstance(error, (argparse.ArgumentError, ArgumentError, ValueError, OSError)) and text:
+    if isinstance(error, KNOWN) and text:
         return text
     return f"{type(error).__name__}: {text}"
 

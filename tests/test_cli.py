@@ -18,6 +18,13 @@ from trains import rows
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(ROOT.glob("recipes/*/*.yaml"))
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
+DECAY = ("fit", "--trainer.callbacks+=LRDecay")
+MISTAKES = {
+    "schedule.yaml": "trainer: {callbacks: [{class_path: LRDecay, init_args: {schedule: wsdd}}]}",
+    "option.yaml": "trainer: {callbacks: [{class_path: LRDecay, init_args: {shedule: wsd}}]}",
+    "length.yaml": "trainer: {callbacks: [{class_path: LRDecay, init_args: {warmup: 3x}}]}",
+    "class.yaml": "trainer: {callbacks: [{class_path: LRDecai}]}",
+}
 
 
 def printed(name, *args, capsys):
@@ -206,10 +213,28 @@ def test_test_and_predict_add_to_the_run(run, recipe):
         (("fit", "--seed_everything=-1"), "--seed_everything"),
         (("fit", "--data=Images"), "Images"),
         (("fit", "--trainer.callbacks+=Export", "--trainer.callbacks.module=nothing"), "module="),
-        (("fit", "--model.optimizer=SGD", "--model.optimizer.lr=1e30"), "the loss is nan"),
+        (
+            ("fit", "--model.optimizer=SGD", "--model.optimizer.lr=1e30"),
+            "error: the loss is nan in epoch 0",
+        ),
+        ((*DECAY, "--trainer.callbacks.warmup=3x"), "warmup=3x: Not of type NonNegativeInt or"),
+        (
+            (*DECAY, "--trainer.callbacks.schedule=cos"),
+            "schedule=cos: Expected a Literal",
+        ),
+        ((*DECAY, "--trainer.callbacks.gamma=2"), "schedule cosine has no gamma; it has"),
+        ((*DECAY, "--trainer.callbacks.optimizers=[SGD]"), "optimizers: there is no SGD, but Adam"),
+        ((*DECAY, "--trainer.max_epochs=-1"), "nothing bounds this run"),
+        (("fit", "--trainer.callbacks+=LossDrivenLR"), "LRDecay and LossDrivenLR both set"),
+        (("fit", "--config=schedule.yaml"), "LRDecay: --schedule: Expected a Literal['constant'"),
+        (("fit", "--config=option.yaml"), "LRDecay: Option 'shedule' is not accepted"),
+        (("fit", "--config=length.yaml"), "LRDecay: warmup=3x: Not of type NonNegativeInt"),
+        (("fit", "--config=class.yaml"), "no class of this name, nor a class_path: LRDecai"),
     ],
 )
 def test_a_mistake_is_one_line(args, line, capfd):
+    for name, text in MISTAKES.items():
+        Path(name).write_text(text)
     with pytest.raises(SystemExit) as stop:
         main(Distill, list(args))
     message = str(stop.value.code)

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from pickle import UnpicklingError
 
 import pytest
 import torch
 from jsonargparse import Namespace
+from jsonargparse.typing import PositiveFloat
 from lightning.pytorch import Callback
 
 import recipes.cli
@@ -135,7 +137,8 @@ def test_without_keyed_noise_a_resumed_run_differs(recipe, monkeypatch):
 def test_a_killed_process_resumes(recipe, monkeypatch):
     """SIGKILL at a random moment; what it leaves is resumed to the same rows and weights."""
     small = ["--model.network=MLP", "--model.network.inputs=64", "--model.network.widths=[16]"]
-    small.append("--trainer.max_epochs=60")
+    small += ["--trainer.max_epochs=60", "--trainer.callbacks+=EMA"]
+    small += ["--trainer.callbacks.module=network", "--trainer.callbacks+=OptimizerStats"]
     recipe("classify", "fit", "--name=whole", *small)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
@@ -185,6 +188,23 @@ def test_a_checkpoint_is_replaced_only_by_a_complete_one(tmp_path, monkeypatch):
         saver.save_checkpoint({"step": 2}, path)
     monkeypatch.undo()
     assert torch.load(path, weights_only=True) == {"step": 1}
+
+
+class Named(str):
+    """A str of a class of its own, as the command line's restricted types are."""
+
+
+def test_a_checkpoint_holds_plain_values(tmp_path):
+    """The negative control: what torch.save writes does not load again."""
+    content = {"lr": PositiveFloat(0.5), "betas": (0.9, PositiveFloat(0.5)), "on": True}
+    content |= {"groups": [{"name": Named("one"), "weight": torch.ones(2)}], "none": None}
+    torch.save(content, tmp_path / "stock.ckpt")
+    with pytest.raises(UnpicklingError):
+        torch.load(tmp_path / "stock.ckpt", weights_only=True)
+    AtomicCheckpointIO().save_checkpoint(content, tmp_path / "plain.ckpt")
+    saved = torch.load(tmp_path / "plain.ckpt", weights_only=True)
+    assert saved["lr"] == 0.5 and saved["betas"] == (0.9, 0.5) and saved["on"] is True
+    assert saved["groups"][0]["name"] == "one" and saved["none"] is None
 
 
 def test_rewinding_drops_what_is_trained_again_and_what_was_cut_off(tmp_path):

@@ -7,7 +7,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 
-from callbacks import Export, KeyedNoise, MaxNorm, Threads, WritePredictions
+from callbacks import Export, KeyedNoise, MaxNorm, Threads, Throughput, WritePredictions
+from recipes.files import MetricsFile
+from trains import rows
 
 
 class Stranger(LightningModule):
@@ -44,12 +46,11 @@ def trainer(tmp_path, *callbacks, **kwargs):
     return Trainer(
         default_root_dir=tmp_path,
         accelerator="cpu",
-        logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         callbacks=list(callbacks),
-        **{"max_epochs": 1, **kwargs},
+        **{"max_epochs": 1, "logger": False, **kwargs},
     )
 
 
@@ -122,3 +123,24 @@ def test_threads_are_set_when_a_run_starts(tmp_path):
     found = torch.get_num_threads()
     torch.set_num_threads(before)
     assert found == 2
+
+
+def test_throughput_is_samples_over_the_time_of_training(tmp_path, monkeypatch):
+    """On a clock that training steps move by half a second, and validation by ten."""
+    clock = [100.0]
+    monkeypatch.setattr("callbacks.throughput.time.perf_counter", lambda: clock[0])
+
+    class Slow(Stranger):
+        def training_step(self, batch, batch_idx):
+            clock[0] += 0.5
+            return super().training_step(batch, batch_idx)
+
+        def validation_step(self, batch, batch_idx):
+            clock[0] += 10
+
+    logger = MetricsFile(str(tmp_path / "metrics.jsonl"))
+    flags = {"val_check_interval": 2, "log_every_n_steps": 3, "max_epochs": 2}
+    trainer(tmp_path, Throughput(), **flags | {"logger": logger}).fit(Slow(validate=True))
+    key = "throughput/samples_per_second"
+    found = [row[key] for row in rows(tmp_path) if key in row]
+    assert found == [4.0] * 4, "two samples every half second"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import Logger, WandbLogger
 from torch import optim
 
 import definitions
@@ -56,12 +56,11 @@ def observe(module, *callbacks, **trainer):
     logger = Rows()
     Trainer(
         accelerator="cpu",
-        logger=logger,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         callbacks=list(callbacks) or [OptimizerStats(every=1)],
-        **{"max_epochs": 1, **trainer},
+        **{"max_epochs": 1, "logger": logger, **trainer},
     ).fit(module)
     return logger.rows
 
@@ -304,3 +303,28 @@ def test_two_optimizers_under_manual_optimization_are_told_apart():
     assert {"lr/SGD", "lr/Adam-1"} <= rows[0].keys()
     assert "optimizer/SGD/second_moment_q50" not in rows[0]
     assert "optimizer/Adam-1/second_moment_q50" in rows[0]
+
+
+def test_histograms_go_to_wandb_alone(tmp_path):
+    logger, plain = WandbLogger(save_dir=tmp_path, mode="disabled"), Rows()
+    kept = []
+    logger.log_metrics = lambda metrics, step=None: kept.append(metrics)
+    flags = {"logger": [logger, plain], "log_every_n_steps": 1000}
+    observe(Quadratic(slow), OptimizerStats(every=4), **flags)
+    observe(Quadratic(slow), OptimizerStats(every=4, histograms=False), **flags)
+    key = "optimizer/SGD/effective_step_histogram"
+    with_them, without = kept[0], kept[-1]
+    histogram = with_them[key]
+    assert sum(histogram.histogram) == 12 and histogram.bins[0] == -12 and len(histogram.bins) == 65
+    assert without.keys() == with_them.keys() - {key}
+    assert all(key not in row for row in plain.rows) and len(plain.rows) == 4
+
+
+def test_a_parameter_without_a_gradient_is_left_out():
+    class Idle(Quadratic):
+        def __init__(self, make):
+            super().__init__(make)
+            self.idle = torch.nn.Parameter(torch.full((5,), 100.0))
+
+    with_it, without = observe(Idle(slow))[-1], observe(Quadratic(slow))[-1]
+    assert with_it == without
