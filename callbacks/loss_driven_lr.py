@@ -153,6 +153,7 @@ class LossDrivenLR(Callback):
         self.state = State()
         self.count = 0  # epochs or batches
         self.weight, self.average = 0.0, torch.tensor(0.0)
+        self.latest: float | None = None  # of the metric, at interval epoch
 
     @property
     def state_key(self) -> str:
@@ -161,12 +162,13 @@ class LossDrivenLR(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         smoothed = {"weight": self.weight, "average": float(self.average)}
-        return {"count": self.count, **smoothed, "state": asdict(self.state)}
+        state = {"state": asdict(self.state), "latest": self.latest}
+        return {"count": self.count, **smoothed, **state}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.count, self.weight = state_dict["count"], state_dict["weight"]
         self.average = torch.tensor(state_dict["average"])
-        self.state = State(**state_dict["state"])
+        self.state, self.latest = State(**state_dict["state"]), state_dict["latest"]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Here optimizers are as they were made; those of a resumed run are restored after this.
@@ -219,12 +221,19 @@ class LossDrivenLR(Callback):
         if self.count % self.every == 0 and self.weight:
             self._decide(trainer, self.average)
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # A checkpoint saved here is resumed before the epoch's end, and metrics are not restored.
+        if self.monitor in trainer.callback_metrics and not trainer.sanity_checking:
+            self.latest = float(trainer.callback_metrics[self.monitor])
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.interval != "epoch":
             return
         self.count += 1
         if self.count % self.every == 0:
-            self._decide(trainer, logged(trainer, self.monitor))
+            if self.monitor in trainer.callback_metrics or self.latest is None:
+                self.latest = float(logged(trainer, self.monitor))
+            self._decide(trainer, torch.tensor(self.latest, device=pl_module.device))
 
     def _of_step(self, trainer: Trainer, outputs: object) -> torch.Tensor | None:
         """The monitored value of the batch just trained on, if it has one."""

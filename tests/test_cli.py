@@ -215,7 +215,7 @@ def test_test_and_predict_add_to_the_run(run, recipe):
         (("fit", "--trainer.callbacks+=Export", "--trainer.callbacks.module=nothing"), "module="),
         (
             ("fit", "--model.optimizer=SGD", "--model.optimizer.lr=1e30"),
-            "error: the loss is nan in epoch 0",
+            "error: the loss is nan",
         ),
         ((*DECAY, "--trainer.callbacks.warmup=3x"), "warmup=3x: Not of type NonNegativeInt or"),
         (

@@ -4,14 +4,15 @@ import random
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 
-from callbacks import LossDrivenLR, LRDecay
+from callbacks import KeyedNoise, LossDrivenLR, LRDecay
 from callbacks.loss_driven_lr import Rule, State
 from callbacks.schedules import Schedule
 from recipes.classify import Classify
 from recipes.networks import MLP
-from trains import digits, fit
+from trains import digits, fit, weights
 
 
 def scales(rule, values):
@@ -167,6 +168,33 @@ def test_at_epochs_it_follows_a_logged_metric(tmp_path):
     rule = Rule(patience=0, threshold=0.05)
     assert [scale for _, scale in seen] == scales(rule, [-accuracy for accuracy, _ in seen])
     assert seen[-1][1] < 1
+
+
+def test_a_run_resumes_from_a_validation_that_ends_an_epoch(tmp_path):
+    """Its checkpoint is older than the epoch's end, which is then reached without any metrics."""
+    found = []
+    for resumed in (None, "epoch=0-step=16.ckpt", "epoch=1-step=24.ckpt"):
+        torch.manual_seed(0)
+        module = Classify(MLP(64, [8]), lambda params: torch.optim.SGD(params, 1.0))
+        callback = LossDrivenLR("val/loss", patience=0, threshold=0.2)
+        options = {"save_top_k": -1, "enable_version_counter": False}
+        every = ModelCheckpoint(tmp_path, "{epoch}-{step}", "val/loss", **options)
+        trainer = Trainer(
+            accelerator="cpu",
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            max_epochs=3,
+            val_check_interval=0.5,
+            callbacks=[KeyedNoise(0), callback, every],
+        )
+        path = resumed and tmp_path / resumed
+        trainer.fit(module, datamodule=digits(), ckpt_path=path)
+        found.append((callback.state, callback.count, weights(module.network)))
+    whole, *others = found
+    assert whole[0].scale < 1
+    for other in others:
+        assert other[:2] == whole[:2] and torch.equal(other[2], whole[2])
 
 
 def test_what_is_not_logged_is_refused(tmp_path):
