@@ -184,7 +184,7 @@ def test_a_run_resumes_from_a_validation_that_ends_an_epoch(tmp_path):
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            max_epochs=3,
+            max_epochs=4,
             val_check_interval=0.5,
             callbacks=[KeyedNoise(0), callback, every],
         )
