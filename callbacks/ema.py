@@ -74,7 +74,7 @@ class EMA(Callback):
         """The sub-module's parameters and buffers that are averaged, by name."""
         if self.module not in dict(pl_module.named_modules()):
             known = ", ".join(name for name, _ in pl_module.named_children())
-            raise ValueError(f"EMA: there is no module {self.module}, but {known}")
+            raise ValueError(f"EMA's module={self.module}: there is no such module, but {known}")
         network = pl_module.get_submodule(self.module)
         found = {name: value.detach() for name, value in network.named_parameters()}
         if self.buffers == "average":

@@ -60,6 +60,6 @@ def weight_tensors(pl_module: LightningModule, module: str) -> dict[str, torch.n
     """
     if module not in dict(pl_module.named_modules()):
         known = ", ".join(name for name, _ in pl_module.named_children())
-        raise ValueError(f"there is no module {module}, but {known}")
+        raise ValueError(f"module={module}: there is no such module, but {known}")
     inside = set(pl_module.get_submodule(module).parameters())
     return {n: p for n, p in pl_module.named_parameters() if p in inside and p.ndim > 1}

@@ -116,7 +116,7 @@ class Observer:
             self.found["clipped"] = self.clipped / self.steps
             self.steps, self.clipped = 0, torch.zeros_like(self.clipped)
         if isinstance(self.optimizer, LBFGS):
-            (state,) = self.optimizer.state.values()
+            state = self.optimizer.state[parameters(self.optimizer)[0]]  # of all together
             self.found["function_evaluations"] = torch.tensor(float(state["func_evals"]))
             self.found["step_length"] = torch.as_tensor(state["t"], dtype=torch.float32)
 
@@ -172,7 +172,7 @@ def before_step(optimizer: Optimizer) -> dict[Tensor, Before]:
         for parameter in group["params"]:
             kept[parameter] = Before(parameter.detach().clone())
             if isinstance(optimizer, ASGD):
-                eta = optimizer.state[parameter].get("eta")
+                eta = optimizer.state.get(parameter, {}).get("eta")
                 kept[parameter].eta = group["lr"] if eta is None else eta.clone()
     return kept
 
@@ -218,7 +218,7 @@ def after_step(
 
 def sampled_state(optimizer: Optimizer, parameter: Tensor, take: Take) -> dict[str, Tensor]:
     """An optimizer's state of one parameter: its numbers, and a sample of its moments."""
-    state = optimizer.state[parameter]
+    state = optimizer.state.get(parameter, {})  # reading by [] would make an entry
     found = {}
     for key, value in state.items():
         if isinstance(value, Tensor) and value.shape == parameter.shape and value.ndim:

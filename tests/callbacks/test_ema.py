@@ -188,5 +188,5 @@ def test_lightnings_own_average_misses_every_update_there(tmp_path):
 
 
 def test_a_module_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="EMA: there is no module student, but network"):
+    with pytest.raises(ValueError, match="EMA's module=student: there is no such module"):
         fit(classify(), digits(), tmp_path, [EMA("student")])

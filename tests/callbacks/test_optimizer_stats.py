@@ -177,6 +177,29 @@ def test_lbfgs_is_observed_over_its_whole_step():
         assert stats["step_length"] > 0
 
 
+@pytest.mark.parametrize("make", [optim.LBFGS, optim.SGD, optim.ASGD])
+def test_observing_adds_nothing_to_the_optimizers_state(make):
+    """Of LBFGS's parameters only the first has a state, of plain SGD's none."""
+
+    class Two(Quadratic):
+        def __init__(self):
+            super().__init__(lambda params: make(params, 0.1))
+            self.q = torch.nn.Parameter(torch.full((5,), 2.0, dtype=torch.float64))
+
+        def training_step(self, batch, batch_idx):
+            return super().training_step(batch, batch_idx) + self.q.square().sum() / 2
+
+        def on_train_end(self):
+            self.kept = [list(state) for state in self.trainer.optimizers[0].state.values()]
+
+    kept = []
+    for every in (1, 1000):
+        module = Two()
+        assert len(observe(module, OptimizerStats(every))) == (8 if every == 1 else 0)
+        kept.append(module.kept)
+    assert kept[0] == kept[1]
+
+
 def test_an_unknown_optimizers_step_is_the_applied_one():
     class Sign(optim.Optimizer):
         def __init__(self, params):

@@ -107,7 +107,7 @@ def test_a_penalty_in_the_loss_makes_no_zeros(tmp_path):
 
 @pytest.mark.parametrize("callback", [L1(0.1, module="student"), Prune(0.5, module="student")])
 def test_a_module_that_is_not_there_is_refused(tmp_path, callback):
-    with pytest.raises(ValueError, match="there is no module student, but network"):
+    with pytest.raises(ValueError, match="module=student: there is no such module, but network"):
         fit(Network(), None, tmp_path, [callback])
 
 
