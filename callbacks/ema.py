@@ -70,6 +70,11 @@ class EMA(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.weight, self.average = state_dict["weight"], state_dict["average"]
 
+    def parameters(self, pl_module: LightningModule) -> dict[torch.nn.Parameter, str]:
+        """The sub-module's parameters, and their names in it."""
+        network = pl_module.get_submodule(self.module)
+        return {parameter: name for name, parameter in network.named_parameters()}
+
     def tensors(self, pl_module: LightningModule) -> dict[str, Tensor]:
         """The sub-module's parameters and buffers that are averaged, by name."""
         if self.module not in dict(pl_module.named_modules()):
@@ -86,10 +91,15 @@ class EMA(Callback):
         current = self.tensors(pl_module)
         if not current:
             raise ValueError(f"EMA: module {self.module} has no weights")
+        others = [c for c in trainer.callbacks if isinstance(c, EMA) and c is not self]
+        for other in others:
+            if {*map(id, self.parameters(pl_module))} & {*map(id, other.parameters(pl_module))}:
+                raise ValueError(f"EMA's module={self.module} and {other.module} share weights")
         # From a checkpoint, or the initial weights, whose share in the average is zero.
-        source = self.average or {name: value.clone() for name, value in current.items()}
         self.average = {
-            name: placed(source[name], value).to(torch.promote_types(value.dtype, torch.float32))
+            name: placed(self.average.get(name, value.clone()), value).to(
+                torch.promote_types(value.dtype, torch.float32)
+            )
             for name, value in current.items()
         }
         self.in_images = str(self.half_life).endswith("im")
@@ -109,7 +119,12 @@ class EMA(Callback):
         current = self.tensors(pl_module)
         averages = [self.average[name] for name in current]
         values = [value.to(a.dtype) for value, a in zip(current.values(), averages, strict=True)]
-        torch._foreach_lerp_(averages, values, 1 / self.weight)
+        count = len(self.parameters(pl_module))  # they come first
+        torch._foreach_lerp_(averages[:count], values[:count], 1 / self.weight)
+        for average, value in zip(averages[count:], values[count:], strict=True):
+            # A constant stays what it is, also the -inf of a mask.
+            mean = average.lerp(value, 1 / self.weight)
+            average.copy_(torch.where(value == average, value, mean))
 
     def swap_in(self, pl_module: LightningModule) -> None:
         """Puts the average in the weights' place."""

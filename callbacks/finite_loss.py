@@ -1,7 +1,5 @@
 """A diverged training stops, and says so."""
 
-from typing import Any
-
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
@@ -33,8 +31,13 @@ class FiniteLoss(Callback):
     def __init__(self) -> None:
         self.losses: list[tuple[str, Tensor]] = []  # not yet looked at, and where they were
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.losses = []
+        # Of every checkpoint; of one that holds the weights alone, callbacks are not told.
+        self.handle = pl_module.register_state_dict_pre_hook(self._refuse)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.handle.remove()
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
@@ -67,9 +70,7 @@ class FiniteLoss(Callback):
         if looks(trainer):
             self._look()
 
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def _refuse(self, pl_module: LightningModule, *args: object) -> None:
         self._look()
         weights = dict(pl_module.named_parameters())
         if not finite(list(weights.values())):
@@ -97,6 +98,7 @@ def looks(trainer: Trainer) -> bool:
 
 def finite(tensors: list[Tensor]) -> bool:
     """Whether all elements are: by the largest size, since a sum could overflow."""
+    tensors = [t.coalesce().values() if t.is_sparse else t for t in tensors]
     if not tensors:
         return True
     largest = get_total_norm([tensor.detach() for tensor in tensors], torch.inf)

@@ -4,6 +4,7 @@ from typing import Literal
 
 from jsonargparse.typing import PositiveFloat
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
 
@@ -35,6 +36,12 @@ class GradientClip(Callback):
 
     def __init__(self, limit: PositiveFloat, algorithm: Literal["norm", "value"] = "norm") -> None:
         self.limit, self.algorithm = limit, algorithm
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # Behind those that look at the gradients, wherever it is listed.
+        others = [callback for callback in trainer.callbacks if callback is not self]
+        last = [callback for callback in others if isinstance(callback, Checkpoint)]
+        trainer.callbacks = [c for c in others if c not in last] + [self, *last]
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer

@@ -1,6 +1,6 @@
 """Optimizer steps, observed: norms of whole tensors, and quantiles over a sample of parameters.
 
-Nothing here waits for the device; where parameters are sharded, processes wait for each other.
+Nothing but `transfer` waits for the device, or, where parameters are sharded, for other processes.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,13 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.optim import ASGD, LBFGS, Adafactor, Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from callbacks.moments import FORMULAS, applied, is_decoupled
 from callbacks.optimizers import parameters
 
 SAMPLE = 4_096  # parameters of an optimizer that quantiles and cosines are taken of
-QUANTILES = (0.05, 0.5, 0.95)
+QUANTILES = (0.05, 0.5, 0.95)  # evenly spaced
 HISTOGRAM = (64, -12.0, 4.0)  # bins, and the decades that they begin and end with
 
 Take = Callable[[Tensor], Tensor]
@@ -71,10 +72,23 @@ class Observer:
         self._samplers = samplers(parameters(optimizer))
         self._before: dict[Tensor, Before] = {}
         self._unclipped: Tensor | None = None
-        self.handles = [
-            optimizer.register_step_pre_hook(self._on_step),
-            optimizer.register_step_post_hook(self._on_stepped),
+        self._handles: list[RemovableHandle] = []
+
+    def attach(self) -> None:
+        """Begins; to be called after all that changes weights after a step has been attached."""
+        self._handles = [
+            self.optimizer.register_step_pre_hook(self._on_step),
+            self.optimizer.register_step_post_hook(self._on_stepped),
         ]
+
+    def detach(self) -> None:
+        """Ends."""
+        for handle in self._handles:
+            handle.remove()
+
+    def forget_gradients(self) -> None:
+        """To be called before a batch: in fp16, the step after the last gradients may be skipped."""
+        self._unclipped = None
 
     def gradients(self) -> list[Tensor]:
         """Of all parameters that have one."""
@@ -93,6 +107,8 @@ class Observer:
 
     def _on_step(self, *args: object) -> None:
         self._before = before_step(self.optimizer) if self.is_due else {}
+        if len(self._samplers) < len(self._before):  # groups that were added while training
+            self._samplers = samplers(parameters(self.optimizer))
 
     def _on_stepped(self, *args: object) -> None:
         unclipped, self._unclipped = self._unclipped, None
@@ -118,16 +134,20 @@ class Observer:
         if isinstance(self.optimizer, LBFGS):
             state = self.optimizer.state[parameters(self.optimizer)[0]]  # of all together
             self.found["function_evaluations"] = torch.tensor(float(state["func_evals"]))
-            self.found["step_length"] = torch.as_tensor(state["t"], dtype=torch.float32)
+            if "t" in state:  # not if the first gradient was zero
+                self.found["step_length"] = torch.as_tensor(state["t"], dtype=torch.float32)
 
     def transfer(self) -> dict[str, float | list[float]]:
         """What was measured, on the host: numbers, and lists of counts; the only wait for it."""
         found, self.found = self.found, {}
-        device = found["gradient_norm"].device
-        sizes = [value.numel() for value in found.values()]
-        values = torch.cat([value.flatten().float().to(device) for value in found.values()])
-        parts = [part.tolist() for part in values.cpu().split(sizes)]
-        return {k: p if v.ndim else p[0] for (k, v), p in zip(found.items(), parts, strict=True)}
+        numbers = {}
+        for device in {value.device for value in found.values()}:  # the accelerator's, and the CPU
+            there = {key: value for key, value in found.items() if value.device == device}
+            values = torch.cat([value.flatten().float() for value in there.values()]).cpu()
+            parts = values.split([value.numel() for value in there.values()])
+            for (key, value), part in zip(there.items(), parts, strict=True):
+                numbers[key] = part.tolist() if value.ndim else float(part)
+        return numbers
 
 
 def has_gradient(parameter: Tensor) -> bool:
@@ -252,7 +272,7 @@ def statistics(updates: list[Update]) -> dict[str, Tensor]:
         norms = first.nan_to_num().norm() * gradient.nan_to_num().norm()
         found["momentum_cosine"] = product / norms
     for name in updates[0].phases:
-        phases = [update.phases[name].to(old.device) for update in updates if name in update.phases]
+        phases = [update.phases[name] for update in updates if name in update.phases]
         found[name] = torch.stack(phases).mean()
     return found
 
@@ -260,7 +280,9 @@ def statistics(updates: list[Update]) -> dict[str, Tensor]:
 def together(updates: list[Update], key: str) -> Tensor:
     """One vector of all parameters and all processes' shards, filled up with NaN."""
     vectors = [update.vectors[key] for update in updates if key in update.vectors]
-    vector = torch.cat(vectors) if vectors else torch.empty(0)
+    if not vectors:
+        return torch.empty(0)
+    vector = torch.cat(vectors)
     if not updates[0].is_sharded:
         return vector
     longest = torch.tensor(vector.numel(), device=vector.device)
@@ -274,9 +296,10 @@ def together(updates: list[Update], key: str) -> Tensor:
 
 def quantiles(name: str, vector: Tensor) -> dict[str, Tensor]:
     """Quantiles by name, and the vector's histogram over the decades."""
-    levels = torch.tensor(QUANTILES, device=vector.device)
+    # On the device: a copy to it would wait.
+    levels = torch.linspace(QUANTILES[0], QUANTILES[-1], len(QUANTILES), device=vector.device)
     values = vector.nanquantile(levels)
     found = {f"{name}_q{100 * q:02.0f}": value for q, value in zip(QUANTILES, values, strict=True)}
     bins, low, high = HISTOGRAM
-    decades = vector[~vector.isnan()].log10().clamp(low, high)
+    decades = vector.log10().clamp(low, high).nan_to_num(high + 1)  # which is not counted
     return found | {f"{name}_histogram": torch.histc(decades, bins, low, high)}

@@ -70,6 +70,10 @@ class OptimizerStats(Callback):
         self.observers: dict[str, Observer] = {}
         self.saved: dict[str, Any] = {}
 
+    @property
+    def state_key(self) -> str:
+        return f"OptimizerStats{{{self.selection}}}"
+
     def state_dict(self) -> dict[str, Any]:
         counts = {
             name: {"is_due": o.is_due, "steps": o.steps, "clipped": float(o.clipped)}
@@ -93,20 +97,21 @@ class OptimizerStats(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.interval = max(1, batches(self.every, trainer))
         for name, observer in self.observers.items():
+            observer.attach()
             if counts := self.saved.get(name):
                 observer.is_due, observer.steps = counts["is_due"], counts["steps"]
                 observer.clipped = torch.tensor(counts["clipped"])
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for observer in self.observers.values():
-            for handle in observer.handles:
-                handle.remove()
+            observer.detach()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, *args: object
     ) -> None:
-        if (self.step + 1) % self.interval == 0:
-            for observer in self.observers.values():
+        for observer in self.observers.values():
+            observer.forget_gradients()
+            if (self.step + 1) % self.interval == 0:
                 observer.is_due = True
 
     def on_before_optimizer_step(
