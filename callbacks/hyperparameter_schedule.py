@@ -71,6 +71,8 @@ class HyperparameterSchedule(Callback):
         decay: Length | None = None,
         optimizers: list[NonNegativeInt | str] | None = None,
     ) -> None:
+        if key == "lr" and type(self) is HyperparameterSchedule:
+            raise ValueError("key=lr: LRDecay schedules learning rates")
         self.key, self.to, self.schedule, self.selection = key, to, schedule, optimizers
         given = {"warmup": warmup, "length": length, "final": final, "start": start}
         given |= {"gamma": gamma, "every": every, "milestones": milestones}
@@ -103,6 +105,8 @@ class HyperparameterSchedule(Callback):
             whole = options["length"] = batches(options["length"], trainer)
         for name in {"warmup", "every", "decay"} & options.keys():
             options[name] = batches(options[name], trainer, whole)
+        if "every" in options:
+            options["every"] = max(1, options["every"])  # in a dry run, 10% are none
         if "milestones" in options:
             options["milestones"] = tuple(batches(m, trainer) for m in options["milestones"])
         return Schedule(self.schedule, **options)
@@ -134,7 +138,9 @@ class HyperparameterSchedule(Callback):
     ) -> None:
         values = {}
         for name, optimizer in self.optimizers.items():
-            for group, own in zip(optimizer.param_groups, self.own[name], strict=True):
+            groups, owns = optimizer.param_groups, self.own[name]
+            owns += [get_setting(group, self.key) for group in groups[len(owns) :]]  # added since
+            for group, own in zip(groups, owns, strict=True):
                 set_setting(group, self.key, self.value(own, optimizer))
             values |= by_group(self.log_key(name), optimizer.param_groups, self.key)
         if is_logging_step(trainer):

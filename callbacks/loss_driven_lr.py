@@ -17,7 +17,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.hyperparameter_schedule import by_group
 from callbacks.lr_decay import LRDecay
-from callbacks.optimizers import get_setting, named_optimizers, set_lr_scale, set_setting
+from callbacks.optimizers import (
+    get_setting,
+    named_optimizers,
+    refuse_schedulers,
+    set_lr_scale,
+    set_setting,
+)
 from recipes.logs import is_logging_step
 
 Factor = restricted_number_type("Factor", float, (">=", 1), docstring="a number of at least 1")
@@ -172,6 +178,7 @@ class LossDrivenLR(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Here optimizers are as they were made; those of a resumed run are restored after this.
+        refuse_schedulers(trainer, "LossDrivenLR")
         self.optimizers = named_optimizers(trainer, self.selection)
         self.own = {
             name: [get_setting(group, "lr") for group in optimizer.param_groups]
@@ -201,7 +208,9 @@ class LossDrivenLR(Callback):
         rates = {}
         for name, optimizer in self.optimizers.items():
             if name not in self.shared:
-                for group, own in zip(optimizer.param_groups, self.own[name], strict=True):
+                groups, owns = optimizer.param_groups, self.own[name]
+                owns += [get_setting(group, "lr") for group in groups[len(owns) :]]  # added since
+                for group, own in zip(groups, owns, strict=True):
                     set_setting(group, "lr", own * self.state.scale)
                 rates |= by_group(f"lr/{name}", optimizer.param_groups, "lr")
         if rates and is_logging_step(trainer):
@@ -242,7 +251,9 @@ class LossDrivenLR(Callback):
             value = values[self.monitor].detach().float().mean()
             # Lightning divides the loss by it.
             return value * (trainer.accumulate_grad_batches if self.monitor == "loss" else 1)
-        return logged(trainer, self.monitor).float() if is_logging_step(trainer) else None
+        if self.monitor == "loss" or not is_logging_step(trainer):
+            return None  # a step that was skipped has no loss
+        return logged(trainer, self.monitor).float()
 
     def _decide(self, trainer: Trainer, value: torch.Tensor) -> None:
         mean = trainer.strategy.reduce(value.detach().clone(), reduce_op="mean")

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.optim import Optimizer
 
 from callbacks.hyperparameter_schedule import HyperparameterSchedule
-from callbacks.optimizers import lr_scale, named_optimizers
+from callbacks.optimizers import lr_scale, named_optimizers, refuse_schedulers
 from callbacks.schedules import Name
 
 
@@ -50,9 +50,7 @@ class LRDecay(HyperparameterSchedule):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_fit_start(trainer, pl_module)
-        if trainer.lr_scheduler_configs:
-            name = type(pl_module).__name__
-            raise ValueError(f"LRDecay and the lr_scheduler of {name} would both set the rate")
+        refuse_schedulers(trainer, "LRDecay")
         others = [c for c in trainer.callbacks if isinstance(c, LRDecay) and c is not self]
         for other in others:
             if both := self.optimizers.keys() & named_optimizers(trainer, other.selection).keys():

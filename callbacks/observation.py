@@ -87,7 +87,7 @@ class Observer:
             handle.remove()
 
     def forget_gradients(self) -> None:
-        """To be called before a batch: in fp16, the step after the last gradients may be skipped."""
+        """To be called before a batch: in fp16, the step that the last were for may be skipped."""
         self._unclipped = None
 
     def gradients(self) -> list[Tensor]:

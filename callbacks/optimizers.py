@@ -36,6 +36,13 @@ def named_optimizers(
     return chosen
 
 
+def refuse_schedulers(trainer: Trainer, callback: str) -> None:
+    """Raises ValueError if the module schedules its learning rates itself."""
+    if trainer.lr_scheduler_configs:
+        name = type(trainer.lightning_module).__name__
+        raise ValueError(f"{callback} and the lr_scheduler of {name} would both set the rate")
+
+
 def get_setting(group: dict, key: str) -> float:
     """One number of a parameter group; beta1 and beta2 are the two of its betas."""
     value = group["betas"][int(key[-1]) - 1] if key in ("beta1", "beta2") else group[key]

@@ -43,7 +43,7 @@ class Prune(Callback):
     their own names in checkpoints, and what is exported is pruned. torch's reparametrisation, which
     trains the same weights, would rename them to `weight_orig`.
 
-    Logs `sparsity`, the share of weights that are zero, 0 to 1.
+    Only weights that an optimizer trains. Logs `sparsity`, their share that is masked, 0 to 1.
 
     ```yaml
     - class_path: Prune
@@ -88,14 +88,22 @@ class Prune(Callback):
         self.masks = state_dict["masks"]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.weights = weight_tensors(pl_module, self.module)
+        learning = {p for optimizer in trainer.optimizers for p in parameters(optimizer)}
+        found = weight_tensors(pl_module, self.module)
+        self.weights = {name: weight for name, weight in found.items() if weight in learning}
         if any(isinstance(weight, DTensor) for weight in self.weights.values()):
             raise ValueError("Prune needs whole weights, and the strategy shards them")
         self.handles = after_updates(trainer, self._apply)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.masks = {name: mask.to(self.weights[name]) for name, mask in self.masks.items()}
+        self.masks = {
+            name: mask.to(self.weights[name])
+            for name, mask in self.masks.items()
+            if name in self.weights
+        }
         self.bounds = (batches(self.start, trainer), batches(self.end, trainer))
+        if self.bounds[0] > self.bounds[1]:
+            raise ValueError(f"Prune's start={self.start} is after its end={self.end}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for handle in self.handles:
@@ -114,16 +122,17 @@ class Prune(Callback):
     ) -> None:
         self.step += 1
         start, end = self.bounds
-        if start <= self.step <= end and (
-            self.step == end or (self.step - start) % self.every == 0
-        ):
-            self._choose(sparsity(self.step, start, end, self.final))
+        share = sparsity(self.step, start, end, self.final)
+        # The last time in batch `end`, or at once where a resumed run has a later one behind it.
+        if share > self.share and (self.step >= end or (self.step - start) % self.every == 0):
+            self._choose(share)
             for optimizer in trainer.optimizers:
                 self._apply(optimizer)
             for average in (c for c in trainer.callbacks if isinstance(c, EMA)):
+                names = average.parameters(pl_module)
                 for name, mask in self.masks.items():
-                    if name.startswith(f"{average.module}."):
-                        average.average[name.removeprefix(f"{average.module}.")].mul_(mask)
+                    if self.weights[name] in names:
+                        average.average[names[self.weights[name]]].mul_(mask)
         if is_logging_step(trainer):
             pl_module.log("sparsity", self.share)
 
@@ -136,4 +145,4 @@ class Prune(Callback):
         for (name, weight), part in zip(self.weights.items(), parts, strict=True):
             mask = part.view(weight.shape).to(weight.dtype)  # a product with bool is slow
             self.masks[name] = mask * self.masks.get(name, mask)
-        self.share = rule.amount / sizes.numel()
+        self.share = share

@@ -49,7 +49,8 @@ class Throughput(Callback):
         *args: object,
     ) -> None:
         self.samples += extract_batch_size(batch) * trainer.world_size
-        if not is_logging_step(trainer):
+        # While a step accumulates, each of its batches is one that is logged.
+        if not is_logging_step(trainer) or trainer.fit_loop._should_accumulate():
             return
         end = now(pl_module)
         values = {"throughput/samples_per_second": self.samples / (end - self.start)}

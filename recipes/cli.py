@@ -123,7 +123,7 @@ class RecipeCLI(LightningCLI):
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(AtomicCheckpointIO())
         clip = config.gradient_clip_val
-        if clip and not self.model.automatic_optimization:
+        if clip and clip > 0 and not self.model.automatic_optimization:
             # Lightning refuses it there, and cannot know when to clip.
             callbacks.append(GradientClip(clip, config.gradient_clip_algorithm or "norm"))
             config.gradient_clip_val = config.gradient_clip_algorithm = None
@@ -173,10 +173,13 @@ def listed(value: Any) -> list[Any]:  # noqa: ANN401 - what Trainer takes: nothi
 def latest(callbacks: list[Callback]) -> list[Callback]:
     """Of callbacks that do the same, such as two LRDecay of all optimizers, only the last.
 
-    They are told by the `state_key` that their class gives them; those of other classes all stay.
+    They are told by the `state_key` that this project's classes give them; all others stay.
     """
     keys = [
-        id(callback) if type(callback).state_key is Callback.state_key else callback.state_key
+        callback.state_key
+        if type(callback).__module__.startswith("callbacks.")
+        and type(callback).state_key is not Callback.state_key
+        else id(callback)
         for callback in callbacks
     ]
     return list(dict(zip(keys, callbacks, strict=True)).values())

@@ -5,6 +5,7 @@ import os
 import time
 import zipfile
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from pickle import UnpicklingError
 from textwrap import shorten
@@ -179,7 +180,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a checkpoint holds
             value[key] = plain(item)
     elif type(value) is tuple:
         return tuple(plain(item) for item in value)
-    elif not isinstance(value, bool):
+    elif not isinstance(value, (bool, Enum)):
         for base in (int, float, str):
             if isinstance(value, base):
                 return base(value)
