@@ -6,7 +6,7 @@ from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveFloa
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
-from callbacks.lengths import Length, batches
+from callbacks.lengths import Length, batches, check_steps
 from callbacks.optimizers import get_setting, named_optimizers, set_setting, settings
 from callbacks.schedules import OPTIONS, Name, Schedule
 from recipes.logs import is_logging_step
@@ -150,6 +150,7 @@ class HyperparameterSchedule(Callback):
         self, trainer: Trainer, pl_module: LightningModule, *args: object
     ) -> None:
         self.step += 1
+        check_steps(trainer, *self.options.values())
 
 
 def by_group(log_key: str, groups: list[dict[str, Any]], key: str) -> dict[str, float]:

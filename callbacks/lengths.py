@@ -38,6 +38,22 @@ def batches(length: Length, trainer: Trainer, whole: int | None = None) -> int:
     return round(float(number) * trainer.num_training_batches)
 
 
+def check_steps(trainer: Trainer, *lengths: object) -> None:
+    """To be called at a batch's end, where some of the lengths may be percentages.
+
+    Raises:
+        ValueError: if max_steps bounds the run and a batch has several optimizer steps, which
+            Lightning counts: then the run ends before its percentages do
+    """
+    relative = any(str(length).endswith("%") for length in lengths)
+    if relative and trainer.max_steps != -1:
+        if trainer.global_step > trainer.fit_loop.total_batch_idx + 1:
+            raise ValueError(
+                f"--trainer.max_steps={trainer.max_steps} counts several optimizer steps a batch "
+                "here: give lengths in batches, such as 1000ba, or --trainer.max_epochs"
+            )
+
+
 def run_length(trainer: Trainer) -> int:
     """Batches that the run will train on, from `max_epochs` and `max_steps`.
 

@@ -112,7 +112,8 @@ class LossDrivenLR(Callback):
             returns, or a key of the dict that it returns; or a log key, which is read in the steps
             that the loggers keep (--trainer.log_every_n_steps)
         interval: of what the values are: epoch or batch
-        every: epochs or batches between two values that are compared
+        every: epochs or batches between two values that are compared; epochs without a validation
+            do not count for a val/ metric
         half_life: after which a batch's loss has half its weight, in values read
         mode: min, or max for a metric that grows when it improves
         factor: that lowers the rate, 0 to 1
@@ -160,6 +161,7 @@ class LossDrivenLR(Callback):
         self.count = 0  # epochs or batches
         self.weight, self.average = 0.0, torch.tensor(0.0)
         self.latest: float | None = None  # of the metric, at interval epoch
+        self.is_validated = False  # whether there was a validation in this epoch
 
     @property
     def state_key(self) -> str:
@@ -168,13 +170,14 @@ class LossDrivenLR(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         smoothed = {"weight": self.weight, "average": float(self.average)}
-        state = {"state": asdict(self.state), "latest": self.latest}
-        return {"count": self.count, **smoothed, **state}
+        metric = {"latest": self.latest, "is_validated": self.is_validated}
+        return {"count": self.count, **smoothed, **metric, "state": asdict(self.state)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.count, self.weight = state_dict["count"], state_dict["weight"]
         self.average = torch.tensor(state_dict["average"])
         self.state, self.latest = State(**state_dict["state"]), state_dict["latest"]
+        self.is_validated = state_dict["is_validated"]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Here optimizers are as they were made; those of a resumed run are restored after this.
@@ -232,12 +235,17 @@ class LossDrivenLR(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # A checkpoint saved here is resumed before the epoch's end, and metrics are not restored.
-        if self.monitor in trainer.callback_metrics and not trainer.sanity_checking:
-            self.latest = float(trainer.callback_metrics[self.monitor])
+        if not trainer.sanity_checking:
+            self.is_validated = True
+            if self.monitor in trainer.callback_metrics:
+                self.latest = float(trainer.callback_metrics[self.monitor])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.interval != "epoch":
             return
+        is_new, self.is_validated = self.is_validated, False
+        if self.monitor.startswith("val/") and not is_new:
+            return  # of an epoch without validation, --trainer.check_val_every_n_epoch
         self.count += 1
         if self.count % self.every == 0:
             if self.monitor in trainer.callback_metrics or self.latest is None:

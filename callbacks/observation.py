@@ -213,7 +213,7 @@ def after_step(
         sign = -1 if group.get("maximize") else 1
         decay, decoupled = group.get("weight_decay", 0), is_decoupled(optimizer, group)
         for parameter in group["params"]:
-            if not has_gradient(parameter):
+            if not has_gradient(parameter) or parameter not in before:
                 continue
             take, old = samplers[parameter], before[parameter]
             was, gradient = take(old.value), sign * take(parameter.grad)

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from callbacks.ema import EMA
 from callbacks.l1 import weight_tensors
-from callbacks.lengths import Length, batches
+from callbacks.lengths import Length, batches, check_steps
 from callbacks.optimizers import after_updates, parameters
 from recipes.logs import is_logging_step
 
@@ -121,6 +121,7 @@ class Prune(Callback):
         self, trainer: Trainer, pl_module: LightningModule, *args: object
     ) -> None:
         self.step += 1
+        check_steps(trainer, self.start, self.end)
         start, end = self.bounds
         share = sparsity(self.step, start, end, self.final)
         # The last time in batch `end`, or at once where a resumed run has a later one behind it.

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from enum import StrEnum
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -16,7 +17,7 @@ from jsonargparse.typing import PositiveFloat
 from lightning.pytorch import Callback
 
 import recipes.cli
-from recipes.files import AtomicCheckpointIO, rewind
+from recipes.files import AtomicCheckpointIO, plain, rewind
 from recipes.run import Run
 from trains import interrupt_after, middle_of_epoch, rows
 
@@ -190,12 +191,17 @@ def test_a_checkpoint_is_replaced_only_by_a_complete_one(tmp_path, monkeypatch):
     assert torch.load(path, weights_only=True) == {"step": 1}
 
 
+class Mode(StrEnum):
+    FAST = "fast"
+
+
 class Named(str):
     """A str of a class of its own, as the command line's restricted types are."""
 
 
 def test_a_checkpoint_holds_plain_values(tmp_path):
     """The negative control: what torch.save writes does not load again."""
+    assert plain({"mode": Mode.FAST})["mode"] is Mode.FAST, "which has a value of its own"
     content = {"lr": PositiveFloat(0.5), "betas": (0.9, PositiveFloat(0.5)), "on": True}
     content |= {"groups": [{"name": Named("one"), "weight": torch.ones(2)}], "none": None}
     torch.save(content, tmp_path / "stock.ckpt")

@@ -125,6 +125,22 @@ def test_threads_are_set_when_a_run_starts(tmp_path):
     assert found == 2
 
 
+def test_throughput_counts_all_batches_of_an_accumulated_step(tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("callbacks.throughput.time.perf_counter", lambda: clock[0])
+
+    class Slow(Stranger):
+        def training_step(self, batch, batch_idx):
+            clock[0] += 2.0 if batch_idx % 3 == 2 else 0.5
+            return super().training_step(batch, batch_idx)
+
+    logger = MetricsFile(str(tmp_path / "metrics.jsonl"))
+    flags = {"accumulate_grad_batches": 3, "log_every_n_steps": 1, "logger": logger}
+    trainer(tmp_path, Throughput(), **flags).fit(Slow())
+    key = "throughput/samples_per_second"
+    assert [row[key] for row in rows(tmp_path) if key in row] == [2.0, 2.0]
+
+
 def test_throughput_is_samples_over_the_time_of_training(tmp_path, monkeypatch):
     """On a clock that training steps move by half a second, and validation by ten."""
     clock = [100.0]

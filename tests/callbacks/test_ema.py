@@ -190,3 +190,17 @@ def test_lightnings_own_average_misses_every_update_there(tmp_path):
 def test_a_module_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(ValueError, match="EMA's module=student: there is no such module"):
         fit(classify(), digits(), tmp_path, [EMA("student")])
+
+
+def test_averages_that_share_weights_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"EMA's module=network and network.features share"):
+        fit(classify(), digits(), tmp_path, [EMA("network"), EMA("network.features")])
+
+
+def test_constant_buffers_stay_what_they_are(tmp_path):
+    module = classify()
+    mask = torch.triu(torch.full((3, 3), -torch.inf), 1)
+    module.network.register_buffer("mask", mask)
+    ema = EMA("network", 5)
+    fit(module, digits(), tmp_path, [ema])
+    assert torch.equal(ema.average["mask"], mask)

@@ -30,7 +30,8 @@ class Diverging(LightningModule):
         return torch.utils.data.DataLoader(torch.ones(8, 1))
 
 
-def fit(tmp_path, what, *callbacks, **flags):
+def fit(tmp_path, what, *callbacks, weights_only=False, **flags):
+    options = {"every_n_train_steps": 1, "save_top_k": -1, "save_weights_only": weights_only}
     flags = {"max_epochs": 2, "log_every_n_steps": 1000, **flags}
     Trainer(
         default_root_dir=tmp_path,
@@ -38,7 +39,7 @@ def fit(tmp_path, what, *callbacks, **flags):
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1), *callbacks],
+        callbacks=[ModelCheckpoint(tmp_path, **options), *callbacks],
         **flags,
     ).fit(Diverging(what))
 
@@ -62,6 +63,14 @@ def test_training_ends_before_anything_spoiled_is_saved(tmp_path, what, every):
         fit(tmp_path, what, FiniteLoss(), log_every_n_steps=every)
     saved = list(tmp_path.glob("*.ckpt"))
     assert len(saved) == 3 and all(finite(path) for path in saved)
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_files_of_the_weights_alone_are_refused_too(tmp_path, what):
+    """Lightning tells callbacks nothing of them."""
+    with pytest.raises(FloatingPointError):
+        fit(tmp_path, what, FiniteLoss(), weights_only=True)
+    assert list(tmp_path.glob("*.ckpt")) and all(map(finite, tmp_path.glob("*.ckpt")))
 
 
 def test_without_it_weights_that_are_not_finite_are_saved(tmp_path):

@@ -197,6 +197,23 @@ def test_a_run_resumes_from_a_validation_that_ends_an_epoch(tmp_path):
         assert other[:2] == whole[:2] and torch.equal(other[2], whole[2])
 
 
+def test_epochs_without_a_validation_do_not_count(tmp_path):
+    callback = LossDrivenLR("val/loss")
+    flags = {"max_epochs": 5, "check_val_every_n_epoch": 2}
+    fit(Classify(MLP(64, [8])), digits(), tmp_path, [callback], **flags)
+    assert callback.count == 2
+
+
+def test_the_modules_own_scheduler_is_refused(tmp_path):
+    class Scheduled(Played):
+        def configure_optimizers(self):
+            optimizers = super().configure_optimizers()
+            return optimizers, [torch.optim.lr_scheduler.StepLR(o, 1) for o in optimizers]
+
+    with pytest.raises(ValueError, match="LossDrivenLR and the lr_scheduler of Scheduled"):
+        fit(Scheduled(LOSSES), None, tmp_path, [LossDrivenLR("discriminator", "batch")])
+
+
 def test_what_is_not_logged_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"monitor val/los is not logged, but .*val/loss"):
         fit(Classify(MLP(64, [8])), digits(), tmp_path, [LossDrivenLR("val/los")])

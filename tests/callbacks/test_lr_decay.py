@@ -293,3 +293,23 @@ def test_data_without_an_end_has_no_epochs_but_steps():
     assert batches("100%", Endless()) == 100
     with pytest.raises(ValueError, match="5ep: epochs of this data have no length"):
         batches("5ep", Endless())
+
+
+def test_max_steps_that_count_several_steps_a_batch_are_refused(tmp_path):
+    """Lightning counts each optimizer's: 16 of them are 8 batches here."""
+    with pytest.raises(ValueError, match=r"--trainer.max_steps=16 counts several optimizer steps"):
+        rates(tmp_path, manual=True, max_epochs=3, max_steps=16)
+    linear = Schedule("linear", 8)
+    decay = LRDecay("linear", length=8)
+    found = rates(tmp_path, manual=True, callbacks=[decay], max_epochs=3, max_steps=16)
+    assert [sgd for sgd, _ in found] == [0.5 * linear(t) for t in range(8)]
+
+
+def test_a_rate_has_one_owner(tmp_path):
+    with pytest.raises(ValueError, match="key=lr: LRDecay schedules learning rates"):
+        HyperparameterSchedule("lr")
+
+
+def test_a_period_shorter_than_a_batch_is_a_batch(tmp_path):
+    decay = LRDecay("step", every="10%", gamma=0.5)
+    assert rates(tmp_path, callbacks=[decay], max_epochs=1, limit_train_batches=2)[1] == [0.25]

@@ -8,7 +8,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from torch import optim
 
 import definitions
-from callbacks import GradientClip, OptimizerStats, observation
+from callbacks import L1, GradientClip, LRDecay, OptimizerStats, observation
 
 CURVATURE = np.linspace(0.5, 2.0, 12).reshape(4, 3)
 TARGET = np.linspace(-1.0, 1.5, 12).reshape(4, 3)
@@ -351,3 +351,38 @@ def test_a_parameter_without_a_gradient_is_left_out():
 
     with_it, without = observe(Idle(slow))[-1], observe(Quadratic(slow))[-1]
     assert with_it == without
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_figures_do_not_depend_on_the_order_of_callbacks(order):
+    """Gradients are those of before clipping, updates those of after the proximal step."""
+    callbacks = [OptimizerStats(every=1), GradientClip(0.5), L1(1.0)][::order]
+    (row, *_) = observe(Quadratic(slow), *callbacks)
+    start = np.full((4, 3), 0.3)
+    gradient = CURVATURE * (start - TARGET)
+    moved = start - 0.2 * gradient * 0.5 / np.linalg.norm(gradient)
+    after = np.sign(moved) * np.maximum(0, np.abs(moved) - 0.2)
+    norm = np.linalg.norm(gradient)
+    ratio = np.linalg.norm(after - start) / np.linalg.norm(start)
+    assert row["optimizer/SGD/gradient_norm"] == pytest.approx(norm, rel=1e-5)
+    assert row["optimizer/SGD/update_ratio"] == pytest.approx(ratio, rel=1e-5)
+    assert row["optimizer/SGD/clipped"] == 1
+
+
+def test_groups_may_be_added_while_training():
+    class Growing(Quadratic):
+        def __init__(self):
+            super().__init__(slow)
+            self.q = torch.nn.Parameter(torch.full((5,), 2.0, dtype=torch.float64))
+
+        def training_step(self, batch, batch_idx):
+            if batch_idx == 4:
+                self.trainer.optimizers[0].add_param_group({"params": [self.q], "lr": 0.01})
+            return super().training_step(batch, batch_idx) + self.q.square().sum() / 2
+
+        def configure_optimizers(self):
+            return slow([self.p])
+
+    rows = observe(Growing(), LRDecay("constant"), OptimizerStats(every=1))
+    assert rows[7]["lr/SGD/0"] == 0.2 and rows[7]["lr/SGD/1"] == 0.01
+    assert rows[7]["optimizer/SGD/parameter_norm"] > rows[3]["optimizer/SGD/parameter_norm"]

@@ -150,6 +150,24 @@ def test_pruned_training_is_that_of_torchs_reparametrisation(tmp_path):
     assert pruned == round(0.8 * total) == 64
 
 
+def test_only_what_is_trained_is_pruned_and_counted(tmp_path):
+    class Half(Network):
+        def configure_optimizers(self):
+            self.network[0].requires_grad_(False)
+            return self.make(self.network[2].parameters())
+
+    module, _ = fit(Half(), None, tmp_path, [Prune(0.5, end="50%")])
+    assert (module.network[0].weight != 0).all()
+    assert (module.network[2].weight == 0).sum() == 10
+
+
+def test_a_run_that_ends_its_pruning_at_once_is_pruned(tmp_path):
+    module, _ = fit(Network(), None, tmp_path, [Prune(0.5, start=0, end=0)])
+    assert sum(int((module.network[i].weight == 0).sum()) for i in (0, 2)) == 40
+    with pytest.raises(ValueError, match=r"Prune's start=90% is after its end=75%"):
+        fit(Network(), None, tmp_path, [Prune(0.5, start="90%")])
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_what_is_exported_is_pruned_also_of_an_average(tmp_path, order):
     callbacks = [EMA("network", 5), Prune(0.5, end="50%"), Export("network")][::order]
