@@ -5,6 +5,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.plugins import MixedPrecision
 from torch import optim
 
 import definitions
@@ -386,3 +387,16 @@ def test_groups_may_be_added_while_training():
     rows = observe(Growing(), LRDecay("constant"), OptimizerStats(every=1))
     assert rows[7]["lr/SGD/0"] == 0.2 and rows[7]["lr/SGD/1"] == 0.01
     assert rows[7]["optimizer/SGD/parameter_norm"] > rows[3]["optimizer/SGD/parameter_norm"]
+
+
+def test_a_step_that_the_loss_scale_skips_leaves_no_trace():
+    class Overflowing(Quadratic):
+        def training_step(self, batch, batch_idx):
+            return super().training_step(batch, batch_idx) * (torch.inf if batch_idx == 2 else 1)
+
+    precision = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+    rows = observe(Overflowing(slow), OptimizerStats(every=1), plugins=[precision])
+    assert len(rows) == 7, "one was skipped"
+    plain = [row["optimizer/SGD/gradient_norm"] for row in observe(Quadratic(slow))]
+    found = [row["optimizer/SGD/gradient_norm"] for row in rows]
+    assert found == pytest.approx(plain[:7], rel=1e-3)
