@@ -9,6 +9,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+# Makes a network, for those who need several from initialisations of their own.
+NetworkCallable = Callable[[], nn.Module]
+
 
 class Head(nn.Linear):
     """The last layer: linear, and in its weights' own type under mixed precision: float32."""
@@ -24,7 +27,7 @@ class MLP(nn.Module):
     Args:
         inputs: number of values in one input, 784 for a 28x28 image
         widths: units of each hidden layer, from the input to the output
-        outputs: number of classes
+        outputs: number of outputs, in classification one per class
         dropout: share of hidden units that are dropped while training, 0 to 1
         input_dropout: share of input values that are dropped while training, 0 to 1
     """
