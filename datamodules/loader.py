@@ -25,6 +25,11 @@ def keyed_generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(keyed_seed(*key))
 
 
+def shuffled(rows: int, seed: int, epoch: int) -> Tensor:
+    """The order of an epoch of training: a permutation of `rows` row numbers."""
+    return torch.randperm(rows, generator=keyed_generator(seed, epoch))
+
+
 class Table(Protocol):
     """What the loader draws from: rows that are gathered by number, a whole batch at a time."""
 
@@ -40,9 +45,10 @@ class Loader:
 
     A step's batches on all processes are together one slice of the epoch's order, so that two
     processes with batches of 64 see what one process with batches of 128 sees (and train the same
-    network, unless batch-norm takes its statistics from each process's own batch). While shuffling,
-    an incomplete last batch is left out; otherwise the rows are cut into near-equal batches, so
-    that every row is seen exactly once and every process has the same number of batches.
+    network, unless batch-norm takes its statistics from each process's own batch). An incomplete
+    last batch is left out while shuffling (`drop_last`); otherwise the rows are cut into near-equal
+    batches, so that every row is seen exactly once and every process has the same number of
+    batches.
 
     Lightning sets the epoch (`sampler.set_epoch`) and saves and restores the position in it
     (`state_dict`).
@@ -52,6 +58,9 @@ class Loader:
         batch_size: rows per batch and process
         shuffle: a new order every epoch, for training; otherwise the stored order
         seed: of the order
+        period: epochs after which the orders start anew, never if not given
+        drop_last: leave an incomplete last batch out; by default as `shuffle`. A table that has an
+            order of its own is trained on with `drop_last` and without `shuffle`
         rank: number of this process
         world_size: number of processes
 
@@ -66,18 +75,21 @@ class Loader:
         *,
         shuffle: bool = False,
         seed: int = 0,
+        period: int | None = None,
+        drop_last: bool | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.table = table
-        self.shuffle, self.seed = shuffle, seed
+        self.shuffle, self.seed, self.period = shuffle, seed, period
         self.rank, self.world_size = rank, world_size
         rows, step = len(table), batch_size * world_size
-        self.batches = rows // step if shuffle else -(-rows // step)
+        drop_last = shuffle if drop_last is None else drop_last
+        self.batches = rows // step if drop_last else -(-rows // step)
         if not self.batches or rows // self.batches < world_size:
             processes = f" on {world_size} processes" if world_size > 1 else ""
             raise ValueError(f"--data.batch_size={batch_size}{processes} does not fit {rows} rows")
-        used = self.batches * step if shuffle else rows
+        used = self.batches * step if drop_last else rows
         self.bounds = [used * batch // self.batches for batch in range(self.batches + 1)]
         self.epoch = 0
         self.position = 0
@@ -101,7 +113,8 @@ class Loader:
         """The row numbers in this epoch's order, on every process the same."""
         if not self.shuffle:
             return torch.arange(len(self.table))
-        return torch.randperm(len(self.table), generator=keyed_generator(self.seed, self.epoch))
+        epoch = self.epoch % self.period if self.period else self.epoch
+        return shuffled(len(self.table), self.seed, epoch)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         # A generator, so nothing here runs before the first batch is asked for: Lightning calls

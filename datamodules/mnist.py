@@ -7,36 +7,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import pooch
 import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from torch import Tensor
 
+from datamodules.download import fetch
 from datamodules.images import Images
-
-
-def fetch(url: str, path: Path, md5: str) -> None:
-    """Downloads a file unless it is there; what is there is checked and never overwritten.
-
-    Args:
-        url: where to download it from
-        path: where it belongs
-        md5: checksum that the file must have, hexadecimal
-
-    Raises:
-        ValueError: if the file at `path` is another one
-        OSError: if it cannot be downloaded
-    """
-    if path.exists():
-        if pooch.file_hash(path, alg="md5") != md5:
-            raise ValueError(
-                f"{path} is not the original file (its md5 differs): name another data_dir"
-            )
-        return
-    try:
-        pooch.retrieve(url, f"md5:{md5}", fname=path.name, path=path.parent, progressbar=True)
-    except Exception as error:  # requests raises a dozen kinds, pooch ValueError
-        raise OSError(f"cannot download {url} to {path}: {type(error).__name__}") from error
 
 
 def read_idx(path: Path) -> Tensor:
@@ -103,7 +79,7 @@ class MNIST(Images):
 
     def prepare_data(self) -> None:
         for name, md5 in self.md5.items():
-            fetch(self.url + name, self.data_dir / name, md5)
+            fetch(self.url + name, self.data_dir / name, f"md5:{md5}")
 
     def load(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         train, test = (

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from datamodules import MNIST, FashionMNIST
-from datamodules.mnist import fetch, read_idx
+from datamodules.download import fetch
+from datamodules.mnist import read_idx
 
 IMAGES = torch.randint(0, 256, (30, 28, 28), dtype=torch.uint8)
 LABELS = torch.arange(30, dtype=torch.uint8) % 10
@@ -96,7 +97,7 @@ def test_a_file_that_is_no_idx_is_named(tmp_path, content):
 
 def test_without_a_network_the_line_names_url_and_file(tmp_path):
     with pytest.raises(OSError, match=r"cannot download http://127.0.0.1:9/a.gz to .*a.gz"):
-        fetch("http://127.0.0.1:9/a.gz", tmp_path / "a.gz", "0" * 32)
+        fetch("http://127.0.0.1:9/a.gz", tmp_path / "a.gz", "md5:" + "0" * 32)
 
 
 def test_fashion_mnist_has_files_of_its_own():

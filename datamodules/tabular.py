@@ -1,0 +1,179 @@
+"""Rows of numbers that fit in memory: splits, standardisation, and many splits at once."""
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Literal
+
+import torch
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from datamodules.joined import JoinedRows, Rows
+from datamodules.loader import Loader
+from datamodules.splits import Share, Split, centre_and_scale, hold_out
+
+__all__ = ["JoinedRows", "Rows", "Share", "Split", "TabularData"]
+
+Part = Literal["train", "val", "test"]
+
+
+class TabularData(LightningDataModule, ABC):
+    """Rows of numbers with one target each, split into train, val and test and standardised.
+
+    A subclass says where they come from (`load`), and may say which are for what (`split_rows`).
+    A batch is (inputs (batch, features), targets (batch,)), in the type of the network's weights.
+
+    Args:
+        batch_size: rows per batch, on each process; `full`: all training rows in each batch, in
+            stored order, shared among the processes
+        val_size: share of the rows that are not for testing that is for validation, from 0 to
+            below 1, rounded to whole rows; 0: no validation
+        test_size: share of all rows that is for testing, from 0 to below 1, rounded to whole rows
+        split: number of the random split
+        standardize: shift and scale each input and the target to mean 0 and standard deviation 1
+            on the training rows
+        reshuffle: a new order in every epoch; otherwise that of the first epoch in all
+        seed: of the order
+    """
+
+    def __init__(
+        self,
+        batch_size: PositiveInt | Literal["full"] = 64,
+        val_size: Share = 0.2,
+        test_size: Share = 0.2,
+        split: NonNegativeInt = 0,
+        standardize: bool = True,
+        reshuffle: bool = True,
+        seed: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.batch_size, self.val_size, self.test_size = batch_size, val_size, test_size
+        self.split, self.standardize = split, standardize
+        self.reshuffle, self.seed = reshuffle, seed
+        self.feature_names: list[str] | None = None
+        self.target_name: str | None = None
+        self.members: list[tuple[int, int]] = []
+        self.target_scale: Tensor | None = None
+        self._splits: dict[int, Split] = {}
+        self._cast: dict[tuple[int, str, torch.dtype], Rows] = {}
+        self._joined: dict[str, JoinedRows] = {}
+
+    @abstractmethod
+    def load(self) -> tuple[Tensor, Tensor]:
+        """Reads the data: inputs (rows, features) and targets (rows,), both float64."""
+
+    @cached_property
+    def examples(self) -> tuple[Tensor, Tensor]:
+        """What `load` returns, read once."""
+        return self.load()
+
+    def split_rows(self, rows: int, split: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The numbers of the rows for train, val and test, of `rows` in total."""
+        rest, test = hold_out(torch.arange(rows), self.test_size, "--data.test_size", split, 1)
+        train, val = hold_out(rest, self.val_size, "--data.val_size", split, 2)
+        return train, val, test
+
+    def splits(self, split: int) -> Split:
+        """One split, in float64, computed once."""
+        if split not in self._splits:
+            inputs, targets = self.examples
+            train, val, test = self.split_rows(len(targets), split)
+            mean, std, target_mean, target_std = 0.0, 1.0, torch.tensor(0.0), torch.tensor(1.0)
+            if self.standardize:
+                mean, std = centre_and_scale(inputs[train])
+                target_mean, target_std = centre_and_scale(targets[train])
+            inputs, targets = (inputs - mean) / std, (targets - target_mean) / target_std
+            self._splits[split] = Split(
+                *(Rows(inputs[rows], targets[rows]) for rows in (train, val, test)),
+                target_mean.item(),
+                target_std.item(),
+            )
+        return self._splits[split]
+
+    def setup(self, stage: str) -> None:
+        split = self.splits(self.split)
+        self.features = split.train.inputs.shape[1]
+        self.target_mean, self.target_std = split.target_mean, split.target_std
+
+    def join(self, members: list[tuple[int, int]], period: int | None = None) -> None:
+        """From now on a batch holds one stream for each member, as `JoinedRows` gives them.
+
+        Loaders that are there already give the new streams too, if these have as many rows.
+        `target_scale` becomes the mean and standard deviation of each stream's target, (streams,
+        2), float64.
+
+        Args:
+            members: the split of each stream, and the seed of its order
+            period: epochs after which the orders start anew, never if not given
+        """
+        self.members, self.period = [(split, seed) for split, seed in members], period
+        scales = [self.splits(split) for split, _ in members]
+        self.target_scale = torch.tensor(
+            [(split.target_mean, split.target_std) for split in scales], dtype=torch.float64
+        )
+        for part, joined in list(self._joined.items()):
+            streams = self._streams(part, joined.inputs.dtype)
+            if len(streams[0]) == len(joined):
+                joined.update(streams, joined.seeds and self._seeds(), self._period())
+            else:
+                del self._joined[part]
+
+    def _rows(self, split: int, part: Part, dtype: torch.dtype) -> Rows:
+        key = (split, part, dtype)
+        if key not in self._cast:
+            self._cast[key] = getattr(self.splits(split), part).to(dtype)
+        return self._cast[key]
+
+    def _streams(self, part: Part, dtype: torch.dtype) -> list[Rows]:
+        return [self._rows(split, part, dtype) for split, _ in self.members]
+
+    def _seeds(self) -> list[int]:
+        return [seed for _, seed in self.members]
+
+    def _period(self) -> int | None:
+        return self.period if self.reshuffle else 1
+
+    def _table(self, part: Part, shuffle: bool) -> Rows | JoinedRows:
+        dtype = self.trainer.lightning_module.dtype if self.trainer else torch.float32
+        if not self.members:
+            return self._rows(self.split, part, dtype)
+        streams, seeds = self._streams(part, dtype), self._seeds() if shuffle else None
+        self._joined[part] = JoinedRows(streams, seeds, self._period())
+        return self._joined[part]
+
+    def _loader(self, part: Part) -> Loader:
+        rank, world_size = (
+            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        )
+        full = self.batch_size == "full"
+        # Lightning can turn shuffling off only in loaders of its own kind.
+        overfit = self.trainer and self.trainer.overfit_batches
+        shuffle = part == "train" and not full and not overfit
+        table = self._table(part, shuffle)
+        if not len(table):
+            raise ValueError(f"--data.{part}_size=0: there are no rows for this")
+        return Loader(
+            table,
+            -(-len(table) // world_size) if full else self.batch_size,
+            shuffle=shuffle and not self.members,
+            drop_last=shuffle,
+            seed=self.seed,
+            period=None if self.reshuffle else 1,
+            rank=rank,
+            world_size=world_size,
+        )
+
+    def train_dataloader(self) -> Loader:
+        return self._loader("train")
+
+    def val_dataloader(self) -> Loader | list[Loader]:
+        split = self.members[0][0] if self.members else self.split
+        return self._loader("val") if len(self.splits(split).val) else []
+
+    def test_dataloader(self) -> Loader:
+        return self._loader("test")
+
+    def predict_dataloader(self) -> Loader:
+        return self._loader("test")
