@@ -25,7 +25,7 @@ from callbacks import ChangedSettings, FiniteLoss, GradientClip, KeyedNoise, Wri
 from recipes.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
 from recipes.messages import HelpFormatter, one_line, silence_noise
 from recipes.run import Run
-from recipes.settings import in_order
+from recipes.settings import embedded_default, in_order
 
 
 class RecipeCLI(LightningCLI):
@@ -56,7 +56,8 @@ class RecipeCLI(LightningCLI):
         parser = super().init_parser(**kwargs)
         parser._option_string_actions["--config"].help = (
             "A YAML file, or the bare name of one shipped with the recipe; may be given several "
-            "times, later ones override earlier ones. Without any, digits."
+            "times, later ones override earlier ones. "
+            f"Without any, {embedded_default(self.model_class)}."
         )
         return parser
 

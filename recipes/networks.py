@@ -4,8 +4,10 @@ Every network maps a batch of inputs to logits. The last layer is kept in float3
 precision: with 8 bits of mantissa, bfloat16 logits of size 20 are rounded to multiples of 1/8.
 """
 
+import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -85,6 +87,80 @@ class ConvNet(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.head(self.features(inputs))
+
+
+class LinearModel(Head):
+    """A linear model that starts at zero, so that a convex problem has one known start.
+
+    Args:
+        inputs: number of values in one input
+        outputs: number of outputs
+        bias: whether there is a constant term
+    """
+
+    def __init__(self, inputs: int, outputs: int = 1, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, bias)
+
+    def reset_parameters(self) -> None:
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+
+def random_rotation(dimension: int, generator: np.random.RandomState) -> np.ndarray:
+    """A rotation matrix, uniform on SO(dimension), by the subgroup algorithm.
+
+    Diaconis & Shahshahani 1987, "The subgroup algorithm for generating uniform random variables";
+    draws in the order of DeepOBS, https://github.com/fsschneider/DeepOBS.
+
+    Args:
+        dimension: of the space, at least 2
+        generator: to draw from
+    """
+    angle = 2 * math.pi * generator.uniform()
+    cosine, sine = math.cos(angle), math.sin(angle)
+    rotation = np.array([[cosine, sine], [-sine, cosine]])
+    for size in range(3, dimension + 1):
+        # Uniform on the sphere; the reflection takes the first axis there.
+        point = generator.normal(size=size)
+        axis = -point / np.linalg.norm(point)
+        axis[0] += 1
+        axis /= np.linalg.norm(axis)
+        larger = np.eye(size)
+        larger[1:, 1:] = rotation
+        rotation = larger - 2 * np.outer(axis, axis @ larger)
+    return -rotation if dimension % 2 == 0 else rotation
+
+
+class QuadraticModel(nn.Module):
+    """DeepOBS's noisy quadratic bowl: Schneider, Balles & Hennig 2019, problem quadratic_deep.
+
+        output = 1/2 (theta - x)^T Q (theta - x)
+
+    theta is trained from 1. Q is fixed: 90 % of its eigenvalues are U(0, 1), the rest U(30, 60), in
+    a random rotation. It is positive definite, so that the mean absolute error against targets of 0
+    is the problem's loss. https://openreview.net/forum?id=rJg6ssC5Y7
+
+    Args:
+        dimension: of theta and x
+        seed: of Q
+    """
+
+    def __init__(self, dimension: int = 100, seed: int = 42) -> None:
+        super().__init__()
+        generator = np.random.RandomState(seed)
+        small = dimension * 9 // 10
+        eigenvalues = np.concatenate(
+            [generator.uniform(0, 1, small), generator.uniform(30, 60, dimension - small)]
+        )
+        rotation = random_rotation(dimension, generator)
+        matrix = torch.from_numpy(rotation.T * eigenvalues @ rotation)
+        self.theta = nn.Parameter(torch.ones(dimension))
+        # Made again from the seed, so that no checkpoint needs it.
+        self.register_buffer("matrix", matrix.to(self.theta.dtype), persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        error = self.theta - inputs
+        return 0.5 * (error @ self.matrix * error).sum(-1, keepdim=True)
 
 
 class Frozen(nn.Module):

@@ -1,0 +1,199 @@
+"""Regression with one network or an ensemble of them."""
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveFloat, PositiveInt
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from recipes.hyperparameters import save_hyperparameters
+from recipes.logs import is_logging_step, log_terms
+from recipes.networks import NetworkCallable
+from recipes.regress.checks import check_dropout, check_network, check_target
+from recipes.regress.dropout import mc_dropout
+from recipes.regress.lbfgs import check_lbfgs
+from recipes.regress.losses import Loss, Name
+from recipes.regress.prediction import (
+    Predictions,
+    gaussian_scores,
+    point_scores,
+    predict,
+    quantile_scores,
+    residual_noise,
+)
+
+
+def full(values: Tensor) -> Tensor:
+    """At least float32: losses and metrics are not rounded to 8 bits."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def summary(metrics: Mapping[str, Tensor]) -> str:
+    """How good the prediction is at the end, in the target's own unit."""
+    names = {"rmse": "RMSE", "mae": "MAE", "r2": "R2", "nll": "NLL", "coverage": "90 % interval"}
+    found = {key: float(metrics[f"val/{key}"]) for key in names if f"val/{key}" in metrics}
+    text = ", ".join(f"{names[key]} {value:.4g}" for key, value in found.items())
+    return f"validation, in the target's own unit: {text}"
+
+
+class Regress(LightningModule):
+    """Trains a network, or an ensemble of them, to predict a number.
+
+    Args:
+        network: maps inputs (batch, features) to outputs (batch, n); any class_path; n is 1, for
+            gaussian_nll 2, for quantile the number of quantiles
+        optimizer: of the networks' parameters; any class_path; default: fused Adam at 0.001
+        loss: mse; mae; huber; gaussian_nll: the network's outputs are mean and variance;
+            quantile: its outputs are the quantiles
+        delta: of huber: where the squared error becomes linear, in standard deviations of the
+            target
+        quantiles: of loss quantile, each between 0 and 1, one output of the network each
+        ensemble: number of networks, trained side by side from initialisations of their own on the
+            same batches (Lakshminarayanan et al. 2017)
+        mc_samples: number of passes of each network with dropout on in evaluation and prediction
+            (Gal & Ghahramani 2016); 0: one pass with dropout off
+    """
+
+    def __init__(
+        self,
+        network: NetworkCallable,
+        optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, fused=True),
+        loss: Name = "mse",
+        delta: PositiveFloat = 1.0,
+        quantiles: list[OpenUnitInterval] = [0.05, 0.5, 0.95],  # noqa: B006 - only read
+        ensemble: PositiveInt = 1,
+        mc_samples: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__()
+        save_hyperparameters(self)
+        self.loss = Loss(loss, float(delta), tuple(map(float, quantiles)))
+        self.optimizer, self.mc_samples = optimizer, int(mc_samples)
+        # One network is the attribute itself, so that Export writes what its own class loads.
+        made = [network() for _ in range(ensemble)]
+        self.network = made[0] if len(made) == 1 else nn.ModuleList(made)
+        check_dropout(made[0], self.mc_samples)
+        self.predictions = Predictions()
+        self.evaluations = 0  # of the training loss
+        # Of the target in its own unit, and of the standardised target; not known yet.
+        for name in ("target_mean", "target_std", "noise"):
+            self.register_buffer(name, torch.tensor(math.nan))
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        return list(self.network) if isinstance(self.network, nn.ModuleList) else [self.network]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Outputs of all networks, (networks, batch, n)."""
+        return torch.stack([full(network(inputs)) for network in self.networks])
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        inputs, targets = batch
+        # The networks share nothing, so that the sum gives each the gradient of its own loss.
+        losses = [self.loss(full(net(inputs)), full(targets)).mean() for net in self.networks]
+        loss = sum(losses)
+        self.evaluations += 1
+        if self.is_first_evaluation:  # a line search has more, elsewhere
+            self.is_first_evaluation = False
+            log_terms(self, {"train/loss": loss / len(losses)}, len(targets))
+        return loss
+
+    def on_train_batch_start(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self.is_first_evaluation = True
+
+    def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
+        if is_logging_step(self.trainer):
+            self.log("train/evaluations", float(self.evaluations), batch_size=1)
+
+    def passes(self, inputs: Tensor, batch_idx: int) -> Tensor:
+        """Outputs of all networks and dropout passes, (passes, batch, n)."""
+        if not self.mc_samples:
+            return self(inputs)
+        key = (int(os.environ.get("PL_GLOBAL_SEED", "0")), batch_idx, self.trainer.global_rank)
+        with mc_dropout(self.network, inputs.device, *key):
+            return torch.cat([self(inputs) for _ in range(self.mc_samples)])
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        inputs, targets, *_ = batch
+        outputs, targets = self.passes(inputs, batch_idx), full(targets)
+        losses = self.loss(outputs, targets).mean(0)
+        self.predictions.update(targets, losses, *predict(self.loss, outputs))
+
+    test_step = validation_step
+
+    def on_validation_epoch_end(self) -> None:
+        targets, _, points, spread = self.predictions.compute()
+        if self.loss.name in ("mse", "mae", "huber") and not self.trainer.sanity_checking:
+            self.noise.copy_(residual_noise(targets, points, spread[:, 0]))
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_scores("test")
+
+    def _log_scores(self, split: str) -> None:
+        targets, losses, points, spread = self.predictions.compute()
+        self.predictions.reset()
+        found = {"loss": losses.mean(), **point_scores(targets, points, self.target_std)}
+        if self.loss.name == "quantile":
+            found |= quantile_scores(targets, spread, self.loss)
+        elif (variances := self.variances(spread)) is not None:
+            found |= gaussian_scores(targets, points, variances, self.target_std)
+        for name, value in found.items():
+            self.log(f"{split}/{name}", value, prog_bar=name == "rmse", sync_dist=True)
+
+    def variances(self, spread: Tensor) -> Tensor | None:
+        """Of the prediction, (batch,), if they are known; spread as from `predict`."""
+        if self.loss.name == "gaussian_nll":
+            return spread[:, 0]
+        return None if self.noise.isnan() else spread[:, 0] + self.noise
+
+    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        inputs, targets, *_ = batch
+        points, spread = predict(self.loss, self.passes(inputs, batch_idx))
+        mean, std = self.target_mean, self.target_std
+        columns = {"target": full(targets) * std + mean, "prediction": points * std + mean}
+        if self.loss.name == "quantile":
+            columns["quantile"] = spread * std + mean
+        elif (variances := self.variances(spread)) is not None:
+            columns["std"] = variances.sqrt() * std
+        return columns
+
+    def on_fit_start(self) -> None:
+        check_network(self.networks[0], self.trainer.datamodule, self.loss)
+        self._read_target()
+
+    def on_train_start(self) -> None:
+        if len(self.networks) > 1 and isinstance(self.trainer.optimizers[0], torch.optim.LBFGS):
+            raise ValueError(
+                "--model.ensemble: L-BFGS's line search is of one network, not several"
+            )
+        check_lbfgs(self.trainer, self.trainer.optimizers, self.networks)
+
+    def on_fit_end(self) -> None:
+        if self.trainer.is_global_zero and "val/rmse" in self.trainer.callback_metrics:
+            print(summary(self.trainer.callback_metrics), flush=True)
+
+    def _read_target(self) -> None:
+        data = self.trainer.datamodule
+        self.target_mean.fill_(float(getattr(data, "target_mean", 0.0)))
+        self.target_std.fill_(float(getattr(data, "target_std", 1.0)))
+
+    def on_validation_start(self) -> None:
+        if self.target_std.isnan():
+            self._read_target()
+        check_target(self.trainer.datamodule, self.target_mean, self.target_std)
+
+    on_test_start = on_predict_start = on_validation_start
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["evaluations"] = self.evaluations
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.evaluations = checkpoint["evaluations"]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer(self.network.parameters())
