@@ -7,7 +7,8 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from sklearn.datasets import load_diabetes
 from torch import Tensor
 
-from datamodules.tabular import Share, TabularData
+from datamodules.splits import Share
+from datamodules.tabular import TabularData
 
 
 class Diabetes(TabularData):

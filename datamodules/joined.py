@@ -33,8 +33,8 @@ class JoinedRows:
     """Several tables of one length as one, each read in an order of its own: a batch of streams.
 
     Stream i is what `Loader(tables[i], shuffle=True, seed=seeds[i], period=period)` gives, epoch by
-    epoch. The loader that drives this table says which positions of the orders a batch holds; it must
-    not shuffle them again: `Loader(table, batch_size, drop_last=True)`.
+    epoch. The loader that drives this table says which positions of the orders a batch holds; it
+    must not shuffle them again: `Loader(table, batch_size, drop_last=True)`.
 
     Args:
         tables: one for each stream, of equal length; the same one may be given several times

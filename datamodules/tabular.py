@@ -55,6 +55,7 @@ class TabularData(LightningDataModule, ABC):
         self.feature_names: list[str] | None = None
         self.target_name: str | None = None
         self.members: list[tuple[int, int]] = []
+        self.period: int | None = None
         self.target_scale: Tensor | None = None
         self._splits: dict[int, Split] = {}
         self._cast: dict[tuple[int, str, torch.dtype], Rows] = {}
