@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recipes.classify.module import accuracy, errors
+from recipes.clipping import clip_groups
 from recipes.distill.losses import KD, SoftLoss
 from recipes.distill.teacher import check_split, load_teacher
 from recipes.hyperparameters import save_hyperparameters
@@ -181,19 +182,9 @@ class Distill(LightningModule):
         """Clips each network by its own norm, so that a teacher or control changes no student.
 
         Raises:
-            ValueError: if the gradients are still scaled: in fp16, a fused optimizer unscales them
-                only in its own step
+            ValueError: from `clip_groups`
         """
-        if not gradient_clip_val:
-            return
-        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
-        if scaled and getattr(optimizer, "_step_supports_amp_scaling", False):
-            raise ValueError("clipping in fp16 needs --model.optimizer.fused=false")
-        for group in optimizer.param_groups:
-            if gradient_clip_algorithm == "value":
-                nn.utils.clip_grad_value_(group["params"], gradient_clip_val)
-            else:
-                nn.utils.clip_grad_norm_(group["params"], gradient_clip_val)
+        clip_groups(self, optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         learning = {"student": self.student, "control": self.control}

@@ -64,6 +64,11 @@ class Loss:
         """n, the number of outputs that the network must have."""
         return {"gaussian_nll": 2, "quantile": len(self.levels)}.get(self.name, 1)
 
+    @property
+    def needs_noise(self) -> bool:
+        """Whether the network's outputs say nothing of the target's variance."""
+        return self.name not in ("gaussian_nll", "quantile")
+
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         if self.name == "gaussian_nll":
             return gaussian_nll(*gaussian(outputs), targets)

@@ -2,7 +2,6 @@
 
 import math
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
+from recipes.clipping import clip_groups
 from recipes.hyperparameters import save_hyperparameters
 from recipes.logs import is_logging_step, log_terms
 from recipes.networks import NetworkCallable
@@ -20,25 +20,17 @@ from recipes.regress.lbfgs import check_lbfgs
 from recipes.regress.losses import Loss, Name
 from recipes.regress.prediction import (
     Predictions,
-    gaussian_scores,
-    point_scores,
     predict,
-    quantile_scores,
     residual_noise,
+    scores,
+    summary,
+    total_variance,
 )
 
 
 def full(values: Tensor) -> Tensor:
     """At least float32: losses and metrics are not rounded to 8 bits."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
-def summary(metrics: Mapping[str, Tensor]) -> str:
-    """How good the prediction is at the end, in the target's own unit."""
-    names = {"rmse": "RMSE", "mae": "MAE", "r2": "R2", "nll": "NLL", "coverage": "90 % interval"}
-    found = {key: float(metrics[f"val/{key}"]) for key in names if f"val/{key}" in metrics}
-    text = ", ".join(f"{names[key]} {value:.4g}" for key, value in found.items())
-    return f"validation, in the target's own unit: {text}"
 
 
 class Regress(LightningModule):
@@ -126,8 +118,8 @@ class Regress(LightningModule):
     test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
-        targets, _, points, spread = self.predictions.compute()
-        if self.loss.name in ("mse", "mae", "huber") and not self.trainer.sanity_checking:
+        if self.loss.needs_noise and not self.trainer.sanity_checking:
+            targets, _, points, spread = self.predictions.compute()
             self.noise.copy_(residual_noise(targets, points, spread[:, 0]))
         self._log_scores("val")
 
@@ -135,21 +127,10 @@ class Regress(LightningModule):
         self._log_scores("test")
 
     def _log_scores(self, split: str) -> None:
-        targets, losses, points, spread = self.predictions.compute()
+        found = scores(self.loss, self.predictions.compute(), self.noise, self.target_std)
         self.predictions.reset()
-        found = {"loss": losses.mean(), **point_scores(targets, points, self.target_std)}
-        if self.loss.name == "quantile":
-            found |= quantile_scores(targets, spread, self.loss)
-        elif (variances := self.variances(spread)) is not None:
-            found |= gaussian_scores(targets, points, variances, self.target_std)
         for name, value in found.items():
             self.log(f"{split}/{name}", value, prog_bar=name == "rmse", sync_dist=True)
-
-    def variances(self, spread: Tensor) -> Tensor | None:
-        """Of the prediction, (batch,), if they are known; spread as from `predict`."""
-        if self.loss.name == "gaussian_nll":
-            return spread[:, 0]
-        return None if self.noise.isnan() else spread[:, 0] + self.noise
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         inputs, targets, *_ = batch
@@ -158,7 +139,7 @@ class Regress(LightningModule):
         columns = {"target": full(targets) * std + mean, "prediction": points * std + mean}
         if self.loss.name == "quantile":
             columns["quantile"] = spread * std + mean
-        elif (variances := self.variances(spread)) is not None:
+        elif (variances := total_variance(self.loss, spread, self.noise)) is not None:
             columns["std"] = variances.sqrt() * std
         return columns
 
@@ -167,10 +148,6 @@ class Regress(LightningModule):
         self._read_target()
 
     def on_train_start(self) -> None:
-        if len(self.networks) > 1 and isinstance(self.trainer.optimizers[0], torch.optim.LBFGS):
-            raise ValueError(
-                "--model.ensemble: L-BFGS's line search is of one network, not several"
-            )
         check_lbfgs(self.trainer, self.trainer.optimizers, self.networks)
 
     def on_fit_end(self) -> None:
@@ -195,5 +172,19 @@ class Regress(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.evaluations = checkpoint["evaluations"]
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips each network by its own norm, as if it were trained alone; see `clip_groups`."""
+        clip_groups(self, optimizer, gradient_clip_val, gradient_clip_algorithm)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.optimizer(self.network.parameters())
+        optimizer = self.optimizer(self.network.parameters())
+        if len(self.networks) == 1:
+            return optimizer
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise ValueError("--model.ensemble: a line search of L-BFGS is of one network alone")
+        return self.optimizer([{"params": network.parameters()} for network in self.networks])

@@ -4,6 +4,7 @@ All is of the standardised target, until `scores` turns it into the target's own
 """
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -76,6 +77,38 @@ def residual_noise(targets: Tensor, points: Tensor, variances: Tensor) -> Tensor
     return ((targets - points).square() - variances).mean().clamp(min=LEAST_VARIANCE)
 
 
+def total_variance(loss: Loss, spread: Tensor, noise: Tensor) -> Tensor | None:
+    """Of the prediction, (rows,), where it is known; not for loss quantile.
+
+    Args:
+        loss: that the networks were trained with
+        spread: variances from `predict`, (rows, 1)
+        noise: constant variance for losses that know none, (); nan if there was no validation
+    """
+    if not loss.needs_noise:
+        return spread[:, 0]
+    return None if noise.isnan() else spread[:, 0] + noise
+
+
+def scores(loss: Loss, rows: tuple[Tensor, ...], noise: Tensor, std: Tensor) -> dict[str, Tensor]:
+    """All metrics by name.
+
+    Args:
+        loss: that the networks were trained with
+        rows: from `Predictions`
+        noise: as in `total_variance`
+        std: of the target, in its own unit
+    """
+    targets, losses, points, spread = rows
+    found = {"loss": losses.mean(), **point_scores(targets, points, std)}
+    if loss.name == "quantile":
+        return found | quantile_scores(targets, spread, loss)
+    variances = total_variance(loss, spread, noise)
+    if variances is None:
+        return found
+    return found | gaussian_scores(targets, points, variances, std)
+
+
 def point_scores(targets: Tensor, points: Tensor, std: Tensor) -> dict[str, Tensor]:
     """RMSE and MAE in the target's own unit, and R2, which one row alone does not have.
 
@@ -135,3 +168,11 @@ def quantile_scores(targets: Tensor, quantiles: Tensor, loss: Loss) -> dict[str,
         low, high = quantiles[:, ends[0]], quantiles[:, ends[1]]
         found["coverage"] = ((low <= targets) & (targets <= high)).to(targets.dtype).mean()
     return found
+
+
+def summary(metrics: Mapping[str, Tensor]) -> str:
+    """How good the prediction is at the end, in the target's own unit."""
+    names = {"rmse": "RMSE", "mae": "MAE", "r2": "R2", "nll": "NLL", "coverage": "90 % interval"}
+    found = {key: float(metrics[f"val/{key}"]) for key in names if f"val/{key}" in metrics}
+    text = ", ".join(f"{names[key]} {value:.4g}" for key, value in found.items())
+    return f"validation, in the target's own unit: {text}"

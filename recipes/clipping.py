@@ -1,0 +1,36 @@
+"""Gradient clipping where one optimizer trains several networks."""
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import nn
+
+
+def clip_groups(
+    module: LightningModule,
+    optimizer: torch.optim.Optimizer,
+    limit: float | None,
+    algorithm: str | None,
+) -> None:
+    """Clips each parameter group by its own norm, so that no network changes another's step.
+
+    To be called from `configure_gradient_clipping`, with its arguments. Lightning's own clipping
+    takes one norm over all.
+
+    Args:
+        module: being trained
+        optimizer: whose groups are clipped, a network each
+        limit: of the norm, or of each value; nothing is clipped without
+        algorithm: norm or value; by default norm
+
+    Raises:
+        ValueError: if the gradients are still scaled: in fp16, a fused optimizer unscales them
+            only in its own step
+    """
+    if not limit:
+        return
+    scaled = getattr(module.trainer.precision_plugin, "scaler", None) is not None
+    if scaled and getattr(optimizer, "_step_supports_amp_scaling", False):
+        raise ValueError("clipping in fp16 needs --model.optimizer.fused=false")
+    clip = nn.utils.clip_grad_value_ if algorithm == "value" else nn.utils.clip_grad_norm_
+    for group in optimizer.param_groups:
+        clip(group["params"], limit)
