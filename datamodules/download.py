@@ -18,7 +18,8 @@ def check(path: Path, checksum: str) -> None:
     algorithm, _, digest = checksum.partition(":")
     if pooch.file_hash(path, alg=algorithm) != digest.lower():
         raise ValueError(
-            f"{path} is not the original file (its {algorithm} differs): move it, or name another folder"
+            f"{path} is not the original file (its {algorithm} differs): move it, "
+            "or name another folder"
         )
 
 

@@ -85,8 +85,13 @@ def find(column: int | str, names: list[str], option: str) -> int:
     raise ValueError(f"{option}={column}: no such column; {hint}")
 
 
-def to_numbers(path: Path, name: str, cells: list[tuple[int, str]]) -> list[float]:
+def to_numbers(column: str, cells: list[tuple[int, str]], unit: str) -> list[float]:
     """A column's cells as numbers.
+
+    Args:
+        column: its file and name, for the message
+        cells: the number of each cell's line or row, and the cell
+        unit: "line" or "row"
 
     Raises:
         ValueError: if one is missing, not finite or no number; it names the column and the line
@@ -97,7 +102,7 @@ def to_numbers(path: Path, name: str, cells: list[tuple[int, str]]) -> list[floa
         if value is None or not math.isfinite(value):
             missing = cell.lower() in MISSING
             what = "a value is missing" if missing else f"{cell!r} is no finite number"
-            raise ValueError(f"{path}, column {name}, line {line}: {what}")
+            raise ValueError(f"{column}, {unit} {line}: {what}")
         values.append(value)
     return values
 
@@ -142,7 +147,9 @@ def read_columns(
             cells = list(enumerate(column))
         else:
             cells = [(line, row[place]) for line, row in rows]
-        values.append(to_numbers(path, names[place], cells))
+        values.append(
+            to_numbers(f"{path}, column {names[place]}", cells, "row" if parquet else "line")
+        )
     return [names[place] for place in [*used, last]], torch.tensor(values, dtype=torch.float64).T
 
 

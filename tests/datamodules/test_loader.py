@@ -95,6 +95,20 @@ def test_an_epoch_that_was_left_early_does_not_shorten_the_next():
     assert len(seen(loader)) == 6
 
 
+def test_orders_start_anew_after_a_period():
+    loader, forever = Loader(Rows(50), 8, shuffle=True, period=3), Loader(Rows(50), 8, shuffle=True)
+    for epoch in range(7):
+        loader.set_epoch(epoch)
+        forever.set_epoch(epoch % 3)
+        assert seen(loader) == seen(forever)
+
+
+def test_the_last_batch_can_be_left_out_without_shuffling_and_kept_with_it():
+    assert seen(Loader(Rows(11), 4, drop_last=True)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    kept = seen(Loader(Rows(11), 4, shuffle=True, drop_last=False))
+    assert sorted(chain.from_iterable(kept)) == list(range(11)) != list(chain.from_iterable(kept))
+
+
 @pytest.mark.parametrize(("rows", "batch_size", "world_size"), [(7, 8, 1), (15, 8, 2)])
 def test_a_batch_that_does_not_fit_is_refused(rows, batch_size, world_size):
     with pytest.raises(ValueError, match=r"--data.batch_size=8"):
