@@ -128,7 +128,7 @@ def random_rotation(dimension: int, generator: np.random.RandomState) -> np.ndar
         larger = np.eye(size)
         larger[1:, 1:] = rotation
         rotation = larger - 2 * np.outer(axis, axis @ larger)
-    return -rotation if dimension % 2 == 0 else rotation
+    return -rotation  # each reflection has changed the determinant's sign
 
 
 class QuadraticModel(nn.Module):

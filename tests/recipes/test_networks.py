@@ -1,10 +1,11 @@
 """The networks' shapes and precision, and what `Frozen` promises of a teacher."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from recipes.networks import MLP, ConvNet, Frozen
+from recipes.networks import MLP, ConvNet, Frozen, LinearModel, QuadraticModel, random_rotation
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,50 @@ def test_frozen_gives_no_gradient_and_follows_its_owner(teacher):
     assert not frozen(inputs).requires_grad
     nn.ModuleDict({"teacher": frozen}).double()
     assert all(p.dtype == torch.float64 for p in teacher.parameters())
+
+
+def test_a_linear_model_starts_at_zero_and_draws_nothing():
+    state = torch.get_rng_state()
+    network = LinearModel(3, 2)
+    assert not any(parameter.any() for parameter in network.parameters())
+    assert network(torch.ones(5, 3)).shape == (5, 2) and torch.equal(torch.get_rng_state(), state)
+    assert LinearModel(3, bias=False).bias is None
+
+
+@pytest.mark.parametrize("dimension", [2, 3, 4, 7])
+def test_rotations(dimension):
+    """Orthogonal with determinant 1, and the first axis goes anywhere."""
+    generator = np.random.RandomState(0)
+    many = np.array([random_rotation(dimension, generator) for _ in range(400)])
+    np.testing.assert_allclose(many @ many.transpose(0, 2, 1) - np.eye(dimension), 0, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.det(many), 1)
+    assert np.abs(many.mean(0)).max() < 4 / np.sqrt(400 * dimension)
+
+
+def test_the_quadratic_is_deepobs_s():
+    """Its losses on the published data, of which the last batch of 128 was left out."""
+    network = QuadraticModel().double()
+    train, test = (
+        torch.from_numpy(np.random.RandomState(seed).normal(0, 0.6, (1000, 100)))
+        for seed in (42, 43)
+    )
+    with torch.no_grad():
+        assert network(test).shape == (1000, 1)
+        assert network(test[:896]).mean().item() == pytest.approx(353.4468, abs=1e-4)
+        network.theta.copy_(train.mean(0))
+        assert network(test[:896]).mean().item() == pytest.approx(87.04601, abs=1e-5)
+    slow = [0.5 * error @ network.matrix @ error for error in network.theta - test[:3]]
+    torch.testing.assert_close(network(test[:3]), torch.stack(slow).unsqueeze(1))
+    assert list(network.state_dict()) == ["theta"] and torch.linalg.eigvalsh(network.matrix)[0] > 0
+
+
+def test_the_quadratics_of_many_parameters_at_once():
+    network, inputs = QuadraticModel(5), torch.rand(4, 5)
+    parameters = {"theta": torch.rand(3, 5)}
+
+    def call(parameters):
+        return torch.func.functional_call(network, parameters, inputs)
+
+    found = torch.vmap(call)(parameters)
+    for theta, outputs in zip(parameters["theta"], found, strict=True):
+        torch.testing.assert_close(outputs, call({"theta": theta}))
