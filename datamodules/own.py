@@ -7,8 +7,8 @@ from urllib.parse import unquote, urlsplit
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from torch import Tensor
 
+from datamodules.columns import read_columns
 from datamodules.download import check, fetch
-from datamodules.reading import read_columns
 from datamodules.splits import Share
 from datamodules.tabular import TabularData
 

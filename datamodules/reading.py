@@ -1,12 +1,10 @@
-"""Numbers from CSV, whitespace and Parquet files; what is missing or no number is named."""
+"""CSV, whitespace and Parquet files as columns of text; what is no number is named."""
 
 import csv
 import math
-from difflib import get_close_matches
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 Cells = list[tuple[int, list[str]]]
@@ -68,93 +66,50 @@ def split_header(path: Path, rows: Cells) -> tuple[list[str], Cells]:
     return [name or str(place) for place, name in enumerate(header)], rows[bool(words) :]
 
 
-def find(column: int | str, names: list[str], option: str) -> int:
-    """The place of a column, from 0, that is given by its name or place; negative from the end.
-
-    Raises:
-        ValueError: if there is none, or several of that name
-    """
-    if names.count(str(column)) > 1:
-        raise ValueError(f"{option}={column}: there are {names.count(str(column))} of that name")
-    if column in names:
-        return names.index(column)
-    if str(column).lstrip("-").isdigit() and -len(names) <= int(column) < len(names):
-        return int(column) % len(names)
-    close = get_close_matches(str(column), names, n=1)
-    hint = f"is it {close[0]}?" if close else f"there are {len(names)}: {', '.join(names)}"
-    raise ValueError(f"{option}={column}: no such column; {hint}")
-
-
-def to_numbers(column: str, cells: list[tuple[int, str]], unit: str) -> list[float]:
-    """A column's cells as numbers.
-
-    Args:
-        column: its file and name, for the message
-        cells: the number of each cell's line or row, and the cell
-        unit: "line" or "row"
-
-    Raises:
-        ValueError: if one is missing, not finite or no number; it names the column and the line
-    """
-    values = []
-    for line, cell in cells:
-        value = number(cell)
-        if value is None or not math.isfinite(value):
-            missing = cell.lower() in MISSING
-            what = "a value is missing" if missing else f"{cell!r} is no finite number"
-            raise ValueError(f"{column}, {unit} {line}: {what}")
-        values.append(value)
-    return values
-
-
-def read_columns(
-    path: Path, target: int | str, columns: list[int | str] | None = None
-) -> tuple[list[str], Tensor]:
-    """Reads the inputs and the target of a .csv, .tsv, .parquet or whitespace file.
+@dataclass
+class Sheet:
+    """The columns of a file, as text.
 
     Args:
         path: of the file
-        target: name or place of the target column
-        columns: names or places of the inputs, by default all others
-
-    Returns:
-        the columns' names, inputs first, and their values (rows, columns), float64
-
-    Raises:
-        FileNotFoundError: if there is no such file
-        ValueError: if it is damaged, or a column does not exist or has a value that is no number
+        names: of the columns
+        unit: what `places` counts, "line" or "row"
+        places: where in the file each value of a column is
+        cells: from a column's place in `names` to its values
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    if parquet := path.suffix.lower() in (".parquet", ".pq"):
-        table = read_parquet(path)
-        names = table.column_names
-    else:
-        names, rows = split_header(path, read_cells(path))
-    last = find(target, names, "--data.target")
-    if columns is None:
-        used = [place for place in range(len(names)) if place != last]
-    else:
-        used = [find(column, names, "--data.columns") for column in columns]
-    if last in used or not used:
-        raise ValueError(
-            f"--data.columns={columns}: without {names[last]}, the target, and not none"
-        )
-    values = []
-    for place in [*used, last]:
-        if parquet:
-            column = ["" if cell is None else str(cell) for cell in table.column(place).to_pylist()]
-            cells = list(enumerate(column))
-        else:
-            cells = [(line, row[place]) for line, row in rows]
-        values.append(
-            to_numbers(f"{path}, column {names[place]}", cells, "row" if parquet else "line")
-        )
-    return [names[place] for place in [*used, last]], torch.tensor(values, dtype=torch.float64).T
+
+    path: Path
+    names: list[str]
+    unit: str
+    places: Sequence[int]
+    cells: Callable[[int], list[str]]
+
+    def numbers(self, column: int) -> list[float]:
+        """A column as numbers.
+
+        Raises:
+            ValueError: if one is missing, not finite or no number; it names the column and the line
+        """
+        values = [number(cell) for cell in self.cells(column)]
+        for place, value in enumerate(values):
+            if value is None or not math.isfinite(value):
+                cell = self.cells(column)[place]
+                missing = cell.lower() in MISSING
+                what = "a value is missing" if missing else f"{cell!r} is no finite number"
+                where = f"column {self.names[column]}, {self.unit} {self.places[place]}"
+                raise ValueError(f"{self.path}, {where}: {what}")
+        return values
 
 
-def read_parquet(path: Path) -> "pyarrow.Table":  # noqa: F821 - an optional dependency
-    """A Parquet file's table.
+def read_text(path: Path) -> Sheet:
+    """A text file's columns; see `read_cells` and `split_header` for what it may look like."""
+    names, rows = split_header(path, read_cells(path))
+    places = [line for line, _ in rows]
+    return Sheet(path, names, "line", places, lambda column: [row[column] for _, row in rows])
+
+
+def read_parquet(path: Path) -> Sheet:
+    """A Parquet file's columns.
 
     Raises:
         ValueError: if pyarrow is not installed, or the file is damaged
@@ -162,10 +117,14 @@ def read_parquet(path: Path) -> "pyarrow.Table":  # noqa: F821 - an optional dep
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
-        raise ValueError(
-            f"{path}: Parquet needs pip install 'lightning-recipes[parquet]'"
-        ) from error
+        extra = "pip install 'lightning-recipes[parquet]'"
+        raise ValueError(f"{path}: Parquet needs {extra}") from error
     try:
-        return parquet.read_table(path)
+        table = parquet.read_table(path)
     except (ArrowException, OSError) as error:
         raise ValueError(f"{path} is damaged or no Parquet file: {error}") from error
+
+    def cells(column: int) -> list[str]:
+        return ["" if cell is None else str(cell) for cell in table.column(column).to_pylist()]
+
+    return Sheet(path, table.column_names, "row", range(table.num_rows), cells)

@@ -140,9 +140,11 @@ class TabularData(LightningDataModule, ABC):
         dtype = self.trainer.lightning_module.dtype if self.trainer else torch.float32
         if not self.members:
             return self._rows(self.split, part, dtype)
-        streams, seeds = self._streams(part, dtype), self._seeds() if shuffle else None
-        self._joined[part] = JoinedRows(streams, seeds, self._period())
-        return self._joined[part]
+        seeds, joined = self._seeds() if shuffle else None, self._joined.get(part)
+        if joined is None or joined.inputs.dtype != dtype or joined.seeds != seeds:
+            joined = JoinedRows(self._streams(part, dtype), seeds, self._period())
+        self._joined[part] = joined
+        return joined
 
     def _loader(self, part: Part) -> Loader:
         rank, world_size = (

@@ -8,8 +8,8 @@ import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from torch import Tensor
 
+from datamodules.columns import read_columns
 from datamodules.download import check, fetch
-from datamodules.reading import read_columns
 from datamodules.splits import Share, hold_out
 from datamodules.tabular import TabularData
 

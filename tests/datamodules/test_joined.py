@@ -121,6 +121,7 @@ def test_joining_again_changes_the_loaders_that_are_there():
     data = datamodule()
     data.join(MEMBERS)
     loaders = {part: getattr(data, f"{part}_dataloader")() for part in ("train", "val", "test")}
+    data.predict_dataloader()  # of the same rows as for testing
     list(loaders["train"])
     for members, period in ((MEMBERS[1:4], None), ([(5, 1), (0, 3)], 2), (MEMBERS, 2)):
         data.join(members, period)
