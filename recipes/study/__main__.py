@@ -1,0 +1,7 @@
+"""The command line: python -m recipes.study."""
+
+from recipes.cli import main
+from recipes.study import Study
+
+if __name__ == "__main__":
+    main(Study)

@@ -1,0 +1,341 @@
+"""Every optimizer x setting x seed x split in one batched training."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveFloat, PositiveInt
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+
+from callbacks import LRDecay
+from recipes.hyperparameters import save_hyperparameters
+from recipes.logs import log_terms
+from recipes.networks import NetworkCallable
+from recipes.regress.checks import check_network
+from recipes.regress.lbfgs import check_lbfgs
+from recipes.regress.losses import Loss, Name
+from recipes.study.members import Member, Networks
+from recipes.study.population import Population
+from recipes.study.record import Choice, Metric, Record, choose, survivors
+from recipes.study.metrics import distribution, ensembles, metrics, sums
+from recipes.study.report import report_fit, report_test
+from recipes.study.search import Grid, Search, propose
+from recipes.study.together import Together
+
+Key = tuple[int, int]  # of a member: its round, and its number there
+
+
+class Study(LightningModule):
+    """Trains K copies of a network together and compares their optimizers.
+
+    Args:
+        network: maps inputs (batch, features) to outputs (batch, n); any class_path; n is 1, for
+            gaussian_nll 2, for quantile the number of quantiles
+        optimizers: label to class_path and init_args, which has no lr: the search gives it
+        search: of learning rates and weight decays: Grid (if none is given), Random, Bayes, Chosen
+        loss: as in recipes.regress
+        delta: of huber, in standard deviations of the target
+        quantiles: of loss quantile, each between 0 and 1
+        seeds: of the members' initialisations and orders; each trial is trained from each
+        splits: of the data; each trial is trained on each
+        schedules: label to LRDecay; each trial is trained with each; by default constant rates
+        networks: further networks, label to class_path; each trial is trained with each
+        metric: by which trials are compared, on validation data, or without such by the training
+            loss: loss, or rmse, mae, nll in the target's own unit
+        target: value of that metric; the table tells when each optimizer reached it
+        choose: the best setting of an optimizer over_splits, by its mean, or per_split
+        halving: successive halving: only the best 1/halving of each optimizer's trials go on
+            after 1/halving of the epochs, 1/halving^2 of them and so on; 1 is off
+        rungs: how often trials are dropped
+    """
+
+    def __init__(
+        self,
+        network: NetworkCallable,
+        optimizers: dict[str, OptimizerCallable],
+        search: Search | None = None,
+        loss: Name = "mse",
+        delta: PositiveFloat = 1.0,
+        quantiles: list[OpenUnitInterval] = [0.05, 0.5, 0.95],  # noqa: B006 - only read
+        seeds: list[NonNegativeInt] = [0, 1, 2, 3, 4],  # noqa: B006 - only read
+        splits: list[NonNegativeInt] = [0],  # noqa: B006 - only read
+        schedules: dict[str, LRDecay] | None = None,
+        networks: dict[str, NetworkCallable] | None = None,
+        metric: Metric = "rmse",
+        target: float | None = None,
+        choose: Literal["over_splits", "per_split"] = "over_splits",
+        halving: PositiveInt = 1,
+        rungs: PositiveInt = 3,
+    ) -> None:
+        super().__init__()
+        save_hyperparameters(self)
+        if not (optimizers and seeds and splits):
+            raise ValueError("a study needs --model.optimizers, --model.seeds, --model.splits")
+        self.makers, self.search = optimizers, search or Grid()
+        self.loss = Loss(loss, float(delta), tuple(map(float, quantiles)))
+        # Of the data: a member trains on one of them.
+        self.streams = list(itertools.product(map(int, splits), map(int, seeds)))
+        self.schedules = schedules or {"": None}
+        made = {"": network} | (networks or {})
+        self.networks = {label: Networks(make) for label, make in made.items()}
+        self.metric, self.target, self.per_split = metric, target, choose == "per_split"
+        self.halving, self.rungs = int(halving), int(rungs)
+        self.records: list[Record] = []
+        self.kept: dict[Key, tuple[Tensor, float]] = {}  # the best of earlier rounds
+        self.begin_round()
+
+    # The method.
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        # The gradient of the sum is, for each member, the gradient of its own loss.
+        inputs, targets = self.of_members(batch)
+        losses = self.population.losses(inputs, targets)
+        log_terms(self, {"train/loss": self.population.latest.nanmedian()}, targets.shape[1])
+        return torch.where(losses.isfinite(), losses, 0).sum()  # what diverged stays out of it
+
+    def of_members(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """What each member is given, (members, batch, ...), from the batches of the streams."""
+        inputs, targets = batch
+        return inputs.index_select(0, self.stream), targets.index_select(0, self.stream)
+
+    def configure_optimizers(self) -> Together:
+        self.together = Together(self.population.make_optimizers())
+        return self.together
+
+    def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
+        self.population.begin_batch(self.multipliers)
+
+    def on_after_backward(self) -> None:
+        for part in self.population.parts:
+            part.mask()
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        for part in self.population.parts if gradient_clip_val else ():
+            part.clip(gradient_clip_val, gradient_clip_algorithm)
+
+    def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
+        self.population.end_batch()
+
+    def on_train_epoch_end(self) -> None:
+        every = self.trainer.check_val_every_n_epoch or 1
+        if not sum(self.trainer.num_val_batches) and (self.trainer.current_epoch + 1) % every == 0:
+            self.add_row({})
+        epoch, last = self.epoch_of_round(), self.epochs
+        if epoch in {-(-last // self.halving**rung) for rung in range(1, self.rungs + 1)} - {last}:
+            record, ids = self.records[-1], self.population.ids
+            kept = survivors(record, self.metric, self.per_split, ids, self.halving)
+            self.population.keep(kept)
+            self.place(self.population)
+            rank_zero_info(f"epoch {epoch}: {len(kept)} of {len(ids)} members go on")
+        if epoch == last and len(self.records) < self.search.rounds:
+            self.kept = self.best()
+            self.begin_round()
+            self.population.to(self.device, self.dtype)
+            self.place(self.population)
+            self.together.begin(self.population.make_optimizers())
+
+    # Start and end of a fit.
+
+    def setup(self, stage: str) -> None:
+        data, rounds = self.trainer.datamodule, self.search.rounds
+        if not hasattr(data, "join"):
+            raise ValueError("--data: a study needs tabular data, such as Diabetes or UCI")
+        epochs = self.trainer.max_epochs
+        if stage == "fit" and rounds > 1 and (epochs is None or epochs < 1 or epochs % rounds):
+            raise ValueError(f"--trainer.max_epochs={epochs} is not {rounds} rounds of equal length")
+        self.epochs = epochs // rounds if epochs and epochs > 0 else math.inf  # of a round
+        data.join(self.streams, self.epochs if rounds > 1 else None)
+        self.scale = data.target_scale
+
+    def on_fit_start(self) -> None:
+        trainer, changes = self.trainer, self.halving > 1 or self.search.rounds > 1
+        if "16" in trainer.precision and not trainer.precision.startswith("bf16"):
+            raise ValueError(
+                f"--trainer.precision={trainer.precision}: one member's overflow would skip the "
+                "step of all; bf16-mixed has none"
+            )
+        if trainer.world_size > 1 and changes:
+            raise ValueError("halving and rounds change the members: --trainer.devices=1")
+        for network in self.networks.values():
+            check_network(network.made(0), trainer.datamodule, self.loss)
+        self.place(self.population)
+
+    def on_train_start(self) -> None:
+        networks = [network.template for network in self.networks.values()]
+        stocks = [part.stock for part in self.population.parts]
+        check_lbfgs(self.trainer, stocks, networks)
+        length = self.epochs * self.trainer.num_training_batches
+        self.multipliers = {
+            label: schedule.resolve(self.trainer, None if math.isinf(length) else length)
+            for label, schedule in self.schedules.items()
+            if schedule is not None
+        }
+        if self.population.batches == 0:
+            rank_zero_info(self.population.summary())
+
+    def on_fit_end(self) -> None:
+        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:
+            report_fit(self)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["study"] = {
+            "records": [record.state() for record in self.records],
+            "kept": [[*key, *value] for key, value in self.kept.items()],
+            "progress": self.population.progress(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        saved = checkpoint["study"]
+        self.records = [Record.of_state(state) for state in saved["records"]]
+        self.kept = {(r, i): (weights, noise) for r, i, weights, noise in saved["kept"]}
+        self.populate(saved["progress"]["ids"])
+        self.population.restore(saved["progress"])
+
+    # Rounds, and their members.
+
+    def begin_round(self) -> None:
+        """Makes the members of the next round, from what the rounds before have come to."""
+        kinds = itertools.product(self.networks, self.makers, self.schedules)
+        splits = dict.fromkeys(split for split, _ in self.streams)
+        seeds = dict.fromkeys(seed for _, seed in self.streams)
+        members = [
+            Member(trial, seed, split)
+            for trial in propose(self.search, kinds, self.records, self.metric)
+            for split in (splits if trial.split is None else [trial.split])
+            for seed in seeds
+        ]
+        if strangers := {member.split for member in members}.difference(splits):
+            raise ValueError(f"--model.splits={list(splits)} lacks {sorted(strangers)}")
+        self.records.append(Record(members))
+        self.populate(range(len(members)))
+
+    def populate(self, ids: Sequence[int]) -> None:
+        """Makes the networks of some members of the latest round, as they start."""
+        members = [(i, self.records[-1].members[i]) for i in ids]
+        self.population = Population(self.networks, self.makers, members, self.loss)
+
+    def place(self, population: Population) -> None:
+        """Notes which of the data's streams each member of a population is given."""
+        members = population.members
+        streams = [self.streams.index((member.split, member.seed)) for member in members]
+        self.stream = torch.tensor(streams, device=self.device)
+
+    def epoch_of_round(self) -> int:
+        """Epochs that the present members have been trained."""
+        return self.trainer.current_epoch + 1 - (len(self.records) - 1) * self.epochs
+
+    def add_row(self, values: dict[str, Tensor]) -> None:
+        """Adds a row to the record: evaluated metrics, and the training since the row before."""
+        epoch = self.population.batches / self.trainer.num_training_batches
+        values = {**values, **self.population.end_row()}
+        self.records[-1].add(epoch, self.population.ids, values, self.population.alive)
+
+    def best(self) -> dict[Key, tuple[Tensor, float]]:
+        """Weights and residual variance of the members that the present choice consists of."""
+        latest, best = len(self.records) - 1, {}
+        for choice in choose(self.records, self.metric, self.per_split):
+            for i in choice.ids:
+                key = (choice.record, i)
+                if choice.record < latest:
+                    best[key] = self.kept[key]
+                elif math.isfinite(choice.score):
+                    noise = self.records[-1].latest("noise", i)
+                    best[key] = (self.population.row_of(i).cpu().clone(), noise)
+        return best
+
+    # Evaluation: of all members while they train; in a command of its own, of the chosen ones.
+
+    def on_validation_epoch_start(self) -> None:
+        self.total: dict[str, Tensor] = {}
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        inputs, targets = self.of_members(batch)
+        for name, value in sums(self.loss, self.population(inputs), targets).items():
+            self.total[name] = self.total.get(name, 0) + value
+
+    def on_validation_epoch_end(self) -> None:
+        reduce = self.trainer.strategy.reduce
+        total = {name: reduce(value, reduce_op="sum") for name, value in self.total.items()}
+        found = metrics(total, self.scale.to(self.stream.device)[self.stream, 1])
+        self.log("val/loss", found["loss"].nanmedian(), prog_bar=True)
+        if self.trainer.sanity_checking:
+            return
+        values = {f"val/{name}": value for name, value in found.items()}
+        self.add_row({**values, "noise": total["squared"] / total["rows"]})
+        best = {}
+        for choice in choose(self.records[-1:], self.metric, self.per_split):
+            best.setdefault(f"val/{self.metric}/{choice.trial.optimizer}", []).append(choice.score)
+        self.log_dict({key: sum(scores) / len(scores) for key, scores in best.items()})
+
+    @torch.no_grad()
+    def train_metric(self, choices: Sequence[Choice]) -> dict[Choice, list[float]]:
+        """The metric of the chosen members on their training rows, where their weights are left."""
+        found: dict[Choice, list[float]] = {}
+        best, data = self.best(), self.trainer.datamodule
+        for choice in choices:
+            values = []
+            for i in choice.ids:
+                if (choice.record, i) not in best:
+                    continue
+                member = self.records[choice.record].members[i]
+                split, weights = data.splits(member.split), best[choice.record, i][0]
+                network = self.networks[member.trial.network].eval()
+                rows = split.train.to(weights.dtype)
+                outputs = network(weights.unsqueeze(0), rows.inputs.unsqueeze(0))
+                total = sums(self.loss, outputs, rows.targets.unsqueeze(0))
+                values.append(metrics(total, torch.tensor([split.target_std]))[self.metric].item())
+            found[choice] = values
+        return found
+
+    def begin_evaluation(self) -> None:
+        """Makes the chosen members ready to be asked."""
+        best = self.best()
+        if self.trainer.world_size > 1:
+            raise ValueError("a study is evaluated on one process: --trainer.devices=1")
+        if not best:
+            raise ValueError("no member has a finite loss: there is nothing to evaluate")
+        members = [(n, self.records[r].members[i]) for n, (r, i) in enumerate(best)]
+        rows = list(best.values())
+        self.chosen = Population(self.networks, self.makers, members, self.loss)
+        for group, weights in zip(self.chosen.groups, self.chosen.weights, strict=True):
+            weights.data = torch.stack([rows[n][0] for n, _ in group])
+        self.chosen.to(self.device, self.dtype).eval()
+        self.place(self.chosen)
+        noise = torch.tensor([rows[n][1] for n in self.chosen.ids], device=self.device)
+        self.noise = None if noise.isnan().any() else noise
+        self.total, self.predictions, self.targets = {}, [], []
+
+    on_test_epoch_start = on_predict_epoch_start = begin_evaluation
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        inputs, targets = self.of_members(batch)
+        outputs = self.chosen(inputs)
+        found = sums(self.loss, outputs, targets, self.noise)
+        self.total = {name: self.total.get(name, 0) + value for name, value in found.items()}
+        self.predictions.append(distribution(self.loss, outputs, self.noise))
+        self.targets.append(targets)
+
+    def on_test_epoch_end(self) -> None:
+        scale = self.scale.to(self.stream.device)[self.stream]
+        found = metrics(self.total, scale[:, 1], likelihood=False)
+        rows = [
+            {"optimizer": m.trial.optimizer, "split": m.split, "seed": m.seed}
+            | {name: float(value[i]) for name, value in found.items()}
+            for i, m in enumerate(self.chosen.members)
+        ]
+        mean, variance = (
+            None if parts[0] is None else torch.cat(parts, 1)
+            for parts in zip(*self.predictions, strict=True)
+        )
+        rows += ensembles(self.chosen.members, mean, variance, torch.cat(self.targets, 1), scale)
+        self.log_dict(report_test(self, rows))

@@ -1,0 +1,140 @@
+"""What the members have come to, epoch by epoch, and the choice among them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from recipes.study.members import Member, Trial
+
+Metric = Literal["loss", "rmse", "mae", "nll"]
+
+
+@dataclass
+class Record:
+    """One round.
+
+    Attributes:
+        members: all that it began with
+        epochs: of its rows, trained epochs of the round
+        series: name to rows, (members,) each; NaN for members that have been dropped
+        diverged: whether a member's loss, gradient or weights were not finite, (members,)
+    """
+
+    members: list[Member]
+    epochs: list[int] = field(default_factory=list)
+    series: dict[str, list[Tensor]] = field(default_factory=dict)
+    diverged: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def __post_init__(self) -> None:
+        if not len(self.diverged):
+            self.diverged = torch.zeros(len(self.members), dtype=torch.bool)
+
+    def add(
+        self, epoch: int, ids: Sequence[int], values: dict[str, Tensor], alive: Tensor
+    ) -> None:
+        """Appends a row: the values of the members of these ids, (ids,) each."""
+        index = torch.tensor(ids)
+        self.diverged[index] |= ~alive.cpu()
+        self.epochs.append(epoch)
+        for name, value in values.items():
+            row = torch.full((len(self.members),), math.nan, dtype=torch.float64)
+            row[index] = value.detach().cpu().double()
+            self.series.setdefault(name, []).append(row)
+
+    def latest(self, name: str, number: int) -> float:
+        """A member's value in the latest row, NaN if there is none."""
+        return float(self.series[name][-1][number]) if name in self.series else math.nan
+
+    def scores(self, metric: str) -> Tensor:
+        """The metric in the latest row, (members,); infinite where diverged or dropped."""
+        name = f"val/{metric}" if f"val/{metric}" in self.series else "train/loss"
+        if name not in self.series:
+            return torch.full((len(self.members),), math.inf, dtype=torch.float64)
+        score = self.series[name][-1].nan_to_num(math.inf)
+        return torch.where(self.diverged, math.inf, score)
+
+    def reached(self, metric: str, target: float) -> Tensor:
+        """Number of the first row in which the metric is at most the target, -1 for never."""
+        name = f"val/{metric}" if f"val/{metric}" in self.series else "train/loss"
+        below = torch.stack(self.series[name]) <= target
+        return torch.where(below.any(0), below.int().argmax(0), -1)
+
+    def state(self) -> dict[str, Any]:
+        """Plain values and tensors, for a checkpoint."""
+        return {
+            "members": [[*vars(m.trial).values(), m.seed, m.split] for m in self.members],
+            "epochs": list(self.epochs),
+            "series": {name: torch.stack(rows) for name, rows in self.series.items()},
+            "diverged": self.diverged.clone(),
+        }
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> "Record":
+        """What `state` has saved."""
+        members = [Member(Trial(*row[:-2]), *row[-2:]) for row in state["members"]]
+        series = {name: list(rows.unbind(0)) for name, rows in state["series"].items()}
+        return cls(members, list(state["epochs"]), series, state["diverged"].clone())
+
+
+class Choice(NamedTuple):
+    """The best trial of an optimizer, for all splits together or for one."""
+
+    trial: Trial
+    split: int | None
+    record: int  # number of the round
+    ids: tuple[int, ...]  # of its members
+    score: float
+
+
+def by_trial(record: Record, per_split: bool) -> dict[tuple[Trial, int | None], list[int]]:
+    """The ids of a round's members, by trial, and by split if that matters."""
+    trials: dict[tuple[Trial, int | None], list[int]] = {}
+    for number, member in enumerate(record.members):
+        key = (member.trial, member.split if per_split else None)
+        trials.setdefault(key, []).append(number)
+    return trials
+
+
+def choose(records: Sequence[Record], metric: str, per_split: bool) -> list[Choice]:
+    """The trial with the lowest mean metric over its members, for each optimizer.
+
+    Args:
+        records: all rounds
+        metric: on validation data
+        per_split: choose for each split by itself
+    """
+    best: dict[tuple[str, int | None], Choice] = {}
+    for number, record in enumerate(records):
+        scores = record.scores(metric)
+        for (trial, split), ids in by_trial(record, per_split).items():
+            score = float(scores[ids].mean())
+            key = (trial.optimizer, split)
+            if key not in best or score < best[key].score:
+                best[key] = Choice(trial, split, number, tuple(ids), score)
+    return list(best.values())
+
+
+def survivors(record: Record, metric: str, per_split: bool, ids: Sequence[int], share: int) -> list:
+    """The ids of the members whose trials are the best 1/share of their optimizer's, at least one.
+
+    Args:
+        record: of the round
+        metric: that they compete by
+        per_split: the trials of each split compete among themselves
+        ids: of the members that still train
+        share: how many times fewer trials go on
+    """
+    scores, training = record.scores(metric), set(ids)
+    rivals: dict[tuple[str, int | None], list[list[int]]] = {}
+    for (trial, split), members in by_trial(record, per_split).items():
+        if training.issuperset(members):
+            rivals.setdefault((trial.optimizer, split), []).append(members)
+    kept: list[int] = []
+    for trials in rivals.values():
+        trials.sort(key=lambda members: float(scores[members].mean()))
+        kept += [i for members in trials[: -(-len(trials) // share)] for i in members]
+    return sorted(kept)

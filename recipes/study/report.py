@@ -1,0 +1,256 @@
+"""What a study leaves: a table, the members and their history as files, a picture, W&B runs."""
+
+import csv
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import wandb
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import WandbLogger
+
+from recipes.study.picture import draw
+from recipes.study.record import Choice, Record, choose
+
+if TYPE_CHECKING:
+    from recipes.study.module import Study
+
+Row = dict[str, Any]
+
+
+def mean_std(values: Sequence[float], digits: int = 4) -> str:
+    """For example "3.055 ± 0.24": mean and standard deviation (n - 1), as significant digits."""
+    values = [value for value in values if not math.isnan(value)]
+    if not values:
+        return ""
+    mean = f"{statistics.fmean(values):.{digits}g}"
+    equal = len(values) < 2 or statistics.stdev(values) < 1e-9 * abs(statistics.fmean(values))
+    return mean if equal else f"{mean} ± {statistics.stdev(values):.2g}"
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """A table of rows that have the same keys; a column without any value is left out."""
+    keys = [key for key in rows[0] if any(row[key] != "" for row in rows)]
+    lines = [keys, ["---"] * len(keys), *([str(row[key]) for key in keys] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Writes rows as CSV, at once; their keys may differ."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list({key: None for row in rows for key in row}))
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(path)
+
+
+def by_optimizer(choices: Sequence[Choice]) -> dict[str, list[Choice]]:
+    """The choices of each optimizer: one, or one for each split."""
+    found: dict[str, list[Choice]] = {}
+    for choice in choices:
+        found.setdefault(choice.trial.optimizer, []).append(choice)
+    return found
+
+
+def spread(values: Sequence[float | None]) -> str:
+    """For example "0.01", or "0.001 to 0.1, median 0.01" where splits have chosen differently."""
+    numbers = sorted(value for value in values if value is not None)
+    if not numbers:
+        return ""
+    low, high = f"{numbers[0]:.3g}", f"{numbers[-1]:.3g}"
+    middle = f"{statistics.median(numbers):.3g}"
+    return low if low == high else f"{low} to {high}, median {middle}"
+
+
+def last(records: Sequence[Record], choices: Sequence[Choice], name: str) -> list[float]:
+    """A series' latest values of the chosen members."""
+    return [records[c.record].latest(name, i) for c in choices for i in c.ids]
+
+
+def until(
+    records: Sequence[Record], choices: Sequence[Choice], name: str, metric: str, target: float
+) -> str:
+    """What it took the chosen members to reach the target: mean ± std, and how many did not."""
+    found, members = [], 0
+    for choice in choices:
+        record = records[choice.record]
+        reached = record.reached(metric, target)[choice.ids].tolist()
+        members += len(reached)
+        for i, row in zip(choice.ids, reached, strict=True):
+            if row >= 0:
+                series = record.epochs if name == "epochs" else record.series[name]
+                found.append(float(series[row] if name == "epochs" else series[row][i]))
+    missed = members - len(found)
+    return (mean_std(found, 3) + (f" ({missed} of {members} never)" if missed else "")).strip()
+
+
+def table(study: "Study", choices: Sequence[Choice], train: dict[Choice, list[float]]) -> list[Row]:
+    """A row for each optimizer: its choice, its metrics, what it cost, how often it diverged."""
+    rows, metric, records = [], study.metric, study.records
+    scored = f"val/{metric}" if f"val/{metric}" in records[-1].series else "train/loss"
+    for optimizer, chosen in by_optimizer(choices).items():
+        of = [
+            bool(record.diverged[i])
+            for record in records
+            for i, member in enumerate(record.members)
+            if member.trial.optimizer == optimizer
+        ]
+        row: Row = {
+            "optimizer": optimizer,
+            "network": ", ".join(dict.fromkeys(c.trial.network for c in chosen)),
+            "schedule": ", ".join(dict.fromkeys(c.trial.schedule for c in chosen)),
+            "learning rate": spread([c.trial.learning_rate for c in chosen]),
+            "weight decay": spread([c.trial.weight_decay for c in chosen]),
+            f"train {metric}": mean_std([v for c in chosen for v in train[c]]),
+            scored.replace("/", " "): mean_std(last(records, chosen, scored)),
+            "evaluations": mean_std(last(records, chosen, "evaluations"), 6),
+            "seconds": mean_std(last(records, chosen, "seconds"), 3),
+        }
+        for name in ("epochs", "evaluations", "seconds"):
+            row[f"{name} to {study.target:g}" if study.target is not None else name * 2] = (
+                ""
+                if study.target is None
+                else until(records, chosen, name, metric, study.target)
+            )
+        row["diverged"] = f"{sum(of)} of {len(of)}"
+        rows.append(row)
+    return rows
+
+
+def member_rows(records: Sequence[Record]) -> list[Row]:
+    """Every member's settings and latest values."""
+    rows = []
+    for number, record in enumerate(records):
+        for i, member in enumerate(record.members):
+            row: Row = {"round": number, "member": i, **vars(member.trial)}
+            row |= {"split": member.split, "seed": member.seed}
+            row["diverged"] = int(record.diverged[i])
+            trained = torch.stack(record.series["train/loss"])[:, i].isfinite().nonzero()
+            row["epochs"] = record.epochs[int(trained[-1])] if len(trained) else 0
+            rows.append(row | {name: rows_[-1][i].item() for name, rows_ in record.series.items()})
+    return rows
+
+
+def report_fit(study: "Study") -> None:
+    """Writes the files, draws the picture, and prints the table.
+
+    Args:
+        study: whose fit has ended, on the process that writes
+    """
+    folder, records = Path(study.trainer.default_root_dir), study.records
+    if not records[-1].epochs:
+        return
+    choices = choose(records, study.metric, study.per_split)
+    train = study.train_metric(choices)
+    rows = table(study, choices, train)
+    write_rows(folder / "members.csv", member_rows(records))
+    chosen = [
+        {**vars(c.trial), "split": "" if c.split is None else c.split, "score": c.score}
+        for c in choices
+    ]
+    write_rows(folder / "chosen.csv", chosen)
+    history = {
+        f"{number}/{name}": torch.stack(values).numpy()
+        for number, record in enumerate(records)
+        for name, values in record.series.items()
+    }
+    history |= {f"{n}/epochs": np.array(record.epochs) for n, record in enumerate(records)}
+    np.savez_compressed(folder / "history.npz", **history)
+    (folder / "table.md").write_text(markdown(rows))
+    draw(folder / "study.png", records, by_optimizer(choices), study.metric, study.target)
+    log_to_wandb(study.trainer, folder, records, choices, rows, study.metric)
+    print(markdown(rows), end="", flush=True)
+
+
+def report_test(study: "Study", rows: Sequence[Row]) -> dict[str, float]:
+    """Writes test.csv and test.md, and prints the latter.
+
+    Args:
+        study: that was tested
+        rows: metrics of each chosen member, and of each ensemble, of one optimizer and split
+
+    Returns:
+        the means over splits and seeds, to be logged
+    """
+    folder = Path(study.trainer.default_root_dir)
+    if not study.trainer.fast_dev_run:
+        write_rows(folder / "test.csv", rows)
+    lines, logged = [], {}
+    for optimizer in dict.fromkeys(row["optimizer"] for row in rows):
+        line: Row = {"optimizer": optimizer}
+        for name in ("rmse", "mae", "nll"):
+            for kind in ("", "ensemble"):
+                values = [
+                    row[name]
+                    for row in rows
+                    if row["optimizer"] == optimizer
+                    and name in row
+                    and (row["seed"] == "ensemble") == bool(kind)
+                ]
+                line[f"test {name} {kind}".strip()] = mean_std(values)
+                if values:
+                    key = f"test/{kind and kind + '_'}{name}/{optimizer}"
+                    logged[key] = statistics.fmean(values)
+        lines.append(line)
+    if not study.trainer.fast_dev_run:
+        (folder / "test.md").write_text(markdown(lines))
+    print(markdown(lines), end="", flush=True)
+    return logged
+
+
+def log_to_wandb(
+    trainer: Trainer,
+    folder: Path,
+    records: Sequence[Record],
+    choices: Sequence[Choice],
+    rows: Sequence[Row],
+    metric: str,
+) -> None:
+    """One W&B run an optimizer, in one group: the curves of its choice, mean and std of members.
+
+    Args:
+        trainer: whose WandbLogger says where to
+        folder: of the study's run
+        records: all rounds
+        choices: the best settings
+        rows: of the table
+        metric: that was selected by
+    """
+    logger = next((log for log in trainer.loggers if isinstance(log, WandbLogger)), None)
+    if logger is None or logger.experiment.disabled:
+        return
+    main = logger.experiment
+    main.log({"study": wandb.Image(str(folder / "study.png"))})
+    table_ = wandb.Table(columns=list(rows[0]), data=[[str(v) for v in r.values()] for r in rows])
+    main.log({"table": table_})
+    for (optimizer, chosen), row in zip(by_optimizer(choices).items(), rows, strict=True):
+        run = wandb.init(
+            project=main.project,
+            group=f"study/{folder.name}",
+            job_type=optimizer,
+            name=f"{folder.name}/{optimizer}",
+            id=f"{main.id}-{''.join(c for c in optimizer if c.isalnum())}",
+            tags=["study", "optimizer"],
+            dir=str(folder),
+            config={"study": folder.name, "choices": [vars(c.trial) for c in chosen]},
+            settings=wandb.Settings(
+                silent=True, console="off", mode="offline" if main.offline else "online"
+            ),
+            reinit="create_new",
+            resume="allow",
+        )
+        record = records[chosen[0].record]
+        ids = [i for c in chosen if c.record == chosen[0].record for i in c.ids]
+        for number, epoch in enumerate(record.epochs):
+            values: dict[str, float] = {"epoch": epoch}
+            for name, series in record.series.items():
+                values[name] = float(series[number][ids].mean())
+                values[f"{name}_std"] = float(series[number][ids].std())
+            run.log(values)
+        run.summary.update({key: value for key, value in row.items() if value != ""})
+        run.finish()
