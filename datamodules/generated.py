@@ -16,7 +16,7 @@ from datamodules.loader import keyed_generator
 from datamodules.splits import Share
 from datamodules.tabular import TabularData
 
-Condition = restricted_number_type("Condition", float, (">=", 1))
+Condition = restricted_number_type("AtLeastOne", float, (">=", 1))
 
 
 class Friedman(TabularData):

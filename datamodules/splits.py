@@ -9,7 +9,7 @@ from torch import Tensor
 from datamodules.joined import Rows
 from datamodules.loader import keyed_generator
 
-Share = restricted_number_type("Share", float, [(">=", 0), ("<", 1)])
+Share = restricted_number_type("ShareBelowOne", float, [(">=", 0), ("<", 1)])
 
 
 @dataclass

@@ -1,5 +1,7 @@
 """Splits, standardisation, batches and their types, on real and generated rows."""
 
+import copy
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -211,6 +213,24 @@ def test_every_set_has_its_name_and_seed_on_the_command_line(kind):
     data = parser().instantiate(parser().parse_args(flags)).data
     assert type(data) is kind and data.seed == 3 and data.batch_size == "full"
     assert data.hparams["seed"] == 3
+
+
+def test_hyperparameters_are_complete_and_copied():
+    data = (
+        parser().instantiate(parser().parse_args(["--data=Diabetes", "--data.val_size=0.25"])).data
+    )
+    expected = {
+        "batch_size": 32,
+        "val_size": 0.25,
+        "test_size": 0.2,
+        "split": 0,
+        "standardize": True,
+        "reshuffle": True,
+        "seed": 0,
+    }
+    plain = {key: value for key, value in data.hparams.items() if not key.startswith("_")}
+    assert plain == expected == dict(copy.deepcopy(plain))
+    assert pickle.loads(pickle.dumps(plain)) == expected
 
 
 @pytest.mark.parametrize("flag", ["val_size=1", "test_size=-0.1", "batch_size=0", "split=-1"])
