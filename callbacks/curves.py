@@ -43,7 +43,7 @@ class Curves(Callback):
             values.append(float(trainer.callback_metrics.get(key, float("nan"))))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        drawn = {key: v for key, v in self.values.items() if math.isfinite(v[-1])}
+        drawn = {key: v for key, v in self.values.items() if v and math.isfinite(v[-1])}
         if not drawn or trainer.fast_dev_run or not trainer.is_global_zero:
             return
         figure = Figure(figsize=(7, 4), layout="constrained")

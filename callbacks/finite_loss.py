@@ -29,25 +29,35 @@ class FiniteLoss(Callback):
     """
 
     def __init__(self) -> None:
-        self.losses: list[tuple[str, Tensor]] = []  # not yet looked at, and where they were
+        self.losses: list[tuple[int, int, Tensor]] = []  # not yet looked at: epoch, batch, loss
+        self.looks = False  # whether to wait for the device in this batch
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.losses = []
         # Of every checkpoint; of one that holds the weights alone, callbacks are not told.
         self.handle = pl_module.register_state_dict_pre_hook(self._refuse)
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._refuse(pl_module)  # a run may end within an epoch, with nothing logged or saved
+
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.handle.remove()
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, *args: object
+    ) -> None:
+        last = trainer.fit_loop.batch_idx + 1 == trainer.num_training_batches
+        self.looks = last or is_logging_step(trainer)
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        self.losses.append((place(trainer), loss.detach().sum()))
+        self.losses.append((trainer.current_epoch, trainer.fit_loop.batch_idx, loss.detach()))
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        if not looks(trainer):
+        if not self.looks:
             return
         self._look()
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
@@ -60,14 +70,15 @@ class FiniteLoss(Callback):
         }
         if not finite(list(gradients.values())):
             name = next(name for name, gradient in gradients.items() if not finite([gradient]))
+            where = place(trainer.current_epoch, trainer.fit_loop.batch_idx)
             raise FloatingPointError(
-                f"the gradient of {name} is not finite in {place(trainer)}: try a lower lr"
+                f"the gradient of {name} is not finite in {where}: try a lower lr"
             )
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: object
     ) -> None:
-        if looks(trainer):
+        if self.looks:
             self._look()
 
     def _refuse(self, pl_module: LightningModule, *args: object) -> None:
@@ -79,27 +90,28 @@ class FiniteLoss(Callback):
 
     def _look(self) -> None:
         losses, self.losses = self.losses, []
-        if not losses or torch.stack([loss for _, loss in losses]).isfinite().all():
+        values = [loss.sum() for *_, loss in losses]
+        if not losses or torch.stack(values).isfinite().all():
             return
-        where, loss = next((where, loss) for where, loss in losses if not loss.isfinite())
-        raise FloatingPointError(f"the loss is {loss.item()} in {where}: try a lower lr")
+        for (epoch, batch, _), value in zip(losses, values, strict=True):
+            if not value.isfinite():
+                where = place(epoch, batch)
+                raise FloatingPointError(f"the loss is {value.item()} in {where}: try a lower lr")
 
 
-def place(trainer: Trainer) -> str:
+def place(epoch: int, batch: int) -> str:
     """Where in training this is."""
-    return f"epoch {trainer.current_epoch}, batch {trainer.fit_loop.batch_idx}"
-
-
-def looks(trainer: Trainer) -> bool:
-    """Whether to wait for the device in this batch."""
-    last = trainer.fit_loop.batch_idx + 1 == trainer.num_training_batches
-    return last or is_logging_step(trainer)
+    return f"epoch {epoch}, batch {batch}"
 
 
 def finite(tensors: list[Tensor]) -> bool:
-    """Whether all elements are: by the largest size, since a sum could overflow."""
+    """Whether all elements are."""
     tensors = [t.coalesce().values() if t.is_sparse else t for t in tensors]
     if not tensors:
         return True
-    largest = get_total_norm([tensor.detach() for tensor in tensors], torch.inf)
-    return bool((largest.full_tensor() if isinstance(largest, DTensor) else largest).isfinite())
+    # The sum of squares is 30 times as fast on a CPU; where it overflows, the largest size decides.
+    for order in (2.0, torch.inf):
+        norm = get_total_norm([tensor.detach() for tensor in tensors], order)
+        if (norm.full_tensor() if isinstance(norm, DTensor) else norm).isfinite():
+            return True
+    return False

@@ -5,6 +5,7 @@ from typing import Literal
 from jsonargparse.typing import PositiveFloat
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
 
@@ -36,12 +37,16 @@ class GradientClip(Callback):
 
     def __init__(self, limit: PositiveFloat, algorithm: Literal["norm", "value"] = "norm") -> None:
         self.limit, self.algorithm = limit, algorithm
+        self.norms: dict[Optimizer, Tensor] = {}  # before the latest clipping
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # Behind those that look at the gradients, wherever it is listed.
         others = [callback for callback in trainer.callbacks if callback is not self]
         last = [callback for callback in others if isinstance(callback, Checkpoint)]
         trainer.callbacks = [c for c in others if c not in last] + [self, *last]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.norms = {}
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
@@ -50,6 +55,6 @@ class GradientClip(Callback):
         if scaled and getattr(optimizer, "_step_supports_amp_scaling", False):
             raise ValueError("clipping in fp16 needs an optimizer that is not fused: fused=false")
         if self.algorithm == "norm":
-            clip_grad_norm_(parameters(optimizer), self.limit)
+            self.norms[optimizer] = clip_grad_norm_(parameters(optimizer), self.limit)
         else:
             clip_grad_value_(parameters(optimizer), self.limit)

@@ -98,11 +98,16 @@ class HyperparameterSchedule(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.step = state_dict["step"]
 
-    def resolve(self, trainer: Trainer) -> Schedule:
-        """The schedule in batches, from the trainer's length and data."""
-        options, whole = dict(self.options), None
+    def resolve(self, trainer: Trainer, whole: int | None = None) -> Schedule:
+        """The schedule in batches, from the trainer's length and data.
+
+        Args:
+            trainer: of a run that has begun
+            whole: what percentages are of, in batches, by default the run
+        """
+        options = dict(self.options)
         if "length" in options:
-            whole = options["length"] = batches(options["length"], trainer)
+            whole = options["length"] = batches(options["length"], trainer, whole)
         for name in {"warmup", "every", "decay"} & options.keys():
             options[name] = batches(options[name], trainer, whole)
         if "every" in options:
@@ -136,14 +141,15 @@ class HyperparameterSchedule(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, *args: object
     ) -> None:
-        values = {}
+        values, is_logged = {}, is_logging_step(trainer)
         for name, optimizer in self.optimizers.items():
             groups, owns = optimizer.param_groups, self.own[name]
             owns += [get_setting(group, self.key) for group in groups[len(owns) :]]  # added since
             for group, own in zip(groups, owns, strict=True):
                 set_setting(group, self.key, self.value(own, optimizer))
-            values |= by_group(self.log_key(name), optimizer.param_groups, self.key)
-        if is_logging_step(trainer):
+            if is_logged:
+                values |= by_group(self.log_key(name), groups, self.key)
+        if is_logged:
             pl_module.log_dict(values)
 
     def on_train_batch_end(

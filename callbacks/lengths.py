@@ -45,13 +45,14 @@ def check_steps(trainer: Trainer, *lengths: object) -> None:
         ValueError: if max_steps bounds the run and a batch has several optimizer steps, which
             Lightning counts: then the run ends before its percentages do
     """
-    relative = any(str(length).endswith("%") for length in lengths)
-    if relative and trainer.max_steps != -1:
-        if trainer.global_step > trainer.fit_loop.total_batch_idx + 1:
-            raise ValueError(
-                f"--trainer.max_steps={trainer.max_steps} counts several optimizer steps a batch "
-                "here: give lengths in batches, such as 1000ba, or --trainer.max_epochs"
-            )
+    # What is cheap comes first: this is called in every batch.
+    if trainer.max_steps == -1 or trainer.global_step <= trainer.fit_loop.total_batch_idx + 1:
+        return
+    if any(str(length).endswith("%") for length in lengths):
+        raise ValueError(
+            f"--trainer.max_steps={trainer.max_steps} counts several optimizer steps a batch here: "
+            "give lengths in batches, such as 1000ba, or --trainer.max_epochs"
+        )
 
 
 def run_length(trainer: Trainer) -> int:

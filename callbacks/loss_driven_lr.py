@@ -26,7 +26,9 @@ from callbacks.optimizers import (
 )
 from recipes.logs import is_logging_step
 
-Factor = restricted_number_type("Factor", float, (">=", 1), docstring="a number of at least 1")
+# With an upper bound: jsonargparse refuses a second type of the same restriction.
+AT_LEAST_ONE = [(">=", 1), ("<", math.inf)]
+Factor = restricted_number_type("Factor", float, AT_LEAST_ONE, docstring="a number of at least 1")
 
 
 @dataclass
@@ -208,15 +210,16 @@ class LossDrivenLR(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, *args: object
     ) -> None:
-        rates = {}
+        rates, is_logged = {}, is_logging_step(trainer)
         for name, optimizer in self.optimizers.items():
             if name not in self.shared:
                 groups, owns = optimizer.param_groups, self.own[name]
                 owns += [get_setting(group, "lr") for group in groups[len(owns) :]]  # added since
                 for group, own in zip(groups, owns, strict=True):
                     set_setting(group, "lr", own * self.state.scale)
-                rates |= by_group(f"lr/{name}", optimizer.param_groups, "lr")
-        if rates and is_logging_step(trainer):
+                if is_logged:
+                    rates |= by_group(f"lr/{name}", groups, "lr")
+        if rates:
             pl_module.log_dict(rates)
 
     def on_train_batch_end(

@@ -39,7 +39,9 @@ class MaxNorm(Callback):
         @torch.no_grad()
         def bound(optimizer: Optimizer) -> None:
             for weight in weights.intersection(parameters(optimizer)):
-                weight.renorm_(2, 0, self.limit)
+                # Not renorm_, which knows no sharded weights.
+                norms = torch.linalg.vector_norm(weight, dim=1, keepdim=True)
+                weight.mul_(self.limit / norms.clamp(min=self.limit))
 
         self.handles = after_updates(trainer, bound)
 

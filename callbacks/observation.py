@@ -13,8 +13,9 @@ from torch.distributed.tensor import DTensor
 from torch.optim import ASGD, LBFGS, Adafactor, Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from callbacks.clipped import Clipped, norms
 from callbacks.moments import FORMULAS, applied, is_decoupled
-from callbacks.optimizers import parameters
+from callbacks.optimizers import has_gradient, parameters
 
 SAMPLE = 4_096  # parameters of an optimizer that quantiles and cosines are taken of
 QUANTILES = (0.05, 0.5, 0.95)  # evenly spaced
@@ -42,6 +43,7 @@ class Update:
 
     Attributes:
         norms: L2 norms of the whole parameter before the step, of its change, and of the gradient
+            before clipping
         is_sharded: whether this process has only a part of the parameter
         vectors: of a sample of its elements: update, gradient, and first, second where there are
         phases: what is 0 when training begins and becomes 1, by name
@@ -59,19 +61,26 @@ class Observer:
     Args:
         optimizer: to observe
         names: of the parameters that are also to be measured one by one
-        counts_clipped: whether to compare each step's gradient with what it was before clipping
+        clipping: tells which steps are clipped, if any may be
+        histograms: whether to take them
     """
 
     def __init__(
-        self, optimizer: Optimizer, names: dict[Tensor, str], counts_clipped: bool
+        self,
+        optimizer: Optimizer,
+        names: dict[Tensor, str],
+        clipping: Clipped | None,
+        histograms: bool,
     ) -> None:
-        self.optimizer, self.names, self.counts_clipped = optimizer, names, counts_clipped
+        self.optimizer, self.names = optimizer, names
+        self.clipping, self.histograms = clipping, histograms
         self.is_due = False  # whether the next step is to be measured
         self.found: dict[str, Tensor] = {}  # what was measured
         self.steps, self.clipped = 0, torch.tensor(0.0)  # since the last measurement
         self._samplers = samplers(parameters(optimizer))
         self._before: dict[Tensor, Before] = {}
-        self._unclipped: Tensor | None = None
+        self._is_seen = False  # whether the gradients of the next step were
+        self._unclipped: dict[Tensor, Tensor] = {}  # their norms, where they are measured
         self._handles: list[RemovableHandle] = []
 
     def attach(self) -> None:
@@ -88,11 +97,7 @@ class Observer:
 
     def forget_gradients(self) -> None:
         """To be called before a batch: in fp16, the step that the last were for may be skipped."""
-        self._unclipped = None
-
-    def gradients(self) -> list[Tensor]:
-        """Of all parameters that have one."""
-        return [p.grad for p in parameters(self.optimizer) if has_gradient(p)]
+        self._is_seen = False
 
     def see_gradients(self, scale: float) -> None:
         """To be called when gradients are complete and not yet clipped.
@@ -101,34 +106,44 @@ class Observer:
             scale: that they have been multiplied by
         """
         # Of several evaluations in one step, LBFGS's, the first is that of where it starts.
-        if self._unclipped is None and (self.is_due or self.counts_clipped):
-            if gradients := self.gradients():
-                self._unclipped = norms(gradients).norm() / scale
+        if self._is_seen or not (self.is_due or self.clipping):
+            return
+        self._is_seen = any(has_gradient(p) for p in parameters(self.optimizer))
+        if self._is_seen and self.clipping:
+            self.clipping.see()
+        if self._is_seen and self.is_due:
+            learning = [p for p in parameters(self.optimizer) if has_gradient(p)]
+            sizes = norms([p.grad for p in learning]) / scale
+            self._unclipped = dict(zip(learning, sizes, strict=True))
 
     def _on_step(self, *args: object) -> None:
-        self._before = before_step(self.optimizer) if self.is_due else {}
+        if not self.is_due:
+            return
+        self._before = before_step(self.optimizer)
         if len(self._samplers) < len(self._before):  # groups that were added while training
             self._samplers = samplers(parameters(self.optimizer))
 
     def _on_stepped(self, *args: object) -> None:
-        unclipped, self._unclipped = self._unclipped, None
-        if unclipped is None:
+        if not self._is_seen:
             return
-        if self.counts_clipped:
+        self._is_seen = False
+        if self.clipping:
             self.steps += 1
-            self.clipped = self.clipped + (norms(self.gradients()).norm() < unclipped * (1 - 1e-5))
+            self.clipped = self.clipped + self.clipping.happened()
         if self._before:
-            self._measure(unclipped)
-            self._before, self.is_due = {}, False
+            self._measure()
+            self._before, self._unclipped, self.is_due = {}, {}, False
 
-    def _measure(self, unclipped: Tensor) -> None:
-        updates = after_step(self.optimizer, self._before, self._samplers)
-        self.found = statistics(list(updates.values())) | {"gradient_norm": unclipped}
+    def _measure(self) -> None:
+        updates = after_step(self.optimizer, self._before, self._unclipped, self._samplers)
+        if not updates:
+            return
+        self.found = statistics(list(updates.values()), self.histograms)
         for parameter, update in updates.items():
             if parameter in self.names:
-                layer, name = statistics([update]), self.names[parameter]
+                layer, name = statistics([update], self.histograms), self.names[parameter]
                 self.found |= {f"{key}/{name}": value for key, value in layer.items()}
-        if self.counts_clipped:
+        if self.clipping:
             self.found["clipped"] = self.clipped / self.steps
             self.steps, self.clipped = 0, torch.zeros_like(self.clipped)
         if isinstance(self.optimizer, LBFGS):
@@ -150,20 +165,9 @@ class Observer:
         return numbers
 
 
-def has_gradient(parameter: Tensor) -> bool:
-    """Whether it has one, that is not sparse."""
-    return parameter.grad is not None and not parameter.grad.is_sparse
-
-
 def local(tensor: Tensor) -> Tensor:
     """This process's shard."""
     return tensor.detach().to_local() if isinstance(tensor, DTensor) else tensor.detach()
-
-
-def norms(tensors: list[Tensor]) -> Tensor:
-    """The L2 norm of each of them, (tensors,), whatever process holds their shards."""
-    each = torch.stack(torch._foreach_norm([tensor.detach() for tensor in tensors]))
-    return each.full_tensor() if isinstance(each, DTensor) else each
 
 
 def samplers(tensors: list[Tensor]) -> dict[Tensor, Take]:
@@ -190,6 +194,8 @@ def before_step(optimizer: Optimizer) -> dict[Tensor, Before]:
     kept = {}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
+            if not parameter.numel():
+                continue
             kept[parameter] = Before(parameter.detach().clone())
             if isinstance(optimizer, ASGD):
                 eta = optimizer.state.get(parameter, {}).get("eta")
@@ -198,13 +204,17 @@ def before_step(optimizer: Optimizer) -> dict[Tensor, Before]:
 
 
 def after_step(
-    optimizer: Optimizer, before: dict[Tensor, Before], samplers: dict[Tensor, Take]
+    optimizer: Optimizer,
+    before: dict[Tensor, Before],
+    unclipped: dict[Tensor, Tensor],
+    samplers: dict[Tensor, Take],
 ) -> dict[Tensor, Update]:
     """What the step did to each parameter that has a gradient.
 
     Args:
         optimizer: that has just stepped
         before: from `before_step`
+        unclipped: norms of the gradients before clipping
         samplers: from `samplers`
     """
     formula = FORMULAS.get(type(optimizer), applied)
@@ -213,7 +223,7 @@ def after_step(
         sign = -1 if group.get("maximize") else 1
         decay, decoupled = group.get("weight_decay", 0), is_decoupled(optimizer, group)
         for parameter in group["params"]:
-            if not has_gradient(parameter) or parameter not in before:
+            if not has_gradient(parameter) or not (parameter in before and parameter in unclipped):
                 continue
             take, old = samplers[parameter], before[parameter]
             was, gradient = take(old.value), sign * take(parameter.grad)
@@ -223,14 +233,15 @@ def after_step(
             moments = formula(group, state, gradient if decoupled else gradient + decay * was)
             vectors = {"update": moments.update, "gradient": gradient}
             vectors |= {"first": moments.first, "second": moments.second}
-            vectors = {key: vector for key, vector in vectors.items() if vector is not None}
+            # A parameter without dimensions has moments without any.
+            vectors = {key: v.reshape(-1) for key, v in vectors.items() if v is not None}
             is_sharded = isinstance(parameter, DTensor)
             updates[parameter] = Update((), is_sharded, vectors, dict(moments.phases))
     # In place, what it was before is not needed any more: a new copy takes longer than its norm.
     olds = [before[parameter].value for parameter in updates]
     values = [norms(olds)]
     torch._foreach_sub_(olds, [parameter.detach() for parameter in updates])
-    values += [norms(olds), norms([parameter.grad for parameter in updates])]
+    values += [norms(olds), [unclipped[parameter] for parameter in updates]]
     for update, *three in zip(updates.values(), *values, strict=True):
         update.norms = tuple(three)
     return updates
@@ -252,19 +263,20 @@ def sampled_state(optimizer: Optimizer, parameter: Tensor, take: Take) -> dict[s
     return found
 
 
-def statistics(updates: list[Update]) -> dict[str, Tensor]:
+def statistics(updates: list[Update], histograms: bool) -> dict[str, Tensor]:
     """Statistics of a step over some parameters, on the device: scalars, and histograms.
 
     Args:
         updates: one a parameter
+        histograms: whether to take them
     """
     columns = zip(*(update.norms for update in updates), strict=True)
     old, change, gradient = (torch.stack(column).norm() for column in columns)
     found = {"parameter_norm": old, "update_ratio": change / old, "gradient_norm": gradient}
-    found |= quantiles("effective_step", together(updates, "update").abs())
+    found |= quantiles("effective_step", together(updates, "update").abs(), histograms)
     second = together(updates, "second")
     if second.numel():
-        found |= quantiles("second_moment", second)
+        found |= quantiles("second_moment", second, histograms)
     first = together(updates, "first")
     if first.numel():
         gradient = together([update for update in updates if "first" in update.vectors], "gradient")
@@ -294,12 +306,14 @@ def together(updates: list[Update], key: str) -> Tensor:
     return torch.cat(gathered)
 
 
-def quantiles(name: str, vector: Tensor) -> dict[str, Tensor]:
-    """Quantiles by name, and the vector's histogram over the decades."""
+def quantiles(name: str, vector: Tensor, histogram: bool) -> dict[str, Tensor]:
+    """Quantiles by name, and the vector's histogram over the decades if it is wanted."""
     # On the device: a copy to it would wait.
     levels = torch.linspace(QUANTILES[0], QUANTILES[-1], len(QUANTILES), device=vector.device)
     values = vector.nanquantile(levels)
     found = {f"{name}_q{100 * q:02.0f}": value for q, value in zip(QUANTILES, values, strict=True)}
+    if not histogram:
+        return found
     bins, low, high = HISTOGRAM
     decades = vector.log10().clamp(low, high).nan_to_num(high + 1)  # which is not counted
     return found | {f"{name}_histogram": torch.histc(decades, bins, low, high)}

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from torch.optim import Optimizer
 
-from callbacks.gradient_clip import GradientClip
+from callbacks.clipped import clipped
 from callbacks.hyperparameter_schedule import by_group
 from callbacks.lengths import Length, batches
 from callbacks.observation import HISTOGRAM, Observer
@@ -31,7 +31,9 @@ class OptimizerStats(Callback):
     - `momentum_cosine`: cosine between momentum and gradient, -1 to 1
     - `bias_correction1`, `bias_correction2`: 1 - beta^t, how far the moments' bias is gone, 0 to 1;
       `rectification` of RAdam
-    - `clipped`: share of the steps since the last row whose gradient was clipped, 0 to 1
+    - `clipped`: share of all steps since the last row whose gradient was clipped, 0 to 1; told
+      from the norm that GradientClip has taken or, of Lightning's own clipping, from whether the
+      smallest parameters' gradients became smaller
     - for LBFGS, `function_evaluations` so far and `step_length`
 
     and `lr/<optimizer>`. Knows all optimizers of torch.optim (the formulas, with their sources, are
@@ -85,12 +87,12 @@ class OptimizerStats(Callback):
         self.step, self.saved = state_dict["step"], state_dict["counts"]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        clips = bool(trainer.gradient_clip_val) or any(
-            isinstance(callback, GradientClip) for callback in trainer.callbacks
-        )
+        histograms = self.histograms and any(isinstance(x, WandbLogger) for x in trainer.loggers)
         names = {p: name for name, p in pl_module.named_parameters()} if self.layers else {}
         self.observers = {
-            name: Observer(optimizer, names, clips)
+            name: Observer(
+                optimizer, names, clipped(trainer, pl_module, optimizer), histograms
+            )
             for name, optimizer in named_optimizers(trainer, self.selection).items()
         }
 
@@ -109,16 +111,18 @@ class OptimizerStats(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, *args: object
     ) -> None:
+        is_due = (self.step + 1) % self.interval == 0
         for observer in self.observers.values():
             observer.forget_gradients()
-            if (self.step + 1) % self.interval == 0:
-                observer.is_due = True
+            observer.is_due |= is_due
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         for observer in self.observers.values():
             if observer.optimizer is optimizer:
+                if not (observer.is_due or observer.clipping):
+                    continue
                 scaler = getattr(trainer.precision_plugin, "scaler", None)
                 # A fused optimizer unscales its gradients only in its own step.
                 scaled = scaler and getattr(optimizer, "_step_supports_amp_scaling", False)
@@ -128,6 +132,8 @@ class OptimizerStats(Callback):
         self, trainer: Trainer, pl_module: LightningModule, *args: object
     ) -> None:
         self.step += 1
+        if not any(observer.found for observer in self.observers.values()):
+            return
         numbers, counts = {}, {}
         for name, observer in self.observers.items():
             if observer.found:
@@ -135,8 +141,7 @@ class OptimizerStats(Callback):
                 for key, value in observer.transfer().items():
                     kind = counts if isinstance(value, list) else numbers
                     kind[f"optimizer/{name}/{key}"] = value
-        if numbers:
-            self._log(trainer, numbers, counts)
+        self._log(trainer, numbers, counts)
 
     def _log(
         self, trainer: Trainer, numbers: dict[str, float], counts: dict[str, list[float]]

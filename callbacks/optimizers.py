@@ -82,6 +82,11 @@ def parameters(optimizer: Optimizer) -> list[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
+def has_gradient(parameter: Tensor) -> bool:
+    """Whether it has one, that is not sparse."""
+    return parameter.grad is not None and not parameter.grad.is_sparse
+
+
 def after_updates(trainer: Trainer, function: Callable[[Optimizer], None]) -> list[RemovableHandle]:
     """Calls function(optimizer) after each step of each optimizer, however it is stepped.
 
