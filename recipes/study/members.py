@@ -131,8 +131,10 @@ class Networks(nn.Module):
             weight = next(parts).view(-1, layer.out_features, layer.in_features)
             bias = next(parts).unsqueeze(1)
             # The head's own type, as in recipes.networks.
-            with torch.autocast(x.device.type, enabled=torch.is_autocast_enabled(x.device.type)
-                                and not isinstance(layer, Head)):
+            with torch.autocast(
+                x.device.type,
+                enabled=torch.is_autocast_enabled(x.device.type) and not isinstance(layer, Head),
+            ):
                 if isinstance(layer, Head):
                     x = x.to(weight.dtype)
                 x = torch.baddbmm(bias, x, weight.transpose(1, 2))

@@ -84,7 +84,8 @@ def ensembles(
 
     Args:
         members: the chosen ones
-        mean, variance: what they predict, (members, rows) each
+        mean: that they predict, (members, rows)
+        variance: likewise, or None
         targets: (members, rows)
         scale: mean and standard deviation of each member's target, (members, 2)
     """

@@ -20,9 +20,9 @@ from recipes.regress.checks import check_network
 from recipes.regress.lbfgs import check_lbfgs
 from recipes.regress.losses import Loss, Name
 from recipes.study.members import Member, Networks
+from recipes.study.metrics import distribution, ensembles, metrics, sums
 from recipes.study.population import Population
 from recipes.study.record import Choice, Metric, Record, choose, survivors
-from recipes.study.metrics import distribution, ensembles, metrics, sums
 from recipes.study.report import report_fit, report_test
 from recipes.study.search import Grid, Search, propose
 from recipes.study.together import Together
@@ -152,7 +152,9 @@ class Study(LightningModule):
             raise ValueError("--data: a study needs tabular data, such as Diabetes or UCI")
         epochs = self.trainer.max_epochs
         if stage == "fit" and rounds > 1 and (epochs is None or epochs < 1 or epochs % rounds):
-            raise ValueError(f"--trainer.max_epochs={epochs} is not {rounds} rounds of equal length")
+            raise ValueError(
+                f"--trainer.max_epochs={epochs} is not {rounds} rounds of equal length"
+            )
         self.epochs = epochs // rounds if epochs and epochs > 0 else math.inf  # of a round
         data.join(self.streams, self.epochs if rounds > 1 else None)
         self.scale = data.target_scale
@@ -237,8 +239,9 @@ class Study(LightningModule):
     def add_row(self, values: dict[str, Tensor]) -> None:
         """Adds a row to the record: evaluated metrics, and the training since the row before."""
         epoch = self.population.batches / self.trainer.num_training_batches
-        values = {**values, **self.population.end_row()}
-        self.records[-1].add(epoch, self.population.ids, values, self.population.alive)
+        population, values = self.population, {**values, **self.population.end_row()}
+        lost = ~population.alive
+        self.records[-1].add(epoch, population.ids, values, lost, population.first)
 
     def best(self) -> dict[Key, tuple[Tensor, float]]:
         """Weights and residual variance of the members that the present choice consists of."""

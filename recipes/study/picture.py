@@ -1,4 +1,4 @@
-"""A study as a picture: curves of what each optimizer chose, and how sensitive it is to its rate."""
+"""A study as a picture: the curves of what each optimizer chose, and how it takes to its rate."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +28,8 @@ def draw(
         target: drawn as a line
     """
     name = f"val/{metric}" if f"val/{metric}" in records[-1].series else "train/loss"
+    # NLL may be negative.
+    scale = "linear" if metric == "nll" else "log"
     figure = Figure(figsize=(11, 8), layout="constrained")
     axes = figure.subplots(2, 2, sharey=True).flat
     for number, (optimizer, choices) in enumerate(chosen.items()):
@@ -36,7 +38,7 @@ def draw(
         draw_sensitivity(axes[3], records, optimizer, name, style)
     labels = ("epochs", "evaluations", "seconds, a member's share", "learning rate")
     for axis, label in zip(axes, labels, strict=True):
-        axis.set(xlabel=label, yscale="log", xscale="log")
+        axis.set(xlabel=label, yscale=scale, xscale="log")
         axis.yaxis.set_major_formatter("{x:.3g}")
         axis.yaxis.set_minor_formatter("{x:.3g}")
         axis.grid(alpha=0.3)
@@ -75,11 +77,11 @@ def draw_curves(
 def draw_sensitivity(
     axis: Axes, records: Sequence[Record], optimizer: str, name: str, style: Mapping[str, object]
 ) -> None:
-    """The metric at the end against the learning rate; what diverged or was dropped is left out."""
+    """The metric at the end against the learning rate; what was lost or dropped is left out."""
     found: dict[float, list[float]] = {}
     for record in records:
         scores = series(record, name, range(len(record.members)))[-1]
-        for member, score, lost in zip(record.members, scores, record.diverged, strict=True):
+        for member, score, lost in zip(record.members, scores, record.lost, strict=True):
             if member.trial.optimizer == optimizer and score.isfinite() and not lost:
                 found.setdefault(member.trial.learning_rate, []).append(float(score))
     rates = sorted(found)
@@ -100,7 +102,9 @@ def limit_to_finite(
     values = torch.cat(
         [series(records[c.record], name, c.ids).flatten() for cs in chosen.values() for c in cs]
     )
-    values = values[values.isfinite() & (values > 0)]
+    values = values[values.isfinite()].sort().values
     if len(values):
-        low, high = float(values.min()), float(values.quantile(0.98) if len(values) < 2**24 else 1)
-        axes[0].set_ylim(low / 1.05, max(high, low * 1.5) * 1.05)
+        low, high = float(values[0]), float(values[int(0.98 * (len(values) - 1))])
+        margin = 0.05 * (high - low) or 0.1 * abs(high)
+        bottom = max(low - margin, 0.9 * low) if low > 0 else low - margin
+        axes[0].set_ylim(bottom, high + margin)

@@ -61,6 +61,7 @@ class Population(nn.Module):
         )
         zeros = torch.zeros(len(members), dtype=torch.float64)
         self.evaluations, self.seconds = zeros.clone(), zeros.clone()
+        self.first = zeros.clone()  # loss of the first batch
         self.loss_sum = zeros.clone()  # over the batches since the latest row of the record
         self.batches = self.batches_of_row = 0
 
@@ -111,8 +112,10 @@ class Population(nn.Module):
         lines = [f"{len(self.ids)} members:"]
         for optimizer, sizes in counts.items():
             how = batching(self.makers[optimizer])
-            lines.append(f"  {optimizer}: {sum(sizes)}, {how}" + (
-                "" if how == "together" else f", in {len(sizes)} groups"))
+            lines.append(
+                f"  {optimizer}: {sum(sizes)}, {how}"
+                + ("" if how == "together" else f", in {len(sizes)} groups")
+            )
         return "\n".join(lines)
 
     # Training.
@@ -126,6 +129,13 @@ class Population(nn.Module):
         """
         losses = self.loss(full(self(inputs)), full(targets)).mean(1)
         self.latest = losses.detach()
+        if self.batches == 0:
+            self.first = self.latest.cpu().double()
+        # Here, since checkpoints are written before the module's own on_train_batch_end.
+        self.loss_sum = self.loss_sum.to(self.latest.device) + self.latest
+        self.evaluations += 1
+        self.batches += 1
+        self.batches_of_row += 1
         self.asked = (inputs, targets)
         self.fresh = {part for part in self.parts if part.needs_closure}
         return losses
@@ -172,16 +182,12 @@ class Population(nn.Module):
             part.schedule(schedules, self.batches)
 
     def end_batch(self) -> None:
-        """Counts the batch; a member's seconds are its share of its optimizer's and of the rest."""
+        """Stops the clock: a member's seconds are its share of its optimizer's and of the rest."""
         own = sum(part.seconds for part in self.parts)
         self.seconds += (time.perf_counter() - self.began - own) / len(self.seconds)
         for part, where in zip(self.parts, self.ranges(), strict=True):
             self.seconds[where] += part.seconds / max(1, len(part))
             part.seconds = 0.0
-        self.evaluations += 1
-        self.loss_sum = self.loss_sum.to(self.latest.device) + self.latest
-        self.batches += 1
-        self.batches_of_row += 1
 
     def end_row(self) -> dict[str, Tensor]:
         """What the record keeps of the members' training since the row before, (members,) each."""
@@ -207,12 +213,12 @@ class Population(nn.Module):
             local = [i for i, (number, _) in enumerate(group) if number in wanted]
             part.keep(torch.tensor(local, dtype=torch.long, device=part.weights.device))
             self.groups[index] = [group[i] for i in local]
-        for name in ("evaluations", "seconds", "loss_sum"):
+        for name in ("evaluations", "seconds", "first", "loss_sum"):
             setattr(self, name, getattr(self, name)[positions])
 
     def progress(self) -> dict[str, Any]:
         """Plain values and tensors, for a checkpoint, beside weights and optimizers."""
-        names = ("evaluations", "seconds", "loss_sum", "batches", "batches_of_row")
+        names = ("evaluations", "seconds", "first", "loss_sum", "batches", "batches_of_row")
         return {"ids": self.ids, **{name: getattr(self, name) for name in names}}
 
     def restore(self, progress: dict[str, Any]) -> None:

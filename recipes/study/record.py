@@ -21,24 +21,32 @@ class Record:
         members: all that it began with
         epochs: of its rows, trained epochs of the round
         series: name to rows, (members,) each; NaN for members that have been dropped
-        diverged: whether a member's loss, gradient or weights were not finite, (members,)
+        lost: whether a member's loss, gradient or weights were not finite, (members,)
+        first: loss of its first batch, (members,)
     """
 
     members: list[Member]
     epochs: list[int] = field(default_factory=list)
     series: dict[str, list[Tensor]] = field(default_factory=dict)
-    diverged: Tensor = field(default_factory=lambda: torch.empty(0))
+    lost: Tensor = field(default_factory=lambda: torch.empty(0))
+    first: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def __post_init__(self) -> None:
-        if not len(self.diverged):
-            self.diverged = torch.zeros(len(self.members), dtype=torch.bool)
+        if not len(self.lost):
+            self.lost = torch.zeros(len(self.members), dtype=torch.bool)
+            self.first = torch.full((len(self.members),), math.nan, dtype=torch.float64)
 
     def add(
-        self, epoch: int, ids: Sequence[int], values: dict[str, Tensor], alive: Tensor
+        self,
+        epoch: float,
+        ids: Sequence[int],
+        values: dict[str, Tensor],
+        lost: Tensor,
+        first: Tensor,
     ) -> None:
         """Appends a row: the values of the members of these ids, (ids,) each."""
         index = torch.tensor(ids)
-        self.diverged[index] |= ~alive.cpu()
+        self.lost[index], self.first[index] = lost, first
         self.epochs.append(epoch)
         for name, value in values.items():
             row = torch.full((len(self.members),), math.nan, dtype=torch.float64)
@@ -50,12 +58,20 @@ class Record:
         return float(self.series[name][-1][number]) if name in self.series else math.nan
 
     def scores(self, metric: str) -> Tensor:
-        """The metric in the latest row, (members,); infinite where diverged or dropped."""
+        """The metric in the latest row, (members,); infinite for what was lost or dropped."""
         name = f"val/{metric}" if f"val/{metric}" in self.series else "train/loss"
         if name not in self.series:
             return torch.full((len(self.members),), math.inf, dtype=torch.float64)
         score = self.series[name][-1].nan_to_num(math.inf)
-        return torch.where(self.diverged, math.inf, score)
+        return torch.where(self.lost, math.inf, score)
+
+    @property
+    def diverged(self) -> Tensor:
+        """Whether a member was lost, or its loss had at the end more than doubled, (members,)."""
+        rows = torch.stack(self.series["train/loss"])
+        trained = rows.isfinite().sum(0).clamp(min=1) - 1  # its latest row
+        latest = rows.gather(0, trained.unsqueeze(0))[0]
+        return self.lost | (latest > self.first + self.first.abs())
 
     def reached(self, metric: str, target: float) -> Tensor:
         """Number of the first row in which the metric is at most the target, -1 for never."""
@@ -69,7 +85,8 @@ class Record:
             "members": [[*vars(m.trial).values(), m.seed, m.split] for m in self.members],
             "epochs": list(self.epochs),
             "series": {name: torch.stack(rows) for name, rows in self.series.items()},
-            "diverged": self.diverged.clone(),
+            "lost": self.lost.clone(),
+            "first": self.first.clone(),
         }
 
     @classmethod
@@ -77,7 +94,8 @@ class Record:
         """What `state` has saved."""
         members = [Member(Trial(*row[:-2]), *row[-2:]) for row in state["members"]]
         series = {name: list(rows.unbind(0)) for name, rows in state["series"].items()}
-        return cls(members, list(state["epochs"]), series, state["diverged"].clone())
+        kept = (state[name].clone() for name in ("lost", "first"))
+        return cls(members, list(state["epochs"]), series, *kept)
 
 
 class Choice(NamedTuple):

@@ -113,9 +113,7 @@ def table(study: "Study", choices: Sequence[Choice], train: dict[Choice, list[fl
         }
         for name in ("epochs", "evaluations", "seconds"):
             row[f"{name} to {study.target:g}" if study.target is not None else name * 2] = (
-                ""
-                if study.target is None
-                else until(records, chosen, name, metric, study.target)
+                "" if study.target is None else until(records, chosen, name, metric, study.target)
             )
         row["diverged"] = f"{sum(of)} of {len(of)}"
         rows.append(row)

@@ -84,10 +84,16 @@ class Grid(Search):
         return [Setting(*pair) for pair in itertools.product(rates, self.weight_decay or [None])]
 
 
-def check_range(name: str, values: Sequence[float]) -> None:
-    """Raises ValueError unless there are two values, the first above 0 and below the second."""
-    if len(values) != 2 or not 0 < values[0] < values[1]:
+def ends(name: str, values: Sequence[float]) -> tuple[float, float]:
+    """The lowest and the highest of some values.
+
+    Raises:
+        ValueError: if they are not two numbers above 0
+    """
+    low, high = (float(end(values, default=0.0)) for end in (min, max))
+    if not 0 < low < high:
         raise ValueError(f"--model.search.{name}={list(values)}: give [lowest, highest] above 0")
+    return low, high
 
 
 class Random(Search):
@@ -95,7 +101,8 @@ class Random(Search):
 
     Args:
         trials: settings for each optimizer
-        learning_rate: lowest and highest for all optimizers, or for each, by its label
+        learning_rate: a list from the lowest to the highest, for all optimizers or, by its
+            label, for each
         weight_decay: lowest and highest; by default the optimizer's own
         seed: of the draws
     """
@@ -109,17 +116,15 @@ class Random(Search):
     ) -> None:
         self.trials, self.seed = trials, seed
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        ranges = learning_rate.values() if isinstance(learning_rate, dict) else [learning_rate]
-        for values in ranges:
-            check_range("learning_rate", values)
-        if weight_decay is not None:
-            check_range("weight_decay", weight_decay)
+        for optimizer in learning_rate if isinstance(learning_rate, dict) else [""]:
+            self.ranges(optimizer)
 
     def ranges(self, optimizer: str) -> dict[str, tuple[float, float]]:
         """Lowest and highest value of each setting that is searched."""
-        ranges = {"learning_rate": tuple(of_optimizer(self.learning_rate, optimizer))}
+        rates = of_optimizer(self.learning_rate, optimizer)
+        ranges = {"learning_rate": ends("learning_rate", rates)}
         if self.weight_decay is not None:
-            ranges["weight_decay"] = tuple(float(value) for value in self.weight_decay)
+            ranges["weight_decay"] = ends("weight_decay", self.weight_decay)
         return ranges
 
     def suggest(
@@ -147,7 +152,8 @@ class Bayes(Random):
     Args:
         rounds: batches of settings, one after another; each has the same share of the epochs
         trials: settings for each optimizer and round
-        learning_rate: lowest and highest for all optimizers, or for each, by its label
+        learning_rate: a list from the lowest to the highest, for all optimizers or, by its
+            label, for each
         weight_decay: lowest and highest; by default the optimizer's own
         seed: of the draws
 

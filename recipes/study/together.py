@@ -89,7 +89,9 @@ class Part:
         if self.proportional and decay is not None:
             self.decays = torch.tensor([trial.weight_decay for trial in trials], **options)
             own = {"weight_decay": 0.0}
-        self.stock = make(self.views or [weights], lr=max(trial.learning_rate for trial in trials), **own)
+        self.stock = make(
+            self.views or [weights], lr=max(trial.learning_rate for trial in trials), **own
+        )
         defaults = self.stock.defaults
         self.decoupled = defaults.get("decoupled_weight_decay", isinstance(self.stock, optim.AdamW))
         self.needs_closure = isinstance(self.stock, optim.LBFGS)
@@ -120,7 +122,8 @@ class Part:
         with torch.enable_grad():
             self.stock.step(self.closure if self.needs_closure else None)
         if self.proportional:
-            weights.lerp_(before, 1 - (rates / self.stock.param_groups[0]["lr"]).unsqueeze(1))
+            share = (rates / self.stock.param_groups[0]["lr"]).unsqueeze(1)
+            weights.copy_(torch.lerp(before, weights, share))
         if self.decays is not None and self.decoupled:
             weights.addcmul_(before, (rates * self.decays).unsqueeze(1), value=-1)
         self.alive &= weights.isfinite().all(1)

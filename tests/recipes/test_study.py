@@ -1,6 +1,7 @@
 """A study: each member against the same configuration trained alone, and what happens to many."""
 
 import csv
+import json
 import math
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,7 @@ from datamodules import Diabetes
 from recipes.networks import MLP, LinearModel
 from recipes.regress import Regress
 from recipes.study import Study
-from recipes.study.search import Bayes, Chosen, Grid, Random
-from recipes.study.together import batching
+from recipes.study.search import Bayes, Grid, Random
 
 QUIET = {
     "accelerator": "cpu",
@@ -92,7 +92,10 @@ def test_each_member_is_the_same_configuration_trained_alone(name, tmp_path, mon
     """Two rates, two seeds and two splits of one optimizer, to 1e-5; full batch where needed."""
     make, rate = OPTIMIZERS[name]
     data = {"batch_size": "full" if name in FULL else 50}
-    rates = [rate, rate / 3]
+    rates = [rate, rate / 1000]
+    if make.func is optim.LBFGS:  # which makes any difference in rounding larger
+        monkeypatch.setitem(QUIET, "precision", "64-true")
+        rates = [rate, rate / 3]
     study = together(
         {name: make},
         Grid(rates),
@@ -110,3 +113,391 @@ def test_each_member_is_the_same_configuration_trained_alone(name, tmp_path, mon
         number = study.records[0].members.index(member)
         for key in ("val/loss", "val/rmse", "val/mae"):
             assert study.records[0].latest(key, number) == pytest.approx(metrics[key], rel=1e-4)
+
+
+def test_an_optimizer_that_is_not_proportional_would_be_noticed(monkeypatch, tmp_path):
+    """The negative control: ASGD lowers a larger rate by more."""
+    from recipes.study import together as module
+
+    make = partial(optim.ASGD, lambd=1.0)
+    monkeypatch.setattr(module, "PROPORTIONAL", (*module.PROPORTIONAL, optim.ASGD))
+    study = together({"ASGD": make}, Grid([0.2, 0.05]), seeds=[0])
+    largest, other = (
+        (weights - alone(make, m.trial.learning_rate, 0)[0]).abs().max()
+        for m, weights in members(study)
+    )
+    assert largest < 1e-5 < 1e-3 < other
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_weight_decay_differs_between_members(decoupled, tmp_path):
+    make = optim.AdamW if decoupled else optim.Adam
+    study = together(
+        {"Adam": make},
+        Grid([0.01], [0.0, 0.3, 1.0]),
+        seeds=[1],
+        flags={"default_root_dir": tmp_path},
+    )
+    for member, weights in members(study):
+        decayed = partial(make, weight_decay=member.trial.weight_decay)
+        torch.testing.assert_close(weights, alone(decayed, 0.01, 1)[0], rtol=1e-5, atol=1e-5)
+
+
+def test_schedules_differ_between_members(tmp_path):
+    def decays():
+        return {"cosine": LRDecay("cosine", warmup=3), "step": LRDecay("step", every="2ep")}
+
+    study = together(
+        {"SGD": optim.SGD},
+        Grid([0.05, 0.02]),
+        seeds=[2],
+        schedules=decays(),
+        flags={"default_root_dir": tmp_path},
+    )
+    assert len(study.population.members) == 4
+    for member, weights in members(study):
+        callbacks = [decays()[member.trial.schedule]]
+        expected, _ = alone(optim.SGD, member.trial.learning_rate, 2, callbacks=callbacks)
+        torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_callback_scales_all_members(tmp_path):
+    study = together(
+        {"Adam": optim.Adam},
+        Grid([0.03, 0.01]),
+        seeds=[0],
+        flags={"default_root_dir": tmp_path, "callbacks": [LRDecay(warmup="10%")]},
+    )
+    for member, weights in members(study):
+        expected, _ = alone(
+            optim.Adam, member.trial.learning_rate, 0, callbacks=[LRDecay(warmup="10%")]
+        )
+        torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_networks_of_several_shapes_and_optimizers_share_a_study(tmp_path, monkeypatch):
+    wide = partial(MLP, 10, [12], 1)
+    makers = {"Adam": optim.Adam, "LBFGS": partial(optim.LBFGS, max_iter=3)}
+    study = together(
+        makers,
+        Grid([0.1]),
+        seeds=[0, 1],
+        networks={"wide": wide, "linear": partial(LinearModel, 10)},
+        data={"batch_size": "full"},
+        flags={"default_root_dir": tmp_path, "precision": "64-true"},
+    )
+    assert len(study.population.members) == 12
+    assert "LBFGS: 6, one by one, in 6 groups" in study.population.summary()
+    monkeypatch.setitem(QUIET, "precision", "64-true")
+    for member, weights in members(study):
+        network = {"": small, "wide": wide, "linear": partial(LinearModel, 10)}[
+            member.trial.network
+        ]
+        make = makers[member.trial.optimizer]
+        expected, _ = alone(make, 0.1, member.seed, network=network, batch_size="full")
+        torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["gaussian_nll", "huber", "mae"])
+def test_other_losses(loss, tmp_path):
+    network = partial(MLP, 10, [8], 2 if loss == "gaussian_nll" else 1)
+    study = together(
+        {"Adam": optim.Adam},
+        Grid([0.01]),
+        seeds=[0, 1],
+        network=network,
+        loss=loss,
+        flags={"default_root_dir": tmp_path},
+    )
+    for member, weights in members(study):
+        expected, metrics = alone(optim.Adam, 0.01, member.seed, network=network, loss=loss)
+        torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
+        number = study.records[0].members.index(member)
+        for key in ("loss", "rmse", "nll"):
+            found = study.records[0].latest(f"val/{key}", number)
+            assert found == pytest.approx(metrics[f"val/{key}"], rel=1e-4)
+
+
+def test_clipping_and_accumulation_are_of_each_member(tmp_path):
+    flags = {"gradient_clip_val": 0.3, "accumulate_grad_batches": 2}
+    study = together(
+        {"SGD": optim.SGD},
+        Grid([0.5, 0.1]),
+        seeds=[0],
+        flags={"default_root_dir": tmp_path, **flags},
+    )
+    assert study.trainer.global_step == EPOCHS * 4  # of 8 batches
+    seed_everything(0)
+    for member, weights in members(study):
+        seed_everything(0)
+        module = Regress(small, lambda p, m=member: optim.SGD(p, lr=m.trial.learning_rate))
+        Trainer(max_epochs=EPOCHS, **QUIET, **flags).fit(module, Diabetes())
+        expected = nn.utils.parameters_to_vector(module.network.parameters()).detach()
+        torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_member_that_diverges_changes_no_other(tmp_path):
+    flags = {"default_root_dir": tmp_path}
+    with_it = together({"SGD": optim.SGD}, Grid([1e30, 0.05]), seeds=[0, 1], flags=flags)
+    without = together({"SGD": optim.SGD}, Grid([0.05]), seeds=[0, 1], flags=flags)
+    record = with_it.records[0]
+    assert record.diverged.tolist() == [True, True, False, False]
+    assert all(weights.isfinite().all() for weights in with_it.population.weights)
+    assert record.scores("rmse").isinf().tolist() == [True, True, False, False]
+    for i in (0, 1):
+        torch.testing.assert_close(
+            with_it.population.row_of(2 + i), without.population.row_of(i), rtol=1e-6, atol=1e-6
+        )
+
+
+def test_halving_keeps_the_best_of_each_optimizer_and_changes_none_of_them(tmp_path):
+    flags = {"default_root_dir": tmp_path}
+    optimizers = {"SGD": partial(optim.SGD, momentum=0.9), "Adam": optim.Adam}
+    rates = [1e-4, 1e-3, 1e-2, 0.1]
+    halved = together(optimizers, Grid(rates), seeds=[0, 1], halving=2, rungs=2, flags=flags)
+    whole = together(optimizers, Grid(rates), seeds=[0, 1], flags=flags)
+    # 8 trials, then 4 after 3 epochs, 2 after 6.
+    counts = [int(row.isfinite().sum()) for row in halved.records[0].series["val/rmse"]]
+    assert counts == [16] * 3 + [8] * 3 + [4] * 6
+    assert {m.trial.optimizer for m in halved.population.members} == {"SGD", "Adam"}
+    at_three = torch.stack(whole.records[0].series["val/rmse"])[2]
+    for optimizer in optimizers:
+        trials = {}
+        for number, member in enumerate(whole.records[0].members):
+            if member.trial.optimizer == optimizer:
+                trials.setdefault(member.trial, []).append(float(at_three[number]))
+        best_two = sorted(trials, key=lambda trial: sum(trials[trial]))[:2]
+        kept = {m.trial for m in halved.population.members if m.trial.optimizer == optimizer}
+        assert kept <= set(best_two) and len(kept) == 1
+    for number in halved.population.ids:
+        torch.testing.assert_close(
+            halved.population.row_of(number), whole.population.row_of(number), rtol=1e-5, atol=1e-5
+        )
+
+
+def test_bayes_asks_again_and_each_round_starts_anew(tmp_path):
+    pytest.importorskip("optuna")
+    search = Bayes(rounds=3, trials=4, learning_rate=[1e-4, 1.0])
+    study = together(
+        {"Adam": optim.Adam}, search, epochs=9, seeds=[0, 1], flags={"default_root_dir": tmp_path}
+    )
+    assert [len(record.members) for record in study.records] == [8, 8, 8]
+    assert [record.epochs for record in study.records] == [[1, 2, 3]] * 3
+    rates = [{m.trial.learning_rate for m in record.members} for record in study.records]
+    assert not rates[0] & rates[1] and not rates[1] & rates[2]
+    # A member of the last round is as if it had been trained alone for three epochs.
+    member, weights = members(study)[0]
+    again = together(
+        {"Adam": optim.Adam},
+        Grid([member.trial.learning_rate]),
+        epochs=3,
+        seeds=[member.seed],
+        flags={"default_root_dir": tmp_path},
+    )
+    torch.testing.assert_close(weights, members(again)[0][1], rtol=1e-5, atol=1e-5)
+    score = min(float(r.scores("rmse")[:].min()) for r in study.records)
+    assert score < float(study.records[0].scores("rmse").max())
+
+
+def test_bayes_learns_where_the_optimum_is():
+    pytest.importorskip("optuna")
+    search = Bayes(rounds=6, trials=8, learning_rate=[1e-5, 10.0])
+    tried, far = [], []
+    for number in range(6):
+        settings = search.suggest("SGD", number, tried)
+        assert settings == search.suggest("SGD", number, tried), "a pure function"
+        losses = [abs(math.log10(s.learning_rate) + 2) for s in settings]  # best at 0.01
+        tried += list(zip(settings, losses, strict=True))
+        far.append(sum(losses) / len(losses))
+    assert sum(far[3:]) / 3 < 0.75 * far[0]
+
+
+def test_random_is_log_uniform_and_the_same_for_all_optimizers():
+    search = Random(2000, [1e-4, 1.0], [1e-6, 1e-2], seed=1)
+    settings = search.suggest("SGD", 0, [])
+    assert settings == search.suggest("Adam", 0, [])
+    assert settings != Random(2000, [1e-4, 1.0], [1e-6, 1e-2], seed=2).suggest("SGD", 0, [])
+    for name, low in (("learning_rate", -4), ("weight_decay", -6)):
+        logs = np.log10([getattr(s, name) for s in settings])
+        assert logs.min() >= low and logs.max() <= low + 4
+        assert np.histogram(logs, 4, (low, low + 4))[0] == pytest.approx([500] * 4, abs=80)
+
+
+def test_dropout_masks_are_each_members_own(tmp_path):
+    study = Study(partial(small, 0.5), {"SGD": optim.SGD}, Grid([0.1]), seeds=[0, 0 + 1])
+    study.population.train()
+    inputs = torch.ones(2, 5, 10)
+    weights = study.population.weights[0].data
+    weights[1] = weights[0]
+    one, two = study.population(inputs)
+    assert not torch.equal(one, two)
+    study.population.eval()
+    one, two = study.population(inputs)
+    assert torch.equal(one, two)
+
+
+def test_vmap_and_the_chain_of_baddbmm_agree(tmp_path):
+    class Other(MLP):
+        """Not recognised as an MLP."""
+
+    results = [
+        together(
+            {"Adam": optim.Adam},
+            Grid([0.01]),
+            seeds=[0, 1],
+            network=partial(make, 10, [8], 1),
+            flags={"default_root_dir": tmp_path},
+        )
+        for make in (MLP, Other)
+    ]
+    for (_, one), (_, two) in zip(*map(members, results), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+
+
+def test_what_cannot_be_batched_is_refused():
+    batchnorm = lambda: nn.Sequential(nn.Linear(10, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))  # noqa: E731
+    with pytest.raises(ValueError, match=r"--model\.network: batch-norm"):
+        Study(batchnorm, {"SGD": optim.SGD})
+    with pytest.raises(ValueError, match=r"weight_decay: Rprop has none"):
+        together({"Rprop": optim.Rprop}, Grid([0.1], [0.1]))
+    with pytest.raises(ValueError, match=r"L-BFGS needs .*--data\.batch_size=full"):
+        together({"LBFGS": optim.LBFGS}, Grid([0.1]))
+    with pytest.raises(ValueError, match=r"--model\.search: no learning_rate for Adam"):
+        Study(small, {"Adam": optim.Adam}, Grid({"SGD": [0.1]}))
+    with pytest.raises(ValueError, match=r"max_epochs=5 is not 4 rounds"):
+        together({"Adam": optim.Adam}, Bayes(rounds=4), epochs=5)
+    with pytest.raises(ValueError, match=r"learning_rate=\[1\.0\]: give \[lowest, highest\]"):
+        Random(3, [1.0])
+
+
+RUN = ("--trainer.max_epochs=8", "--model.seeds=[0,1]", "--model.search=Grid")
+GRID = "--model.search.learning_rate=[0.001,0.01,0.1,1000]"
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_command_line_leaves_table_picture_and_members(recipe, capsys):
+    recipe("study", "fit", *RUN, GRID)
+    folder = Path("runs/study/diabetes-1")
+    rows = read(folder / "members.csv")
+    assert len(rows) == 9 * 4 * 2
+    table = (folder / "table.md").read_text()
+    assert table in capsys.readouterr().out
+    chosen = read(folder / "chosen.csv")
+    assert len(chosen) == len({row["optimizer"] for row in rows}) == 9
+    for choice in chosen:
+        means = {}
+        for row in rows:
+            if row["optimizer"] == choice["optimizer"]:
+                score = math.inf if row["diverged"] == "1" else float(row["val/rmse"])
+                means.setdefault(row["learning_rate"], []).append(score)
+        best = min(means, key=lambda rate: sum(means[rate]))
+        assert choice["learning_rate"] == best
+        assert float(choice["score"]) == pytest.approx(sum(means[best]) / 2)
+    history = np.load(folder / "history.npz")
+    assert history["0/val/rmse"].shape == (8, 72)
+    assert (folder / "study.png").stat().st_size > 20_000
+
+
+def test_a_tested_study_is_its_chosen_members_and_their_ensemble(recipe):
+    recipe("study", "fit", *RUN, GRID)
+    folder = Path("runs/study/diabetes-1")
+    recipe("study", "test", f"--ckpt_path={folder}/checkpoints/last.ckpt")
+    rows = [row for row in read(folder / "test.csv") if row["optimizer"] == "Adam"]
+    assert [row["seed"] for row in rows] == ["0", "1", "ensemble"]
+    (chosen,) = [row for row in read(folder / "chosen.csv") if row["optimizer"] == "Adam"]
+    # The same by recipes.regress, one by one.
+    rate, found = float(chosen["learning_rate"]), []
+    Path("alone.yaml").write_text(
+        "model:\n"
+        "  network: {class_path: MLP, init_args: {inputs: 10, widths: [50], outputs: 1}}\n"
+        f"  optimizer: {{class_path: Adam, init_args: {{lr: {rate}}}}}\n"
+        "data: {class_path: Diabetes}\n"
+        "trainer: {max_epochs: 8, callbacks: [Threads]}\n"
+    )
+    for seed in (0, 1):
+        flags = (f"--seed_everything={seed}", f"--name=alone-{seed}")
+        recipe("regress", "fit", "--config=alone.yaml", *flags)
+        recipe("regress", "test", f"--ckpt_path=runs/regress/alone-{seed}/checkpoints/last.ckpt")
+        tested = Path(f"runs/regress/alone-{seed}/test.jsonl").read_text()
+        found.append(json.loads(tested.splitlines()[-1]))
+    for row, alone_ in zip(rows, found, strict=False):
+        for key in ("rmse", "mae", "nll"):
+            assert float(row[key]) == pytest.approx(alone_[f"test/{key}"], rel=1e-4)
+    assert float(rows[2]["rmse"]) < max(float(row["rmse"]) for row in rows[:2])
+
+
+def test_what_was_chosen_can_be_trained_again(recipe):
+    recipe(
+        "study",
+        "fit",
+        *RUN,
+        GRID,
+        "--name=first",
+        "--model.choose=per_split",
+        "--model.splits=[0,1]",
+    )
+    recipe(
+        "study",
+        "fit",
+        "--trainer.max_epochs=2",
+        "--model.search=Chosen",
+        "--name=second",
+        "--model.search.study=runs/study/first",
+        "--model.splits=[0,1]",
+        "--model.seeds=[5,6,7]",
+        "--data.val_size=0",
+    )
+    rows, chosen = (
+        read(Path("runs/study/second/members.csv")),
+        read(Path("runs/study/first/chosen.csv")),
+    )
+    assert len(rows) == 9 * 2 * 3
+    for row in rows:
+        (choice,) = [
+            c for c in chosen if (c["optimizer"], c["split"]) == (row["optimizer"], row["split"])
+        ]
+        assert row["learning_rate"] == choice["learning_rate"]
+
+
+@pytest.mark.parametrize(
+    "flags", [(), ("--model.halving=2", "--model.rungs=2"), ("--model.search=Bayes",)]
+)
+def test_an_interrupted_study_ends_as_an_uninterrupted_one(flags, recipe):
+    if "--model.search=Bayes" in flags:
+        pytest.importorskip("optuna")
+        search = ("--model.search=Bayes", "--model.search.rounds=4", "--model.search.trials=3")
+    else:
+        search = ("--model.search=Grid", GRID, *flags)
+    common = ("--model.seeds=[0,1]", *search)
+    recipe("study", "fit", *common, "--trainer.max_epochs=8", "--name=whole")
+    # Cut off in the middle of epoch 6, and at the end of epoch 5.
+    for name, steps in (("middle", 44), ("end", 40)):
+        keep = (
+            "--trainer.callbacks+=ModelCheckpoint",
+            "--trainer.callbacks.every_n_train_steps=4",
+            "--trainer.callbacks.dirpath=kept",
+            "--trainer.callbacks.filename={step}",
+        )
+        flags = (f"--trainer.max_steps={steps}", f"--name={name}", *keep)
+        recipe("study", "fit", *common, "--trainer.max_epochs=8", *flags)
+        saved = f"runs/study/{name}/checkpoints/last.ckpt" if name == "end" else "kept/step=44.ckpt"
+        resumed = (f"--config=runs/study/{name}/config.yaml", f"--name={name}-resumed")
+        recipe("study", "fit", f"--ckpt_path={saved}", *resumed, "--trainer.max_steps=-1")
+        one, two = (
+            torch.load(f"runs/study/{run}/checkpoints/last.ckpt", weights_only=True)
+            for run in ("whole", f"{name}-resumed")
+        )
+        assert one["state_dict"].keys() == two["state_dict"].keys()
+        for key, value in one["state_dict"].items():
+            assert torch.equal(value, two["state_dict"][key]), (name, key)
+        for mine, other in zip(one["study"]["records"], two["study"]["records"], strict=True):
+            assert mine["members"] == other["members"]
+            for key, rows in mine["series"].items():
+                if key != "seconds":
+                    torch.testing.assert_close(
+                        rows, other["series"][key], rtol=0, atol=0, equal_nan=True
+                    )
