@@ -37,7 +37,10 @@ def bias_correction(beta: float, step: Tensor) -> Tensor:
 
 
 def sgd(group: dict, state: dict[str, Tensor], gradient: Tensor) -> Moments:
-    """Lr b with momentum b, lr (g + mu b) after Nesterov, lr g without."""
+    """Lr b with momentum b, lr (g + mu b) after Nesterov, lr g without.
+
+    Sutskever et al. 2013, section 2, whose velocity is -lr b.
+    """
     if not group["momentum"]:
         return Moments(group["lr"] * gradient)
     buffer = state["momentum_buffer"]
@@ -46,13 +49,19 @@ def sgd(group: dict, state: dict[str, Tensor], gradient: Tensor) -> Moments:
 
 
 def adagrad(group: dict, state: dict[str, Tensor], gradient: Tensor) -> Moments:
-    """Lr / (1 + (t - 1) lr_decay) g / (sqrt(sum of g^2) + eps)."""
+    """Lr / (1 + (t - 1) lr_decay) g / (sqrt(sum of g^2) + eps).
+
+    Duchi, Hazan & Singer 2011, with diagonal matrices; lr_decay is torch's.
+    """
     lr = group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"])
     return Moments(lr * gradient / (state["sum"].sqrt() + group["eps"]), None, state["sum"])
 
 
 def rmsprop(group: dict, state: dict[str, Tensor], gradient: Tensor) -> Moments:
-    """Lr g / (sqrt(v) + eps), v without the squared mean if centered; lr b with momentum b."""
+    """Lr g / (sqrt(v) + eps), v without the squared mean if centered; lr b with momentum b.
+
+    Tieleman & Hinton 2012, lecture 6e; centered: Graves 2013, https://arxiv.org/abs/1308.0850.
+    """
     second = state["square_avg"]
     if group["centered"]:
         second = second - state["grad_avg"].square()
@@ -65,7 +74,7 @@ def rmsprop(group: dict, state: dict[str, Tensor], gradient: Tensor) -> Moments:
 def adadelta(group: dict, state: dict[str, Tensor], gradient: Tensor) -> Moments:
     """Lr d, d = sqrt(u + eps) / sqrt(v + eps) g, where u = mean of d^2 before this step.
 
-    The state has u' = rho u + (1 - rho) d^2 after it, which this solves for u.
+    Zeiler 2012, algorithm 1. The state has u' = rho u + (1 - rho) d^2 after it, which this solves for u.
     """
     rho, eps = group["rho"], group["eps"]
     ratio = gradient.square() / (state["square_avg"] + eps)
@@ -123,17 +132,27 @@ def adamax(group: dict, state: dict[str, Tensor], gradient: Tensor) -> Moments:
 
 
 def rprop(group: dict, state: dict[str, Tensor], gradient: Tensor) -> Moments:
-    """The step size with the gradient's sign; none where the sign has just changed."""
+    """The step size with the gradient's sign; none where the sign has just changed.
+
+    Riedmiller & Braun 1993, without stepping back: the iRprop- of Igel & Huesken 2000.
+    """
     return Moments(state["step_size"] * state["prev"].sign())
 
 
 def asgd(group: dict, state: dict[str, Tensor], gradient: Tensor) -> Moments:
-    """Eta g, with the eta of before the step."""
+    """Eta g, with the eta of before the step: Polyak & Juditsky 1992.
+
+    Their average of the parameters is no part of the step.
+    """
     return Moments(state["eta_before"] * gradient)
 
 
 def applied(group: dict, state: dict[str, Tensor], gradient: Tensor) -> Moments:
-    """Where the update is no function of single parameters: as it was applied."""
+    """Where the update is no function of single parameters: as it was applied.
+
+    Adafactor: Shazeer & Stern 2018, algorithm 4; LBFGS: Liu & Nocedal 1989; Muon: Jordan et al.
+    2024, https://kellerjordan.github.io/posts/muon.
+    """
     return Moments(state["applied"], state.get("momentum_buffer"), state.get("variance"))
 
 

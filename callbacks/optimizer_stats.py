@@ -90,9 +90,7 @@ class OptimizerStats(Callback):
         histograms = self.histograms and any(isinstance(x, WandbLogger) for x in trainer.loggers)
         names = {p: name for name, p in pl_module.named_parameters()} if self.layers else {}
         self.observers = {
-            name: Observer(
-                optimizer, names, clipped(trainer, pl_module, optimizer), histograms
-            )
+            name: Observer(optimizer, names, clipped(trainer, pl_module, optimizer), histograms)
             for name, optimizer in named_optimizers(trainer, self.selection).items()
         }
 

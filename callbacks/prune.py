@@ -6,11 +6,10 @@ import torch
 from jsonargparse.typing import ClosedUnitInterval, PositiveInt
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 from torch.nn.utils.prune import L1Unstructured
 from torch.optim import Optimizer
 
-from callbacks.ema import EMA
+from callbacks.ema import EMA, placed, whole
 from callbacks.l1 import weight_tensors
 from callbacks.lengths import Length, batches, check_steps
 from callbacks.optimizers import after_updates, parameters
@@ -44,6 +43,7 @@ class Prune(Callback):
     trains the same weights, would rename them to `weight_orig`.
 
     Only weights that an optimizer trains. Logs `sparsity`, their share that is masked, 0 to 1.
+    Weights that are sharded over processes are gathered for each choice, and their masks sharded.
 
     ```yaml
     - class_path: Prune
@@ -59,7 +59,7 @@ class Prune(Callback):
         module: the sub-module's attribute name in the LightningModule; by default all of it
 
     Raises:
-        ValueError: if there is no such sub-module, or its weights are sharded
+        ValueError: if there is no such sub-module
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Prune(Callback):
         return f"Prune{{{self.module}}}"
 
     def state_dict(self) -> dict[str, Any]:
-        masks = {name: mask.bool() for name, mask in self.masks.items()}
+        masks = {name: whole(mask).bool() for name, mask in self.masks.items()}
         return {"step": self.step, "share": self.share, "masks": masks}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -91,13 +91,11 @@ class Prune(Callback):
         learning = {p for optimizer in trainer.optimizers for p in parameters(optimizer)}
         found = weight_tensors(pl_module, self.module)
         self.weights = {name: weight for name, weight in found.items() if weight in learning}
-        if any(isinstance(weight, DTensor) for weight in self.weights.values()):
-            raise ValueError("Prune needs whole weights, and the strategy shards them")
         self.handles = after_updates(trainer, self._apply)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.masks = {
-            name: mask.to(self.weights[name])
+            name: placed(mask.to(self.weights[name].dtype), self.weights[name])
             for name, mask in self.masks.items()
             if name in self.weights
         }
@@ -139,11 +137,12 @@ class Prune(Callback):
 
     def _choose(self, share: float) -> None:
         """Masks the smallest weights, beside those that are masked already."""
-        sizes = torch.cat([weight.abs().flatten() for weight in self.weights.values()])
+        sizes = torch.cat([whole(weight).abs().flatten() for weight in self.weights.values()])
         rule = L1Unstructured(round(share * sizes.numel()))
         new = rule.compute_mask(sizes, torch.ones_like(sizes, dtype=torch.bool))
         parts = new.split([weight.numel() for weight in self.weights.values()])
         for (name, weight), part in zip(self.weights.items(), parts, strict=True):
-            mask = part.view(weight.shape).to(weight.dtype)  # a product with bool is slow
+            # A product with bool is slow.
+            mask = placed(part.view(weight.shape).to(weight.dtype), weight)
             self.masks[name] = mask * self.masks.get(name, mask)
         self.share = share

@@ -26,6 +26,14 @@ def test_curves_follow_validation_and_are_drawn(tmp_path):
     assert resumed.epochs == curves.epochs
 
 
+def test_a_run_that_ends_before_its_first_validation_draws_nothing(tmp_path):
+    curves = Curves(["val/accuracy"])
+    flags = {"max_steps": 2, "num_sanity_val_steps": 0}
+    _, trainer = fit(Classify(MLP(64, [16])), digits(), tmp_path, [curves], **flags)
+    assert trainer.global_step == 2 and curves.epochs == []
+    assert not (tmp_path / "curves.png").exists()
+
+
 def test_a_dry_run_draws_nothing(tmp_path):
     curves = Curves(["val/accuracy"])
     fit(Classify(MLP(64, [16])), digits(), tmp_path, [curves], fast_dev_run=True)

@@ -1,8 +1,10 @@
 """What every callback keeps: its documented snippet, its help, identical training and resuming."""
 
+import copy
 import inspect
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ import torch
 import yaml
 
 import callbacks
-from callbacks.schedules import Schedule
+from callbacks.loss_driven_lr import State
+from callbacks.moments import FORMULAS, applied
+from callbacks.schedules import FORMS, Schedule, constant
 from recipes.classify import Classify
 from recipes.cli import main
 from stepped.module import Automatic, Manual
@@ -25,13 +29,13 @@ OPTIONS = {
     "EMA": {"module": "one", "half_life": 5},
     "Export": {"module": "one"},
     "FiniteLoss": {},
-    "GradientClip": {"limit": 0.3},
+    "GradientClip": {"limit": 0.5},
     "HyperparameterSchedule": {"key": "beta2", "to": 0.9, "schedule": "linear"},
     "KeyedNoise": {},
     "L1": {"strength": 0.01},
     "LRDecay": {"schedule": "one_cycle"},
-    "LossDrivenLR": {"monitor": "train/two", "interval": "batch", "patience": 2, "factor_up": 1.3}
-    | {"half_life": 2, "optimizers": [0]},
+    "LossDrivenLR": {"monitor": "train/two", "interval": "batch", "patience": 2, "small": 2.0}
+    | {"factor": 0.9, "half_life": 20, "optimizers": [0]},
     "MaxNorm": {"limit": 1.0},
     "OptimizerStats": {"every": 3, "layers": True},
     "Prune": {"final": 0.7, "every": 3},
@@ -95,6 +99,30 @@ def test_help_describes_every_argument(name, capsys):
         assert len(description) > 25, f"{argument} has no sentence"
 
 
+FORMULA = r"\n +\S.*(=|<-) "
+UNIT = r"unit|0 to 1|batches|epochs|bytes|seconds|samples per second|number of CPU threads"
+WITHOUT_QUANTITIES = {"ChangedSettings", "Export", "FiniteLoss", "KeyedNoise", "WritePredictions"}
+
+
+@pytest.mark.parametrize("name", sorted(set(callbacks.__all__) - WITHOUT_QUANTITIES))
+def test_documented_quantities_have_a_formula_or_a_unit(name):
+    text = inspect.getdoc(getattr(callbacks, name)).split("```yaml")[0]
+    arguments = inspect.getdoc(getattr(callbacks, name)).partition("Args:")[2]
+    assert re.search(FORMULA, text) or re.search(UNIT, text + arguments)
+
+
+SOURCE = r"[A-Z]\w+.* (19|20)\d\d\b|https?://"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [*(form for form in FORMS.values() if form is not constant), *FORMULAS.values(), applied],
+    ids=lambda function: function.__name__,
+)
+def test_every_schedule_and_moment_has_a_source(function):
+    assert re.search(SOURCE, inspect.getdoc(function)), "a name and a year, or an address"
+
+
 @pytest.mark.parametrize("module", [Automatic, Manual])
 @pytest.mark.parametrize("name", OBSERVERS)
 def test_what_only_observes_changes_nothing(name, module):
@@ -109,11 +137,25 @@ def test_what_only_observes_changes_nothing(name, module):
 OTHERS = [name for name in OPTIONS if name not in (*OBSERVERS, "LRDecay", "LossDrivenLR")]
 
 
-@pytest.mark.parametrize("names", [OBSERVERS, ["LRDecay", *OTHERS], ["LossDrivenLR", *OBSERVERS]])
+COMBINATIONS = [
+    OBSERVERS,
+    ["LRDecay", *OTHERS],
+    ["LossDrivenLR", *OBSERVERS],
+    ["OptimizerStats", "GradientClip"],
+]
+
+
+@pytest.mark.parametrize("names", COMBINATIONS)
 def test_a_run_interrupted_in_an_epoch_resumes_identically(names, monkeypatch):
     """Two optimizers by hand; a validation within each epoch; the same rows and weights."""
     flags = ("--config=digits", config(names), "--trainer.val_check_interval=6")
     whole = run(Manual, "whole", *flags)
+    kept = [json.loads(row) for row in whole[1]]
+    if "LossDrivenLR" in names:
+        assert len({row["lr/Adam"] for row in kept if "lr/Adam" in row}) > 2, "it was steered"
+    if "GradientClip" in names and "OptimizerStats" in names:
+        key = "optimizer/Adam/clipped"
+        assert len({row[key] for row in kept if key in row}) > 2, "some of a row's steps"
     with monkeypatch.context() as patch:
         interrupt_after(43, patch)
         with pytest.raises(MemoryError):
@@ -133,11 +175,50 @@ def test_a_run_interrupted_in_an_epoch_resumes_identically(names, monkeypatch):
         assert all(torch.equal(one[key], value) for key, value in two.items())
 
 
-def test_a_callbacks_state_matters(monkeypatch):
-    """The negative control: without its state, a schedule begins anew."""
-    monkeypatch.setattr(callbacks.LRDecay, "load_state_dict", lambda self, state: None)
-    with pytest.raises(AssertionError):
-        test_a_run_interrupted_in_an_epoch_resumes_identically(["LRDecay"], monkeypatch)
+# Where the average is still above `small` when the run is interrupted.
+LATER = OPTIONS["LossDrivenLR"] | {"small": 1.7}
+
+
+def test_a_rate_that_falls_only_after_the_interruption(monkeypatch):
+    monkeypatch.setitem(OPTIONS, "LossDrivenLR", LATER)
+    test_a_run_interrupted_in_an_epoch_resumes_identically(["LossDrivenLR"], monkeypatch)
+
+
+def losing(name, change):
+    """A callback's `load_state_dict`, of a state that was changed."""
+    real = getattr(callbacks, name).load_state_dict
+    return lambda self, state: real(self, change(copy.deepcopy(state)))
+
+
+def counts(**values):
+    """Changes what OptimizerStats has counted."""
+    return lambda state: (
+        state | {"counts": {name: count | values for name, count in state["counts"].items()}}
+    )
+
+
+LOST = {
+    "LRDecay's step": (["LRDecay"], lambda state: {"step": 0}),
+    "LossDrivenLR's state": (
+        ["LossDrivenLR"],
+        lambda state: state | {"state": asdict(State())},
+    ),
+    "LossDrivenLR's weight": (["LossDrivenLR"], lambda state: state | {"weight": 0.0}),
+    "LossDrivenLR's average": (["LossDrivenLR"], lambda state: state | {"average": 0.0}),
+    "OptimizerStats's clipped": (["OptimizerStats", "GradientClip"], counts(clipped=0.0)),
+    "OptimizerStats's steps": (["OptimizerStats", "GradientClip"], counts(steps=0)),
+}
+
+
+@pytest.mark.parametrize("what", LOST)
+def test_a_callbacks_state_matters(what, monkeypatch):
+    """The negative control: without a part of its state, it begins anew."""
+    names, change = LOST[what]
+    if what.startswith("LossDrivenLR") and "state" not in what:
+        monkeypatch.setitem(OPTIONS, "LossDrivenLR", LATER)
+    monkeypatch.setattr(getattr(callbacks, names[0]), "load_state_dict", losing(names[0], change))
+    with pytest.raises(AssertionError, match=r"^(?!.*(steered|some of)).*"):
+        test_a_run_interrupted_in_an_epoch_resumes_identically(names, monkeypatch)
 
 
 def test_a_callback_from_the_command_line_replaces_the_configs(recipe):

@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from callbacks import FiniteLoss
+from callbacks import Export, FiniteLoss
 
 
 class Diverging(LightningModule):
@@ -71,6 +71,32 @@ def test_files_of_the_weights_alone_are_refused_too(tmp_path, what):
     with pytest.raises(FloatingPointError):
         fit(tmp_path, what, FiniteLoss(), weights_only=True)
     assert list(tmp_path.glob("*.ckpt")) and all(map(finite, tmp_path.glob("*.ckpt")))
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+@pytest.mark.parametrize("observed", [True, False])
+def test_a_run_that_ends_within_an_epoch_is_looked_at(tmp_path, what, observed):
+    """Nothing is logged there, nor saved. Without the callback, NaN is exported."""
+    trainer = Trainer(
+        default_root_dir=tmp_path,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1000,
+        max_steps=5,
+        callbacks=[Export("layer"), *([FiniteLoss()] if observed else [])],
+    )
+    exported = tmp_path / "layer.pt"
+    if observed:
+        with pytest.raises(FloatingPointError):
+            trainer.fit(Diverging(what))
+        assert not exported.exists()
+    else:
+        trainer.fit(Diverging(what))
+        saved = torch.load(exported, weights_only=True)
+        assert not all(value.isfinite().all() for value in saved.values())
 
 
 def test_without_it_weights_that_are_not_finite_are_saved(tmp_path):

@@ -130,6 +130,28 @@ def test_the_loss_is_averaged_over_its_half_life(tmp_path):
     assert float(callback.average) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("accumulate", [1, 2, 5])
+def test_accumulation_leaves_the_average_as_it_is(tmp_path, accumulate):
+    """Lightning divides a returned loss by the batches that a step accumulates."""
+
+    class Automatic(Played):
+        def __init__(self):
+            super().__init__(LOSSES)
+            self.automatic_optimization = True
+
+        def training_step(self, batch, batch_idx):
+            return self.one(batch).sum() * 0 + LOSSES[batch_idx]
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.one.parameters(), 1.0)
+
+    callback = LossDrivenLR("loss", interval="batch", half_life=3)
+    fit(Automatic(), None, tmp_path, [callback], accumulate_grad_batches=accumulate)
+    weights = [0.5 ** ((10 - i) / 3) for i in range(1, 11)]
+    expected = sum(w * loss for w, loss in zip(weights, LOSSES, strict=True)) / sum(weights)
+    assert float(callback.average) == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_beside_lr_decay_the_two_multiply(tmp_path, order):
     module = Played(LOSSES)
@@ -173,7 +195,8 @@ def test_at_epochs_it_follows_a_logged_metric(tmp_path):
 def test_a_run_resumes_from_a_validation_that_ends_an_epoch(tmp_path):
     """Its checkpoint is older than the epoch's end, which is then reached without any metrics."""
     found = []
-    for resumed in (None, "epoch=0-step=16.ckpt", "epoch=1-step=24.ckpt"):
+    files = ["epoch=0-step=16.ckpt", "epoch=1-step=24.ckpt", "epoch=4-step=80.ckpt"]
+    for resumed in (None, *files):
         torch.manual_seed(0)
         module = Classify(MLP(64, [8]), lambda params: torch.optim.SGD(params, 1.0))
         callback = LossDrivenLR("val/loss", patience=0, threshold=0.2)
@@ -184,7 +207,7 @@ def test_a_run_resumes_from_a_validation_that_ends_an_epoch(tmp_path):
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            max_epochs=4,
+            max_epochs=6,
             val_check_interval=0.5,
             callbacks=[KeyedNoise(0), callback, every],
         )
@@ -192,7 +215,9 @@ def test_a_run_resumes_from_a_validation_that_ends_an_epoch(tmp_path):
         trainer.fit(module, datamodule=digits(), ckpt_path=path)
         found.append((callback.state, callback.count, weights(module.network)))
     whole, *others = found
-    assert whole[0].scale < 1
+    saved = torch.load(tmp_path / files[-1], weights_only=True)["callbacks"]
+    (state,) = [value["state"] for key, value in saved.items() if key.startswith("LossDrivenLR")]
+    assert whole[0].scale < state["scale"] < 1, "it had been lowered, and was lowered again"
     for other in others:
         assert other[:2] == whole[:2] and torch.equal(other[2], whole[2])
 

@@ -9,7 +9,7 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import optim
 
 import definitions
-from callbacks import L1, GradientClip, LRDecay, OptimizerStats, observation
+from callbacks import L1, GradientClip, LRDecay, OptimizerStats, clipped, observation
 
 CURVATURE = np.linspace(0.5, 2.0, 12).reshape(4, 3)
 TARGET = np.linspace(-1.0, 1.5, 12).reshape(4, 3)
@@ -128,8 +128,9 @@ def test_every_figure_is_its_definition(optimizer, options):
             cosine = (first * g).sum() / np.linalg.norm(first) / np.linalg.norm(g)
             assert stats["momentum_cosine"] == pytest.approx(cosine, **close)
         if betas := {"betas": (0.9, 0.999), **options}["betas"] if "Adam" in name else None:
-            if name != "NAdam":
-                assert stats["bias_correction1"] == pytest.approx(1 - betas[0] ** t, **close)
+            # Of NAdam, whose momentum changes with t, from the product of them all.
+            kept = state["product"] if name == "NAdam" else betas[0] ** t
+            assert stats["bias_correction1"] == pytest.approx(1 - kept, **close)
             if name != "Adamax":
                 assert stats["bias_correction2"] == pytest.approx(1 - betas[1] ** t, **close)
         assert ("second_moment_q50" in stats) == (second is not None)
@@ -150,8 +151,10 @@ def test_radams_rectification_is_its_equation():
 
 
 def test_lbfgs_is_observed_over_its_whole_step():
+    """Step length: lr, but in the first iteration of all lr min(1, 1 / |g|_1)."""
+
     def make(params):
-        return optim.LBFGS(params, lr=0.5, max_iter=4)
+        return optim.LBFGS(params, lr=0.5, max_iter=1)
 
     rows = observe(Quadratic(make))
     module = Quadratic(make)
@@ -170,12 +173,20 @@ def test_lbfgs_is_observed_over_its_whole_step():
             return loss
 
         optimizer.step(closure)
-        change = (module.p.detach() - before).norm()
+        moved = (module.p.detach() - before).numpy()
+        change = np.linalg.norm(moved)
         stats = {key.removeprefix("optimizer/LBFGS/"): value for key, value in row.items()}
-        assert stats["update_ratio"] == pytest.approx(float(change / before.norm()), rel=1e-5)
+        assert stats["update_ratio"] == pytest.approx(change / float(before.norm()), rel=1e-5)
+        assert stats["parameter_norm"] == pytest.approx(float(before.norm()), rel=1e-5)
+        for q in (5, 50, 95):
+            expected = np.percentile(np.abs(moved), q)
+            assert stats[f"effective_step_q{q:02}"] == pytest.approx(expected, rel=1e-4)
         assert stats["gradient_norm"] == pytest.approx(float(gradient.norm()), rel=1e-5)
         assert stats["function_evaluations"] == evaluations
-        assert stats["step_length"] > 0
+        first = min(1.0, 1 / float(gradient.abs().sum())) * 0.5
+        assert stats["step_length"] == pytest.approx(first if row is rows[0] else 0.5, rel=1e-5)
+        if row is rows[0]:  # down the gradient
+            assert moved == pytest.approx(-first * gradient.numpy(), rel=1e-5)
 
 
 @pytest.mark.parametrize("make", [optim.LBFGS, optim.SGD, optim.ASGD])
@@ -248,17 +259,83 @@ def test_layers_are_logged_on_request():
     assert not [key for key in observe(Two(module.make))[0] if key.endswith("/q")]
 
 
+class Odd(LightningModule):
+    """1/2 sum (p - 1)^2 / size with parameters of some shapes."""
+
+    def __init__(self, make, shapes):
+        super().__init__()
+        self.make = make
+        self.tensors = torch.nn.ParameterDict(
+            {name: torch.full(shape, 3.0) for name, shape in shapes.items()}
+        )
+
+    def training_step(self, batch, batch_idx):
+        return sum((p - 1).square().sum() / 2 for p in self.tensors.values())
+
+    def configure_optimizers(self):
+        return self.make(self.parameters())
+
+    def train_dataloader(self):
+        return torch.utils.data.DataLoader(torch.ones(4, 1))
+
+
+@pytest.mark.parametrize("layers", [False, True])
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [*((make, options) for make, options in CASES if make is not optim.Muon), (optim.LBFGS, {})],
+)
+def test_a_parameter_without_dimensions_is_a_vector_of_one(make, options, layers):
+    found, expected = (
+        observe(
+            Odd(lambda params: make(params, **options), {"scalar": shape, "vector": (6,)}),
+            OptimizerStats(every=1, layers=layers),
+        )
+        for shape in ((), (1,))
+    )
+    assert len(found) == 4
+    for one, two in zip(found, expected, strict=True):
+        assert one == pytest.approx(two, rel=1e-5, nan_ok=True)
+
+
+@pytest.mark.parametrize("layers", [False, True])
+@pytest.mark.parametrize("make", [optim.Adam, optim.SGD, optim.LBFGS])
+def test_a_parameter_without_elements_is_left_out(make, layers):
+    """torch's Adafactor divides by the number of elements, and trains no such parameter."""
+    found, expected = (
+        observe(
+            Odd(lambda params: make(params, lr=0.1), {"vector": (6,), **more}),
+            OptimizerStats(every=1, layers=layers),
+        )
+        for more in ({"empty": (0,), "flat": (3, 0)}, {})
+    )
+    assert found == expected and len(found) == 4
+
+
+class Grouped(Quadratic):
+    """Its own clipping: each group by its norm, but none of a group that is named kept."""
+
+    def configure_gradient_clipping(self, optimizer, gradient_clip_val, gradient_clip_algorithm):
+        by_value = gradient_clip_algorithm == "value"
+        utils = torch.nn.utils
+        clip = utils.clip_grad_value_ if by_value else utils.clip_grad_norm_
+        for group in optimizer.param_groups:
+            if group.get("name") != "kept":
+                clip(group["params"], gradient_clip_val)
+
+
 @pytest.mark.parametrize("algorithm", ["norm", "value"])
-@pytest.mark.parametrize("by_callback", [False, True])
-def test_clipped_steps_are_counted(algorithm, by_callback):
+@pytest.mark.parametrize("by", ["callback", "two callbacks", "flag", "module"])
+def test_clipped_steps_are_counted(algorithm, by):
     """Gradients shrink: which of 8 steps are clipped is known, and rows are of 4 steps each."""
     limit = 1.4 if algorithm == "norm" else 0.8
     callbacks, trainer = [OptimizerStats(every=4)], {}
-    if by_callback:
-        callbacks.append(GradientClip(limit, algorithm))
-    else:
+    if by in ("flag", "module"):
         trainer = {"gradient_clip_val": limit, "gradient_clip_algorithm": algorithm}
-    rows = observe(Quadratic(slow), *callbacks, **trainer)
+    else:
+        callbacks.append(GradientClip(limit, algorithm))
+    if by == "two callbacks":
+        callbacks.append(GradientClip(10 * limit, algorithm))
+    rows = observe((Grouped if by == "module" else Quadratic)(slow), *callbacks, **trainer)
     p, clipped, norms = np.full((4, 3), 0.3), [], []
     for _ in range(8):
         g = CURVATURE * (p - TARGET)
@@ -352,6 +429,86 @@ def test_a_parameter_without_a_gradient_is_left_out():
 
     with_it, without = observe(Idle(slow))[-1], observe(Quadratic(slow))[-1]
     assert with_it == without
+
+
+def test_a_module_may_clip_what_it_likes():
+    """Here not the smallest parameter, which tells of Lightning's own clipping."""
+
+    class Two(Grouped):
+        def __init__(self):
+            super().__init__(None)
+            self.large = torch.nn.Parameter(torch.ones(clipped.FEW))
+
+        def training_step(self, batch, batch_idx):
+            return super().training_step(batch, batch_idx) + self.large.square().sum()
+
+        def configure_optimizers(self):
+            return slow([{"params": [self.large]}, {"params": [self.p], "name": "kept"}])
+
+    rows = observe(Two(), gradient_clip_val=1.0)
+    assert [row["optimizer/SGD/clipped"] for row in rows] == [1] * 8
+
+
+def test_a_layers_gradient_is_that_of_before_clipping():
+    flags = {"max_steps": 1}
+    stats = OptimizerStats(every=1, layers=True)
+    (free,) = observe(Quadratic(slow), stats, **flags)
+    stats = OptimizerStats(every=1, layers=True)
+    (kept,) = observe(Quadratic(slow), stats, gradient_clip_val=0.1, **flags)
+    key = "optimizer/SGD/gradient_norm/p"
+    assert kept[key] == free[key] > 0.1 and kept["optimizer/SGD/clipped"] == 1
+
+
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+def test_a_smaller_gradient_at_a_steps_end_is_not_a_clipped_one(algorithm):
+    """LBFGS evaluates several times in a step; the first decides."""
+
+    def make(params):
+        return optim.LBFGS(params, lr=0.5, max_iter=4)
+
+    for limit, share in ((1e6, 0), (0.1, 1)):
+        flags = {"gradient_clip_val": limit, "gradient_clip_algorithm": algorithm, "max_steps": 2}
+        rows = observe(Quadratic(make), **flags)
+        assert [row["optimizer/LBFGS/clipped"] for row in rows] == [share, share]
+
+
+@pytest.mark.parametrize(("by", "most"), [("callback", 0), ("flag", 16), ("value", 8)])
+def test_counting_clipped_steps_takes_no_more_of_all_gradients_than_it_must(by, most, monkeypatch):
+    """Of a large and a small parameter, in 8 steps of which none is measured."""
+
+    class Two(Quadratic):
+        def __init__(self):
+            super().__init__(slow)
+            self.large = torch.nn.Parameter(torch.ones(clipped.FEW))
+
+        def training_step(self, batch, batch_idx):
+            return super().training_step(batch, batch_idx) + self.large.square().sum()
+
+    taken = []
+    for name in ("norms", "largest"):
+        real = getattr(clipped, name)
+
+        def count(tensors, real=real):
+            taken.append(sum(tensor.numel() for tensor in tensors))
+            return real(tensors)
+
+        monkeypatch.setattr(clipped, name, count)
+    callbacks = [GradientClip(1.0)] if by == "callback" else []
+    flags = {} if by == "callback" else {"gradient_clip_val": 1.0}
+    if by == "value":
+        flags["gradient_clip_algorithm"] = "value"
+    observe(Two(), OptimizerStats(every=9), *callbacks, **flags)
+    assert len(taken) == most
+    assert by == "value" or all(count == 12 for count in taken)
+
+
+def test_gradient_clip_keeps_the_norm_of_before():
+    module = Quadratic(slow)
+    clip = GradientClip(0.5)
+    observe(module, clip, max_steps=1)
+    expected = np.linalg.norm(CURVATURE * (0.3 - TARGET))
+    (norm,) = clip.norms.values()
+    assert float(norm) == pytest.approx(expected) and expected > 0.5
 
 
 @pytest.mark.parametrize("order", [1, -1])

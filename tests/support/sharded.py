@@ -14,7 +14,20 @@ from torch import nn
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from callbacks import EMA, L1, Export, FiniteLoss, LossDrivenLR, LRDecay, OptimizerStats
+from callbacks import (
+    EMA,
+    L1,
+    Export,
+    FiniteLoss,
+    GradientClip,
+    HyperparameterSchedule,
+    LossDrivenLR,
+    LRDecay,
+    MaxNorm,
+    OptimizerStats,
+    Prune,
+    Throughput,
+)
 
 SIZES = (7, 30, 5)  # of which two processes hold unequal shares
 
@@ -90,6 +103,11 @@ def trainer(processes: int, folder: str, epochs: int) -> Trainer:
             OptimizerStats(every=5, layers=True),
             EMA("network", 6),
             L1(0.01),
+            MaxNorm(0.5),
+            Prune(0.3, end=18, every=3, module="network"),
+            GradientClip(0.2),
+            HyperparameterSchedule("weight_decay", schedule="linear", length=24),
+            Throughput(),
             FiniteLoss(),
             Export("network"),
         ],
