@@ -70,10 +70,27 @@ def test_it_is_torchs_own_in_a_plain_loop(recipe):
     assert [row["train/evaluations"] for row in logged] == expected
 
 
+def test_a_linear_model_ends_at_least_squares(tmp_path):
+    module = Regress(
+        lambda: LinearModel(10),
+        optimizer=lambda params: LBFGS(params, max_iter=4, line_search_fn="strong_wolfe"),
+    )
+    _, trainer = fit(module, data(), tmp_path, max_epochs=20, precision="64-true")
+    train = trainer.datamodule.splits(0).train
+    inputs, targets = train.inputs, train.targets
+    inputs = torch.nn.functional.pad(inputs, (0, 1), value=1.0)
+    best = torch.linalg.lstsq(inputs, targets).solution
+    found = torch.cat([module.network.weight.detach().flatten(), module.network.bias.detach()])
+    losses = [(inputs @ w - targets).square().mean().item() for w in (found, best)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-8)
+
+
 NETWORK = ("--model.network=MLP", "--model.network.inputs=10", "--model.network.widths=[7]")
 FLAGS = (
     *NETWORK,
     "--model.network.outputs=1",
+    "--model.network.dropout=0",
+    "--model.loss=mse",
     "--model.optimizer=LBFGS",
     "--model.optimizer.lr=0.5",
     "--model.optimizer.max_iter=8",

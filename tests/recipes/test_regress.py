@@ -277,6 +277,11 @@ def test_dropout_is_needed_for_its_samples():
         regress(mc_samples=5)
 
 
+def test_quantiles_are_needed_for_their_loss():
+    with pytest.raises(ValueError, match=r"--model.loss=quantile needs --model.quantiles"):
+        regress(loss="quantile", quantiles=[])
+
+
 def test_looking_at_a_network_changes_nothing(tmp_path):
     """Neither its batch-norm nor the random numbers."""
 
