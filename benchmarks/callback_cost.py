@@ -1,96 +1,228 @@
 """What callbacks cost: training time of the MNIST student with each, over that without.
 
-python benchmarks/callback_cost.py [--data_dir ~/mnist] [--rounds 15]
+python benchmarks/callback_cost.py [--data_dir ~/mnist] [--rounds 3] [--blocks 12] [--wall]
 
 The student of recipes/classify/mnist.yaml (784-800-800-10, batches of 128, fused Adam, bf16), as
-the command line trains it, without W&B. All are timed in turn, 400 batches each, and a figure is
-the median over rounds of the ratio to the run without in the same round: machines are noisy.
+the command line trains it, without W&B. Machines are noisy: two runs, one with the callback and one
+without, train in turn, 10 batches each, so that both meet the same noise, and what is measured is
+the time that a core spends on each, without what other programs take of it (--wall: with that). A
+figure is the median over blocks of 100 batches, the default interval of OptimizerStats, of the
+ratio of their times, with the 95 % interval of the median; the first block of each run is its
+start, and is given in milliseconds. "nothing" shows what the method makes of no difference.
 """
 
 import argparse
+import math
 import statistics
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from tqdm import tqdm
 
-from callbacks import EMA, L1, FiniteLoss, KeyedNoise, LRDecay, OptimizerStats, Prune, Throughput
+from callbacks import (
+    EMA,
+    L1,
+    FiniteLoss,
+    GradientClip,
+    KeyedNoise,
+    LRDecay,
+    MaxNorm,
+    OptimizerStats,
+    Prune,
+    Throughput,
+)
 from datamodules import MNIST
 from recipes.classify import Classify
 from recipes.files import MetricsFile
 from recipes.messages import silence_noise
 from recipes.networks import MLP
 
-BATCHES = 400
-MEASURED = {
-    "nothing, again": list,
-    "KeyedNoise": lambda: [KeyedNoise(0)],
-    "FiniteLoss": lambda: [FiniteLoss()],
-    "LRDecay": lambda: [LRDecay(warmup=40)],
-    "OptimizerStats": lambda: [OptimizerStats()],
-    "OptimizerStats, every batch": lambda: [OptimizerStats(every=1)],
-    "OptimizerStats, layers": lambda: [OptimizerStats(layers=True)],
-    "Throughput": lambda: [Throughput()],
-    "EMA": lambda: [EMA("network")],
-    "L1": lambda: [L1(1e-5)],
-    "Prune": lambda: [Prune(0.9)],
+BLOCK, TURN = 100, 10  # batches
+# Lightning refuses to clip for a fused optimizer in mixed precision: there it is not fused, nor in
+# the run that is compared.
+FLAG, NO_FLAG = {"gradient_clip_val": 1.0}, {"gradient_clip_val": None}
+
+
+def alone() -> tuple[list[Callback], dict]:
+    """Callbacks and the Trainer's flags of a run without any."""
+    return [], {}
+
+
+def with_clip() -> tuple[list[Callback], dict]:
+    """Of a run that GradientClip clips."""
+    return [GradientClip(1.0)], {}
+
+
+def not_fused() -> tuple[list[Callback], dict]:
+    """Of a run like those that Lightning clips."""
+    return [], NO_FLAG
+
+
+def with_flag() -> tuple[list[Callback], dict]:
+    """Of a run that Lightning clips."""
+    return [], FLAG
+
+
+# What is measured, and what that is compared with.
+Setup = Callable[[], tuple[list[Callback], dict]]
+MEASURED: dict[str, tuple[Setup, Setup]] = {
+    "nothing": (alone, alone),
+    "a callback that does nothing": (lambda: ([Callback()], {}), alone),
+    "KeyedNoise": (lambda: ([KeyedNoise(0)], {}), alone),
+    "FiniteLoss": (lambda: ([FiniteLoss()], {}), alone),
+    "LRDecay": (lambda: ([LRDecay(warmup=40)], {}), alone),
+    "OptimizerStats": (lambda: ([OptimizerStats()], {}), alone),
+    "OptimizerStats, every batch": (lambda: ([OptimizerStats(every=1)], {}), alone),
+    "OptimizerStats, layers": (lambda: ([OptimizerStats(layers=True)], {}), alone),
+    "GradientClip": (with_clip, alone),
+    "  OptimizerStats beside it": (lambda: ([GradientClip(1.0), OptimizerStats()], {}), with_clip),
+    "trainer.gradient_clip_val": (with_flag, not_fused),
+    "  OptimizerStats beside that": (lambda: ([OptimizerStats()], FLAG), with_flag),
+    "Throughput": (lambda: ([Throughput()], {}), alone),
+    "EMA": (lambda: ([EMA("network")], {}), alone),
+    "L1": (lambda: ([L1(1e-5)], {}), alone),
+    "MaxNorm": (lambda: ([MaxNorm()], {}), alone),
+    "Prune": (lambda: ([Prune(0.9)], {}), alone),
 }
 
 
-class Clock(Callback):
-    """Measures from the first batch to the last, seconds."""
+class Turns(Callback):
+    """Trains a few batches whenever it is this run's turn, and measures blocks in seconds."""
 
-    def on_train_start(self, *args: object) -> None:
-        self.start = time.perf_counter()
+    def __init__(
+        self,
+        own: threading.Semaphore,
+        other: threading.Semaphore,
+        clock: Callable[[], float],
+    ) -> None:
+        self.own, self.other, self.clock = own, other, clock
+        self.seconds: list[float] = []
+        self.batches = 0
+        self.failed = False
 
-    def on_train_end(self, *args: object) -> None:
-        self.seconds = time.perf_counter() - self.start
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.own.acquire()
+        self.start = self.clock()
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, *args: object
+    ) -> None:
+        if self.batches and self.batches % TURN == 0:
+            self._pass_on()
+            self.own.acquire()
+            self.start = self.clock()
+        if self.batches % BLOCK == 0:
+            self.seconds.append(0.0)
+        self.batches += 1
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._pass_on()
+
+    def on_exception(self, *args: object) -> None:
+        self.failed = True
+        self.other.release(10**9)  # which ends by itself, too
+
+    def _pass_on(self) -> None:
+        self.seconds[-1] += self.clock() - self.start
+        self.other.release()
 
 
-def seconds(callbacks: list[Callback], data: MNIST, folder: Path) -> float:
-    """Time that a run takes from its first batch to its last."""
-    seed_everything(0, verbose=False)
-    clock = Clock()
-    trainer = Trainer(
+def train(setup: Setup, turns: Turns, blocks: int, data: MNIST, folder: Path) -> None:
+    """A run of some blocks."""
+    callbacks, flags = setup()
+    fused = "gradient_clip_val" not in flags
+    network = MLP(784, [800, 800])
+    Trainer(
         default_root_dir=folder,
         logger=MetricsFile(str(folder / "metrics.jsonl")),
         precision="bf16-mixed",
-        max_steps=BATCHES,
+        max_epochs=-1,
+        max_steps=BLOCK * blocks,
         limit_val_batches=0,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[*callbacks, clock],
-    )
-    trainer.fit(Classify(MLP(784, [800, 800])), datamodule=data)
-    return clock.seconds
+        callbacks=[*callbacks, turns],
+        **flags,
+    ).fit(Classify(network, lambda p: torch.optim.Adam(p, fused=fused)), datamodule=data)
+
+
+def in_turn(
+    pair: tuple[Setup, Setup],
+    blocks: int,
+    data: Callable[[], MNIST],
+    folder: Path,
+    clock: Callable[[], float],
+) -> tuple[list[float], list[float]]:
+    """Seconds of each block of the measured run, and of the other."""
+    seed_everything(0, verbose=False)
+    one, two = threading.Semaphore(0), threading.Semaphore(1)
+    measured, other = Turns(one, two, clock), Turns(two, one, clock)
+    threads = []
+    for name, setup, turns in (("with", pair[0], measured), ("without", pair[1], other)):
+        (folder / name).mkdir(exist_ok=True)
+        arguments = (setup, turns, blocks, data(), folder / name)
+        threads.append(threading.Thread(target=train, args=arguments, daemon=True))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if measured.failed or other.failed:
+        raise SystemExit("a run failed: see above")
+    return measured.seconds, other.seconds
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """The 95 % interval of the median, by the ranks of a fair coin."""
+    count = len(values)
+    low = max(0, math.floor((count - 1.96 * math.sqrt(count)) / 2))
+    return sorted(values)[low], sorted(values)[count - 1 - low]
 
 
 def main() -> None:
     """Prints milliseconds per batch and each callback's share, in percent."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", default="data/mnist")
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--blocks", type=int, default=12)
+    parser.add_argument("--only", nargs="*", default=list(MEASURED), help="lines to measure")
+    parser.add_argument("--wall", action="store_true", help="also count what others take")
     arguments = parser.parse_args()
     silence_noise()
-    data = MNIST(data_dir=arguments.data_dir)
-    ratios: dict[str, list[float]] = {name: [] for name in MEASURED}
-    alone = []
+    torch.set_num_threads(1)  # the clock is of one
+    clock = time.perf_counter if arguments.wall else time.thread_time
+    chosen = {name: pair for name, pair in MEASURED.items() if name.strip() in arguments.only}
+    chosen = chosen or MEASURED
+    ratios: dict[str, list[float]] = {name: [] for name in chosen}
+    starts: dict[str, list[float]] = {name: [] for name in chosen}
+    bare = []
+
+    def data() -> MNIST:
+        return MNIST(data_dir=arguments.data_dir)
+
     with tempfile.TemporaryDirectory() as folder:
-        seconds([], data, Path(folder))  # the first is slow
-        for _ in tqdm(range(arguments.rounds), "rounds"):
-            alone.append(seconds([], data, Path(folder)))
-            for name, make in MEASURED.items():
-                ratios[name].append(seconds(make(), data, Path(folder)) / alone[-1])
-    cores = f"{torch.get_num_threads()} threads, median of {arguments.rounds} rounds"
-    print(f"{1000 * statistics.median(alone) / BATCHES:.2f} ms a batch without ({cores})")
+        in_turn((alone, alone), 1, data, Path(folder), clock)  # the first is slow
+        turns = [(name, pair) for _ in range(arguments.rounds) for name, pair in chosen.items()]
+        for name, pair in tqdm(turns, "rounds"):
+            own, other = in_turn(pair, arguments.blocks + 1, data, Path(folder), clock)
+            starts[name].append(own[0] - other[0])
+            ratios[name] += [a / b for a, b in zip(own[1:], other[1:], strict=True)]
+            bare += other[1:] if pair[1] is alone else []
+    print(
+        f"{1000 * statistics.median(bare) / BLOCK:.2f} ms a batch without "
+        f"(one core); medians of {len(ratios[name])} pairs"
+    )
     for name, values in ratios.items():
-        quarter, median, three = statistics.quantiles(values, n=4)
-        percent = [100 * (value - 1) for value in (median, quarter, three)]
-        print("{:30}{:+6.1f} %   (quartiles {:+.1f} and {:+.1f})".format(name, *percent))
+        median, (low, high) = statistics.median(values), interval(values)
+        percent = [100 * (value - 1) for value in (median, low, high)]
+        start = 1000 * statistics.median(starts[name])
+        print("{:30}{:+6.1f} %  ({:+.1f} to {:+.1f})".format(name, *percent), end="")
+        print(f"   first {BLOCK}: {start:+5.0f} ms")
 
 
 if __name__ == "__main__":

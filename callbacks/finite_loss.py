@@ -15,10 +15,10 @@ class FiniteLoss(Callback):
     """Ends training with an error when a loss or a gradient is not finite, before that is saved.
 
     Every batch's loss is looked at. Since looking waits for the device, this happens for all
-    batches since the last time in the steps that are logged, in each epoch's last, and before every
-    checkpoint. In the first two the gradients are looked at too, before they are applied; before a
-    checkpoint all weights, which a gradient that was not finite has spoiled. In fp16, gradients
-    that overflow are a matter of the loss scale, and left alone.
+    batches since the last time in the steps that are logged, in each epoch's last, before every
+    checkpoint, and when training ends. In the first two the gradients are looked at too, before
+    they are applied; in the last two all weights, which a gradient that was not finite has spoiled.
+    In fp16, gradients that overflow are a matter of the loss scale, and left alone.
 
     ```yaml
     - class_path: FiniteLoss

@@ -74,7 +74,8 @@ def rmsprop(group: dict, state: dict[str, Tensor], gradient: Tensor) -> Moments:
 def adadelta(group: dict, state: dict[str, Tensor], gradient: Tensor) -> Moments:
     """Lr d, d = sqrt(u + eps) / sqrt(v + eps) g, where u = mean of d^2 before this step.
 
-    Zeiler 2012, algorithm 1. The state has u' = rho u + (1 - rho) d^2 after it, which this solves for u.
+    Zeiler 2012, algorithm 1. The state has u' = rho u + (1 - rho) d^2 after it, which this solves
+    for u.
     """
     rho, eps = group["rho"], group["eps"]
     ratio = gradient.square() / (state["square_avg"] + eps)

@@ -1,8 +1,8 @@
 """Schedules: what a hyperparameter is multiplied by, as a pure function of the step.
 
 All rise over the warm-up (Goyal et al. 2017, section 2.2, https://arxiv.org/abs/1706.02677) and
-have the value 1, the peak, in its last batch. Then, with t the number of batches
-before this one, W those of the warm-up, T the schedule's length, and
+have the value 1, the peak, in its last batch. Then, with t the number of batches before this one, W
+those of the warm-up, T the schedule's length, and
 
     x = (t - W) / (T - 1 - W),   from 0 in the first batch after the warm-up to 1 in the last,
 
