@@ -24,7 +24,7 @@ from recipes.study.metrics import distribution, ensembles, metrics, sums
 from recipes.study.population import Population
 from recipes.study.record import Choice, Metric, Record, choose, survivors
 from recipes.study.report import report_fit, report_test
-from recipes.study.search import Grid, Search, propose
+from recipes.study.search import Grid, Kind, Search, propose
 from recipes.study.together import Together
 
 Key = tuple[int, int]  # of a member: its round, and its number there
@@ -207,7 +207,9 @@ class Study(LightningModule):
 
     def begin_round(self) -> None:
         """Makes the members of the next round, from what the rounds before have come to."""
-        kinds = itertools.product(self.networks, self.makers, self.schedules)
+        kinds = itertools.starmap(
+            Kind, itertools.product(self.networks, self.makers, self.schedules)
+        )
         splits = dict.fromkeys(split for split, _ in self.streams)
         seeds = dict.fromkeys(seed for _, seed in self.streams)
         members = [

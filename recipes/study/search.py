@@ -18,8 +18,16 @@ from recipes.study.record import Record, by_trial
 Rates = list[PositiveFloat] | dict[str, list[PositiveFloat]]
 
 
+class Kind(NamedTuple):
+    """What members have in common that a search does not vary: labels."""
+
+    network: str
+    optimizer: str
+    schedule: str
+
+
 class Setting(NamedTuple):
-    """What a search proposes for one optimizer; a split if it is for that one alone."""
+    """What a search proposes for members of a kind; a split if it is for that one alone."""
 
     learning_rate: float
     weight_decay: float | None = None
@@ -37,12 +45,12 @@ class Search(ABC):
 
     @abstractmethod
     def suggest(
-        self, optimizer: str, number: int, tried: Sequence[tuple[Setting, float]]
+        self, kind: Kind, number: int, tried: Sequence[tuple[Setting, float]]
     ) -> list[Setting]:
         """The settings of one round, a pure function of its arguments.
 
         Args:
-            optimizer: label of the optimizer
+            kind: of the members
             number: of the round, from 0
             tried: settings of earlier rounds, and the validation metric that each came to, the
                 lower the better, infinite if it diverged
@@ -78,9 +86,9 @@ class Grid(Search):
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
 
     def suggest(
-        self, optimizer: str, number: int, tried: Sequence[tuple[Setting, float]]
+        self, kind: Kind, number: int, tried: Sequence[tuple[Setting, float]]
     ) -> list[Setting]:
-        rates = of_optimizer(self.learning_rate, optimizer)
+        rates = of_optimizer(self.learning_rate, kind.optimizer)
         return [Setting(*pair) for pair in itertools.product(rates, self.weight_decay or [None])]
 
 
@@ -128,9 +136,9 @@ class Random(Search):
         return ranges
 
     def suggest(
-        self, optimizer: str, number: int, tried: Sequence[tuple[Setting, float]]
+        self, kind: Kind, number: int, tried: Sequence[tuple[Setting, float]]
     ) -> list[Setting]:
-        ranges = self.ranges(optimizer)
+        ranges = self.ranges(kind.optimizer)
         generator = keyed_generator(self.seed, number)
         drawn = torch.rand(self.trials, len(ranges), generator=generator, dtype=torch.float64)
         return [
@@ -181,14 +189,14 @@ class Bayes(Random):
         self.optuna = optuna
 
     def suggest(
-        self, optimizer: str, number: int, tried: Sequence[tuple[Setting, float]]
+        self, kind: Kind, number: int, tried: Sequence[tuple[Setting, float]]
     ) -> list[Setting]:
         if number == 0:
-            return super().suggest(optimizer, number, tried)
+            return super().suggest(kind, number, tried)
         optuna = self.optuna
         space = {
             name: optuna.distributions.FloatDistribution(low, high, log=True)
-            for name, (low, high) in self.ranges(optimizer).items()
+            for name, (low, high) in self.ranges(kind.optimizer).items()
         }
         # Constant liar: the trials of a batch keep away from each other.
         sampler = optuna.samplers.TPESampler(
@@ -223,11 +231,11 @@ class Chosen(Search):
             self.rows = list(csv.DictReader(file))
 
     def suggest(
-        self, optimizer: str, number: int, tried: Sequence[tuple[Setting, float]]
+        self, kind: Kind, number: int, tried: Sequence[tuple[Setting, float]]
     ) -> list[Setting]:
-        rows = [row for row in self.rows if row["optimizer"] == optimizer]
-        if not rows:
-            raise ValueError(f"--model.search.study: nothing was chosen there for {optimizer}")
+        if all(row["optimizer"] != kind.optimizer for row in self.rows):
+            raise ValueError(f"--model.search.study: nothing was chosen there for {kind.optimizer}")
+        rows = [row for row in self.rows if all(row[k] == v for k, v in kind._asdict().items())]
         return [
             Setting(
                 float(row["learning_rate"]),
@@ -239,30 +247,34 @@ class Chosen(Search):
 
 
 def propose(
-    search: Search,
-    kinds: Iterable[tuple[str, str, str]],
-    records: Sequence[Record],
-    metric: str,
+    search: Search, kinds: Iterable[Kind], records: Sequence[Record], metric: str
 ) -> list[Trial]:
     """The trials of the next round.
 
     Args:
         search: asked for each kind by itself
-        kinds: labels of network, optimizer and schedule
+        kinds: all that there are
         records: of the rounds before
         metric: that the search minimises
     """
     trials = []
-    for network, optimizer, schedule in kinds:
+    for kind in kinds:
         tried = [
             (Setting(t.learning_rate, t.weight_decay, t.split), float(scores[ids].mean()))
             for record in records
             for scores in [record.scores(metric)]
             for (t, _), ids in by_trial(record, per_split=False).items()
-            if (t.network, t.optimizer, t.schedule) == (network, optimizer, schedule)
+            if Kind(t.network, t.optimizer, t.schedule) == kind
         ]
         trials += [
-            Trial(optimizer, s.learning_rate, s.weight_decay, schedule, network, s.split)
-            for s in search.suggest(optimizer, len(records), tried)
+            Trial(
+                optimizer=kind.optimizer,
+                learning_rate=setting.learning_rate,
+                weight_decay=setting.weight_decay,
+                schedule=kind.schedule,
+                network=kind.network,
+                split=setting.split,
+            )
+            for setting in search.suggest(kind, len(records), tried)
         ]
     return trials

@@ -17,7 +17,7 @@ from datamodules import Diabetes
 from recipes.networks import MLP, LinearModel
 from recipes.regress import Regress
 from recipes.study import Study
-from recipes.study.search import Bayes, Grid, Random
+from recipes.study.search import Bayes, Grid, Kind, Random
 
 QUIET = {
     "accelerator": "cpu",
@@ -304,8 +304,8 @@ def test_bayes_learns_where_the_optimum_is():
     search = Bayes(rounds=6, trials=8, learning_rate=[1e-5, 10.0])
     tried, far = [], []
     for number in range(6):
-        settings = search.suggest("SGD", number, tried)
-        assert settings == search.suggest("SGD", number, tried), "a pure function"
+        settings = search.suggest(Kind("", "SGD", ""), number, tried)
+        assert settings == search.suggest(Kind("", "SGD", ""), number, tried), "a pure function"
         losses = [abs(math.log10(s.learning_rate) + 2) for s in settings]  # best at 0.01
         tried += list(zip(settings, losses, strict=True))
         far.append(sum(losses) / len(losses))
@@ -314,9 +314,11 @@ def test_bayes_learns_where_the_optimum_is():
 
 def test_random_is_log_uniform_and_the_same_for_all_optimizers():
     search = Random(2000, [1e-4, 1.0], [1e-6, 1e-2], seed=1)
-    settings = search.suggest("SGD", 0, [])
-    assert settings == search.suggest("Adam", 0, [])
-    assert settings != Random(2000, [1e-4, 1.0], [1e-6, 1e-2], seed=2).suggest("SGD", 0, [])
+    settings = search.suggest(Kind("", "SGD", ""), 0, [])
+    assert settings == search.suggest(Kind("", "Adam", ""), 0, [])
+    assert settings != Random(2000, [1e-4, 1.0], [1e-6, 1e-2], seed=2).suggest(
+        Kind("", "SGD", ""), 0, []
+    )
     for name, low in (("learning_rate", -4), ("weight_decay", -6)):
         logs = np.log10([getattr(s, name) for s in settings])
         assert logs.min() >= low and logs.max() <= low + 4
@@ -431,36 +433,26 @@ def test_a_tested_study_is_its_chosen_members_and_their_ensemble(recipe):
 
 
 def test_what_was_chosen_can_be_trained_again(recipe):
-    recipe(
-        "study",
-        "fit",
-        *RUN,
-        GRID,
-        "--name=first",
-        "--model.choose=per_split",
-        "--model.splits=[0,1]",
+    """On other seeds and all training rows: each split's own setting, and no other."""
+    Path("two.yaml").write_text(
+        "model: {schedules: {warm: {class_path: LRDecay, init_args: {warmup: 20%}}, "
+        "cosine: {class_path: LRDecay}}, splits: [0, 1], choose: per_split}"
     )
-    recipe(
-        "study",
-        "fit",
-        "--trainer.max_epochs=2",
-        "--model.search=Chosen",
-        "--name=second",
-        "--model.search.study=runs/study/first",
-        "--model.splits=[0,1]",
-        "--model.seeds=[5,6,7]",
-        "--data.val_size=0",
-    )
-    rows, chosen = (
-        read(Path("runs/study/second/members.csv")),
-        read(Path("runs/study/first/chosen.csv")),
-    )
-    assert len(rows) == 9 * 2 * 3
+    both = ("--config=diabetes", "--config=two.yaml")
+    recipe("study", "fit", *both, *RUN, GRID, "--name=first")
+    study = ("--model.search=Chosen", "--model.search.study=runs/study/first")
+    more = ("--model.seeds=[5,6,7]", "--data.val_size=0", "--trainer.max_epochs=2")
+    recipe("study", "fit", *both, *study, *more, "--name=second")
+    rows = read(Path("runs/study/second/members.csv"))
+    chosen = read(Path("runs/study/first/chosen.csv"))
+    assert len(chosen) == 9 * 2 and len(rows) == len(chosen) * 3
+    assert {row["schedule"] for row in chosen} == {"warm", "cosine"}
     for row in rows:
         (choice,) = [
             c for c in chosen if (c["optimizer"], c["split"]) == (row["optimizer"], row["split"])
         ]
-        assert row["learning_rate"] == choice["learning_rate"]
+        for key in ("learning_rate", "schedule"):
+            assert row[key] == choice[key]
 
 
 @pytest.mark.parametrize(
