@@ -99,6 +99,6 @@ def test_sharded_weights(tmp_path):
     assert max(row["sparsity"] for row in two if "sparsity" in row) == pytest.approx(0.3)
     zeros = sum(int((weight == 0).sum()) for weight in weights)
     assert zeros >= round(0.3 * sum(weight.numel() for weight in weights))
-    assert max(float(weight.norm(dim=1).max()) for weight in weights) < 0.5 + 1e-6
+    assert max(float(weight.norm(dim=1).max()) for weight in weights) < 0.9 + 1e-6
     assert resumed == two
     assert all(torch.equal(again[key], value) for key, value in sharded.items())
