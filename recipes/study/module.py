@@ -9,8 +9,9 @@ import torch
 from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveFloat, PositiveInt
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor
+from torch import Tensor, nn
 
 from callbacks import LRDecay
 from recipes.hyperparameters import save_hyperparameters
@@ -19,10 +20,11 @@ from recipes.networks import NetworkCallable
 from recipes.regress.checks import check_network
 from recipes.regress.lbfgs import check_lbfgs
 from recipes.regress.losses import Loss, Name
+from recipes.study.finalists import Finalists
 from recipes.study.members import Member, Networks
-from recipes.study.metrics import distribution, ensembles, metrics, sums
+from recipes.study.metrics import metrics, sums
 from recipes.study.population import Population
-from recipes.study.record import Choice, Metric, Record, choose, survivors
+from recipes.study.record import Metric, Record, choose, survivors
 from recipes.study.report import report_fit, report_test
 from recipes.study.search import Grid, Kind, Search, propose
 from recipes.study.together import Together
@@ -83,6 +85,7 @@ class Study(LightningModule):
         self.schedules = schedules or {"": None}
         made = {"": network} | (networks or {})
         self.networks = {label: Networks(make) for label, make in made.items()}
+        self.registered = nn.ModuleList(self.networks.values())  # their buffers move with this
         self.metric, self.target, self.per_split = metric, target, choose == "per_split"
         self.halving, self.rungs = int(halving), int(rungs)
         self.records: list[Record] = []
@@ -168,6 +171,8 @@ class Study(LightningModule):
             )
         if trainer.world_size > 1 and changes:
             raise ValueError("halving and rounds change the members: --trainer.devices=1")
+        if self.halving > 1 and trainer.check_val_every_n_epoch != 1:
+            raise ValueError("halving looks at each epoch: --trainer.check_val_every_n_epoch=1")
         for network in self.networks.values():
             check_network(network.made(0), trainer.datamodule, self.loss)
         self.place(self.population)
@@ -178,7 +183,7 @@ class Study(LightningModule):
         check_lbfgs(self.trainer, stocks, networks)
         length = self.epochs * self.trainer.num_training_batches
         self.multipliers = {
-            label: schedule.resolve(self.trainer, None if math.isinf(length) else length)
+            label: schedule.resolve(self.trainer, length if self.search.rounds > 1 else None)
             for label, schedule in self.schedules.items()
             if schedule is not None
         }
@@ -249,19 +254,20 @@ class Study(LightningModule):
         """Weights and residual variance of the members that the present choice consists of."""
         latest, best = len(self.records) - 1, {}
         for choice in choose(self.records, self.metric, self.per_split):
-            for i in choice.ids:
-                key = (choice.record, i)
-                if choice.record < latest:
-                    best[key] = self.kept[key]
-                elif math.isfinite(choice.score):
-                    noise = self.records[-1].latest("noise", i)
-                    best[key] = (self.population.row_of(i).cpu().clone(), noise)
+            if math.isinf(choice.score):
+                continue
+            if choice.record < latest:
+                best |= {(choice.record, i): self.kept[choice.record, i] for i in choice.ids}
+                continue
+            for i, weights in zip(choice.ids, self.population.weights_of(choice.ids), strict=True):
+                best[latest, i] = (weights, self.records[-1].latest("noise", i))
         return best
 
     # Evaluation: of all members while they train; in a command of its own, of the chosen ones.
 
     def on_validation_epoch_start(self) -> None:
         self.total: dict[str, Tensor] = {}
+        self.place(self.population)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         inputs, targets = self.of_members(batch)
@@ -273,7 +279,7 @@ class Study(LightningModule):
         total = {name: reduce(value, reduce_op="sum") for name, value in self.total.items()}
         found = metrics(total, self.scale.to(self.stream.device)[self.stream, 1])
         self.log("val/loss", found["loss"].nanmedian(), prog_bar=True)
-        if self.trainer.sanity_checking:
+        if self.trainer.sanity_checking or self.trainer.state.fn != TrainerFn.FITTING:
             return
         values = {f"val/{name}": value for name, value in found.items()}
         self.add_row({**values, "noise": total["squared"] / total["rows"]})
@@ -282,65 +288,33 @@ class Study(LightningModule):
             best.setdefault(f"val/{self.metric}/{choice.trial.optimizer}", []).append(choice.score)
         self.log_dict({key: sum(scores) / len(scores) for key, scores in best.items()})
 
-    @torch.no_grad()
-    def train_metric(self, choices: Sequence[Choice]) -> dict[Choice, list[float]]:
-        """The metric of the chosen members on their training rows, where their weights are left."""
-        found: dict[Choice, list[float]] = {}
-        best, data = self.best(), self.trainer.datamodule
-        for choice in choices:
-            values = []
-            for i in choice.ids:
-                if (choice.record, i) not in best:
-                    continue
-                member = self.records[choice.record].members[i]
-                split, weights = data.splits(member.split), best[choice.record, i][0]
-                network = self.networks[member.trial.network].eval()
-                rows = split.train.to(weights.dtype)
-                outputs = network(weights.unsqueeze(0), rows.inputs.unsqueeze(0))
-                total = sums(self.loss, outputs, rows.targets.unsqueeze(0))
-                values.append(metrics(total, torch.tensor([split.target_std]))[self.metric].item())
-            found[choice] = values
-        return found
-
     def begin_evaluation(self) -> None:
-        """Makes the chosen members ready to be asked."""
+        """Makes the chosen members ready to be asked.
+
+        Raises:
+            ValueError: if there are none, or there are several processes
+        """
         best = self.best()
         if self.trainer.world_size > 1:
             raise ValueError("a study is evaluated on one process: --trainer.devices=1")
         if not best:
             raise ValueError("no member has a finite loss: there is nothing to evaluate")
         members = [(n, self.records[r].members[i]) for n, (r, i) in enumerate(best)]
-        rows = list(best.values())
-        self.chosen = Population(self.networks, self.makers, members, self.loss)
-        for group, weights in zip(self.chosen.groups, self.chosen.weights, strict=True):
-            weights.data = torch.stack([rows[n][0] for n, _ in group])
-        self.chosen.to(self.device, self.dtype).eval()
-        self.place(self.chosen)
-        noise = torch.tensor([rows[n][1] for n in self.chosen.ids], device=self.device)
-        self.noise = None if noise.isnan().any() else noise
-        self.total, self.predictions, self.targets = {}, [], []
+        population = Population(self.networks, self.makers, members, self.loss)
+        weights, noise = zip(*best.values(), strict=True)
+        population.set_weights(dict(enumerate(weights)))
+        population.to(self.device, self.dtype)
+        self.place(population)
+        noise = torch.tensor([noise[n] for n in population.ids], device=self.device)
+        self.finalists = Finalists(population, noise, self.scale.to(self.device)[self.stream])
 
     on_test_epoch_start = on_predict_epoch_start = begin_evaluation
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        inputs, targets = self.of_members(batch)
-        outputs = self.chosen(inputs)
-        found = sums(self.loss, outputs, targets, self.noise)
-        self.total = {name: self.total.get(name, 0) + value for name, value in found.items()}
-        self.predictions.append(distribution(self.loss, outputs, self.noise))
-        self.targets.append(targets)
+        self.finalists.update(*self.of_members(batch))
 
     def on_test_epoch_end(self) -> None:
-        scale = self.scale.to(self.stream.device)[self.stream]
-        found = metrics(self.total, scale[:, 1], likelihood=False)
-        rows = [
-            {"optimizer": m.trial.optimizer, "split": m.split, "seed": m.seed}
-            | {name: float(value[i]) for name, value in found.items()}
-            for i, m in enumerate(self.chosen.members)
-        ]
-        mean, variance = (
-            None if parts[0] is None else torch.cat(parts, 1)
-            for parts in zip(*self.predictions, strict=True)
-        )
-        rows += ensembles(self.chosen.members, mean, variance, torch.cat(self.targets, 1), scale)
-        self.log_dict(report_test(self, rows))
+        self.log_dict(report_test(self, self.finalists.rows()))
+
+    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        return self.finalists.columns(*self.of_members(batch))

@@ -80,13 +80,19 @@ class Population(nn.Module):
         ends = torch.tensor([len(group) for group in self.groups]).cumsum(0).tolist()
         return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
-    def row_of(self, number: int) -> Tensor:
-        """One member's weights, by its number in the round, (size,)."""
+    def weights_of(self, ids: Sequence[int]) -> list[Tensor]:
+        """Some members' weights, by their numbers in the round, (size,) each."""
+        rows = {
+            number: (weights, row)
+            for group, weights in zip(self.groups, self.weights, strict=True)
+            for row, (number, _) in enumerate(group)
+        }
+        return [rows[i][0].detach()[rows[i][1]].cpu().clone() for i in ids]
+
+    def set_weights(self, values: Mapping[int, Tensor]) -> None:
+        """Sets all members' weights, by their numbers."""
         for group, weights in zip(self.groups, self.weights, strict=True):
-            for (other, _), row in zip(group, weights, strict=True):
-                if other == number:
-                    return row.detach()
-        raise KeyError(number)
+            weights.data = torch.stack([values[number] for number, _ in group])
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs (members, batch, n) from inputs (members, batch, ...)."""

@@ -32,6 +32,7 @@ class Record:
     first: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def __post_init__(self) -> None:
+        self._trials: dict[bool, dict[tuple[Trial, int | None], list[int]]] = {}
         if not len(self.lost):
             self.lost = torch.zeros(len(self.members), dtype=torch.bool)
             self.first = torch.full((len(self.members),), math.nan, dtype=torch.float64)
@@ -64,6 +65,25 @@ class Record:
             return torch.full((len(self.members),), math.inf, dtype=torch.float64)
         score = self.series[name][-1].nan_to_num(math.inf)
         return torch.where(self.lost, math.inf, score)
+
+    def trials(self, per_split: bool) -> dict[tuple[Trial, int | None], list[int]]:
+        """The ids of all members, by trial, and by split if that matters."""
+        if per_split not in self._trials:
+            found = self._trials.setdefault(per_split, {})
+            for number, member in enumerate(self.members):
+                key = (member.trial, member.split if per_split else None)
+                found.setdefault(key, []).append(number)
+        return self._trials[per_split]
+
+    def means(self, metric: str, per_split: bool) -> list[float]:
+        """Mean of the scores of each of the trials' members, in their order."""
+        trials = self.trials(per_split)
+        index = torch.empty(len(self.members), dtype=torch.long)
+        for number, ids in enumerate(trials.values()):
+            index[ids] = number
+        total = torch.zeros(len(trials), dtype=torch.float64)
+        total.index_add_(0, index, self.scores(metric))
+        return (total / index.bincount(minlength=len(trials))).tolist()
 
     @property
     def diverged(self) -> Tensor:
@@ -108,15 +128,6 @@ class Choice(NamedTuple):
     score: float
 
 
-def by_trial(record: Record, per_split: bool) -> dict[tuple[Trial, int | None], list[int]]:
-    """The ids of a round's members, by trial, and by split if that matters."""
-    trials: dict[tuple[Trial, int | None], list[int]] = {}
-    for number, member in enumerate(record.members):
-        key = (member.trial, member.split if per_split else None)
-        trials.setdefault(key, []).append(number)
-    return trials
-
-
 def choose(records: Sequence[Record], metric: str, per_split: bool) -> list[Choice]:
     """The trial with the lowest mean metric over its members, for each optimizer.
 
@@ -127,9 +138,8 @@ def choose(records: Sequence[Record], metric: str, per_split: bool) -> list[Choi
     """
     best: dict[tuple[str, int | None], Choice] = {}
     for number, record in enumerate(records):
-        scores = record.scores(metric)
-        for (trial, split), ids in by_trial(record, per_split).items():
-            score = float(scores[ids].mean())
+        trials, means = record.trials(per_split), record.means(metric, per_split)
+        for ((trial, split), ids), score in zip(trials.items(), means, strict=True):
             key = (trial.optimizer, split)
             if key not in best or score < best[key].score:
                 best[key] = Choice(trial, split, number, tuple(ids), score)
@@ -146,13 +156,14 @@ def survivors(record: Record, metric: str, per_split: bool, ids: Sequence[int], 
         ids: of the members that still train
         share: how many times fewer trials go on
     """
-    scores, training = record.scores(metric), set(ids)
-    rivals: dict[tuple[str, int | None], list[list[int]]] = {}
-    for (trial, split), members in by_trial(record, per_split).items():
+    trials, means = record.trials(per_split), record.means(metric, per_split)
+    training = set(ids)
+    rivals: dict[tuple[str, int | None], list[tuple[float, list[int]]]] = {}
+    for ((trial, split), members), mean in zip(trials.items(), means, strict=True):
         if training.issuperset(members):
-            rivals.setdefault((trial.optimizer, split), []).append(members)
+            rivals.setdefault((trial.optimizer, split), []).append((mean, members))
     kept: list[int] = []
-    for trials in rivals.values():
-        trials.sort(key=lambda members: float(scores[members].mean()))
-        kept += [i for members in trials[: -(-len(trials) // share)] for i in members]
+    for of_optimizer in rivals.values():
+        best = sorted(of_optimizer, key=lambda item: item[0])[: -(-len(of_optimizer) // share)]
+        kept += [i for _, members in best for i in members]
     return sorted(kept)

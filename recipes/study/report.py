@@ -13,6 +13,7 @@ import wandb
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import WandbLogger
 
+from recipes.study.metrics import metrics, sums
 from recipes.study.picture import draw
 from recipes.study.record import Choice, Record, choose
 
@@ -93,13 +94,13 @@ def table(study: "Study", choices: Sequence[Choice], train: dict[Choice, list[fl
     """A row for each optimizer: its choice, its metrics, what it cost, how often it diverged."""
     rows, metric, records = [], study.metric, study.records
     scored = f"val/{metric}" if f"val/{metric}" in records[-1].series else "train/loss"
+    diverged = [
+        (member.trial.optimizer, lost)
+        for record in records
+        for member, lost in zip(record.members, record.diverged.tolist(), strict=True)
+    ]
     for optimizer, chosen in by_optimizer(choices).items():
-        of = [
-            bool(record.diverged[i])
-            for record in records
-            for i, member in enumerate(record.members)
-            if member.trial.optimizer == optimizer
-        ]
+        of = [lost for other, lost in diverged if other == optimizer]
         row: Row = {
             "optimizer": optimizer,
             "network": ", ".join(dict.fromkeys(c.trial.network for c in chosen)),
@@ -120,17 +121,39 @@ def table(study: "Study", choices: Sequence[Choice], train: dict[Choice, list[fl
     return rows
 
 
+@torch.no_grad()
+def train_metric(study: "Study", choices: Sequence[Choice]) -> dict[Choice, list[float]]:
+    """The metric of the chosen members on the rows that they were trained on."""
+    found: dict[Choice, list[float]] = {choice: [] for choice in choices}
+    best = study.best()
+    for choice in choices:
+        for i in choice.ids:
+            if (choice.record, i) not in best:  # lost
+                continue
+            member = study.records[choice.record].members[i]
+            split = study.trainer.datamodule.splits(member.split)
+            network = study.networks[member.trial.network].eval()
+            weights = best[choice.record, i][0].to(study.device).unsqueeze(0)
+            rows = split.train.to(weights.dtype)
+            inputs, targets = (t.to(study.device).unsqueeze(0) for t in (rows.inputs, rows.targets))
+            total = sums(study.loss, network(weights, inputs), targets)
+            unit = torch.tensor([split.target_std], device=study.device)
+            found[choice].append(metrics(total, unit)[study.metric].item())
+    return found
+
+
 def member_rows(records: Sequence[Record]) -> list[Row]:
     """Every member's settings and latest values."""
     rows = []
     for number, record in enumerate(records):
+        trained = torch.stack(record.series["train/loss"]).isfinite().sum(0).tolist()
+        epochs, diverged = [0.0, *record.epochs], record.diverged.int().tolist()
+        latest = {name: series[-1].tolist() for name, series in record.series.items()}
         for i, member in enumerate(record.members):
             row: Row = {"round": number, "member": i, **vars(member.trial)}
             row |= {"split": member.split, "seed": member.seed}
-            row["diverged"] = int(record.diverged[i])
-            trained = torch.stack(record.series["train/loss"])[:, i].isfinite().nonzero()
-            row["epochs"] = record.epochs[int(trained[-1])] if len(trained) else 0
-            rows.append(row | {name: rows_[-1][i].item() for name, rows_ in record.series.items()})
+            row |= {"diverged": diverged[i], "epochs": epochs[trained[i]]}
+            rows.append(row | {name: values[i] for name, values in latest.items()})
     return rows
 
 
@@ -144,8 +167,7 @@ def report_fit(study: "Study") -> None:
     if not records[-1].epochs:
         return
     choices = choose(records, study.metric, study.per_split)
-    train = study.train_metric(choices)
-    rows = table(study, choices, train)
+    rows = table(study, choices, train_metric(study, choices))
     write_rows(folder / "members.csv", member_rows(records))
     chosen = [
         {**vars(c.trial), "split": "" if c.split is None else c.split, "score": c.score}
@@ -248,7 +270,8 @@ def log_to_wandb(
             values: dict[str, float] = {"epoch": epoch}
             for name, series in record.series.items():
                 values[name] = float(series[number][ids].mean())
-                values[f"{name}_std"] = float(series[number][ids].std())
+                if len(ids) > 1:
+                    values[f"{name}_std"] = float(series[number][ids].std())
             run.log(values)
         run.summary.update({key: value for key, value in row.items() if value != ""})
         run.finish()

@@ -13,7 +13,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
 
 from datamodules.loader import keyed_generator
 from recipes.study.members import Trial
-from recipes.study.record import Record, by_trial
+from recipes.study.record import Record
 
 Rates = list[PositiveFloat] | dict[str, list[PositiveFloat]]
 
@@ -260,10 +260,9 @@ def propose(
     trials = []
     for kind in kinds:
         tried = [
-            (Setting(t.learning_rate, t.weight_decay, t.split), float(scores[ids].mean()))
+            (Setting(t.learning_rate, t.weight_decay, t.split), score)
             for record in records
-            for scores in [record.scores(metric)]
-            for (t, _), ids in by_trial(record, per_split=False).items()
+            for (t, _), score in zip(record.trials(False), record.means(metric, False), strict=True)
             if Kind(t.network, t.optimizer, t.schedule) == kind
         ]
         trials += [

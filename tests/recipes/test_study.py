@@ -82,7 +82,7 @@ def together(optimizers, search, epochs=EPOCHS, network=small, data=None, flags=
 def members(study):
     """Each member of the latest round with its weights."""
     return [
-        (member, study.population.row_of(number))
+        (member, study.population.weights_of([number])[0])
         for number, member in zip(study.population.ids, study.population.members, strict=True)
     ]
 
@@ -246,7 +246,10 @@ def test_a_member_that_diverges_changes_no_other(tmp_path):
     assert record.scores("rmse").isinf().tolist() == [True, True, False, False]
     for i in (0, 1):
         torch.testing.assert_close(
-            with_it.population.row_of(2 + i), without.population.row_of(i), rtol=1e-6, atol=1e-6
+            with_it.population.weights_of([2 + i])[0],
+            without.population.weights_of([i])[0],
+            rtol=1e-6,
+            atol=1e-6,
         )
 
 
@@ -271,7 +274,10 @@ def test_halving_keeps_the_best_of_each_optimizer_and_changes_none_of_them(tmp_p
         assert kept <= set(best_two) and len(kept) == 1
     for number in halved.population.ids:
         torch.testing.assert_close(
-            halved.population.row_of(number), whole.population.row_of(number), rtol=1e-5, atol=1e-5
+            halved.population.weights_of([number])[0],
+            whole.population.weights_of([number])[0],
+            rtol=1e-5,
+            atol=1e-5,
         )
 
 

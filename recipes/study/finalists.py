@@ -1,0 +1,74 @@
+"""The chosen members of a study, evaluated one by one and as ensembles."""
+
+import torch
+from torch import Tensor
+
+from recipes.regress.prediction import mixture
+from recipes.study.metrics import distribution, ensembles, metrics, sums
+from recipes.study.population import Population
+
+
+class Finalists:
+    """What chosen members predict, over the batches of an evaluation.
+
+    Args:
+        population: of the chosen members, on their device
+        noise: variance of each one's residuals, (members,), NaN where it is not known
+        scale: mean and standard deviation of each one's target, (members, 2)
+    """
+
+    def __init__(self, population: Population, noise: Tensor, scale: Tensor) -> None:
+        self.population, self.scale = population.eval(), scale
+        self.noise = None if noise.isnan().any() else noise
+        self.total: dict[str, Tensor] = {}
+        self.batches: list[tuple[Tensor, Tensor | None, Tensor]] = []
+
+    def predict(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mean and variance, (members, batch) each, from inputs (members, batch, ...)."""
+        return distribution(self.population.loss, self.population(inputs), self.noise)
+
+    def update(self, inputs: Tensor, targets: Tensor) -> None:
+        """Evaluates a batch, (members, batch, ...) each."""
+        outputs = self.population(inputs)
+        found = sums(self.population.loss, outputs, targets, self.noise)
+        self.total = {name: self.total.get(name, 0) + value for name, value in found.items()}
+        self.batches.append((*distribution(self.population.loss, outputs, self.noise), targets))
+
+    def rows(self) -> list[dict[str, str | int | float]]:
+        """Metrics of each member, then of each optimizer's and split's ensemble."""
+        members = self.population.members
+        found = metrics(self.total, self.scale[:, 1], likelihood=False)
+        rows = [
+            {"optimizer": m.trial.optimizer, "split": m.split, "seed": m.seed}
+            | {name: float(value[i]) for name, value in found.items()}
+            for i, m in enumerate(members)
+        ]
+        mean, variance, targets = (
+            None if parts[0] is None else torch.cat(parts, 1)
+            for parts in zip(*self.batches, strict=True)
+        )
+        return rows + ensembles(members, mean, variance, targets, self.scale)
+
+    def columns(self, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """The target and each optimizer's ensemble's prediction, in the target's own unit.
+
+        Raises:
+            ValueError: if the members are of several splits, whose rows differ
+        """
+        members = self.population.members
+        if len(splits := {member.split for member in members}) > 1:
+            raise ValueError(f"predict is of one split, not {len(splits)}: --model.splits=[0]")
+        mean, variance = self.predict(inputs)
+        centre, unit = self.scale[0].to(mean.dtype)
+        columns = {"target": targets[0] * unit + centre}
+        for optimizer in dict.fromkeys(member.trial.optimizer for member in members):
+            ids = [i for i, member in enumerate(members) if member.trial.optimizer == optimizer]
+            if variance is None:
+                columns[optimizer] = mean[ids].mean(0) * unit + centre
+                continue
+            point, spread = mixture(mean[ids], variance[ids])
+            columns |= {
+                optimizer: point * unit + centre,
+                f"{optimizer}_std": spread.sqrt() * unit,
+            }
+        return columns
