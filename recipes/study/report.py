@@ -80,7 +80,7 @@ def until(
     found, members = [], 0
     for choice in choices:
         record = records[choice.record]
-        reached = record.reached(metric, target)[choice.ids].tolist()
+        reached = record.reached(metric, target)[list(choice.ids)].tolist()
         members += len(reached)
         for i, row in zip(choice.ids, reached, strict=True):
             if row >= 0:
@@ -273,5 +273,5 @@ def log_to_wandb(
                 if len(ids) > 1:
                     values[f"{name}_std"] = float(series[number][ids].std())
             run.log(values)
-        run.summary.update({key: value for key, value in row.items() if value != ""})
+        run.summary.update({f"table/{key}": value for key, value in row.items() if value != ""})
         run.finish()
