@@ -142,6 +142,21 @@ def train_metric(study: "Study", choices: Sequence[Choice]) -> dict[Choice, list
     return found
 
 
+def at_the_edge(records: Sequence[Record], choices: Sequence[Choice]) -> list[str]:
+    """The optimizers whose chosen rate is the lowest or the highest of three or more tried."""
+    tried: dict[str, set[float]] = {}
+    for record in records:
+        for member in record.members:
+            tried.setdefault(member.trial.optimizer, set()).add(member.trial.learning_rate)
+    found = [
+        c.trial.optimizer
+        for c in choices
+        if len(rates := tried[c.trial.optimizer]) > 2
+        and c.trial.learning_rate in (min(rates), max(rates))
+    ]
+    return list(dict.fromkeys(found))
+
+
 def member_rows(records: Sequence[Record]) -> list[Row]:
     """Every member's settings and latest values."""
     rows = []
@@ -185,6 +200,8 @@ def report_fit(study: "Study") -> None:
     draw(folder / "study.png", records, by_optimizer(choices), study.metric, study.target)
     log_to_wandb(study.trainer, folder, records, choices, rows, study.metric)
     print(markdown(rows), end="", flush=True)
+    if edge := at_the_edge(records, choices):
+        print(f"chosen at the edge of the rates that were tried: {', '.join(edge)}", flush=True)
 
 
 def report_test(study: "Study", rows: Sequence[Row]) -> dict[str, float]:

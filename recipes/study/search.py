@@ -223,7 +223,9 @@ class Chosen(Search):
         study: folder of its run, which holds chosen.csv
     """
 
-    def __init__(self, study: str) -> None:
+    def __init__(self, study: str = "") -> None:
+        if not study:
+            raise ValueError("--model.search.study: give the folder of an earlier study's run")
         path = Path(study).expanduser() / "chosen.csv"
         if not path.is_file():
             raise FileNotFoundError(f"--model.search.study={study}: there is no {path}")

@@ -395,8 +395,13 @@ def test_the_command_line_leaves_table_picture_and_members(recipe, capsys):
     folder = Path("runs/study/diabetes-1")
     rows = read(folder / "members.csv")
     assert len(rows) == 9 * 4 * 2
-    table = (folder / "table.md").read_text()
-    assert table in capsys.readouterr().out
+    table, printed = (folder / "table.md").read_text(), capsys.readouterr().out
+    assert table in printed
+    (edge,) = [line for line in printed.splitlines() if "at the edge of the rates" in line]
+    chosen = {row["optimizer"]: float(row["learning_rate"]) for row in read(folder / "chosen.csv")}
+    assert edge.split(": ")[1].split(", ") == [
+        name for name, rate in chosen.items() if rate in (0.001, 1000)
+    ]
     chosen = read(folder / "chosen.csv")
     assert len(chosen) == len({row["optimizer"] for row in rows}) == 9
     for choice in chosen:
