@@ -12,6 +12,11 @@ Name = Literal["mse", "mae", "huber", "gaussian_nll", "quantile"]
 LEAST_VARIANCE = 1e-6  # of a standardised target (Lakshminarayanan et al. 2017, section 2.2.1)
 
 
+def full(values: Tensor) -> Tensor:
+    """At least float32: losses and metrics are not rounded to 8 bits."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def gaussian(outputs: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of a network with two outputs: Lakshminarayanan et al. 2017, section 2.2.1.
 

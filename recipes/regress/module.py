@@ -17,7 +17,7 @@ from recipes.networks import NetworkCallable
 from recipes.regress.checks import check_dropout, check_network, check_target
 from recipes.regress.dropout import mc_dropout
 from recipes.regress.lbfgs import check_lbfgs
-from recipes.regress.losses import Loss, Name
+from recipes.regress.losses import Loss, Name, full
 from recipes.regress.prediction import (
     Predictions,
     predict,
@@ -26,11 +26,6 @@ from recipes.regress.prediction import (
     summary,
     total_variance,
 )
-
-
-def full(values: Tensor) -> Tensor:
-    """At least float32: losses and metrics are not rounded to 8 bits."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 class Regress(LightningModule):

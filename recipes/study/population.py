@@ -10,8 +10,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from callbacks.schedules import Schedule
-from recipes.regress.losses import Loss
-from recipes.regress.module import full
+from recipes.regress.losses import Loss, full
 from recipes.study.members import Member, Networks
 from recipes.study.together import Part, batching
 
