@@ -92,6 +92,7 @@ def silence_noise() -> None:
     for message in (
         r".*isinstance\(treespec, LeafSpec\).*",  # Lightning's own use of torch
         r"Checkpoint directory .* exists and is not empty.*",  # a resumed run
+        r"Total length of `list` across ranks is zero.*",  # data without validation
         r"Couldn't infer the batch indices.*",  # which WritePredictions does not need
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -14,6 +14,8 @@ from sklearn.preprocessing import StandardScaler
 
 import datamodules
 from datamodules import Diabetes, Friedman, Linear, Quadratic, TabularData, Textbook
+from recipes.networks import QuadraticModel
+from recipes.regress import Regress
 
 TABULAR = [
     getattr(datamodules, name)
@@ -304,8 +306,22 @@ def test_the_quadratics_rows_are_the_published_ones():
     assert not parts.train.targets.any() and data.val_dataloader() == []
     assert len(data.train_dataloader()) == 7
     held = Quadratic(val_size=0.1).splits(0)
-    assert [len(part) for part in (held.train, held.val, held.test)] == [900, 100, 1000]
+    assert [len(part) for part in (held.train, held.val, held.test)] == [900, 100, 896]
     assert torch.equal(held.test.inputs, parts.test.inputs)
+
+
+def test_the_quadratics_test_losses_are_the_published_ones(tmp_path):
+    """At the start, and at the minimum of the training loss, through Lightning's test."""
+    module = Regress(QuadraticModel, loss="mae")
+    trainer = Trainer(
+        accelerator="cpu", precision="64-true", logger=False, default_root_dir=tmp_path
+    )
+    data, found = Quadratic(), []
+    for theta in (torch.ones(100), data.splits(0).train.inputs.mean(0)):
+        module.network.theta.data.copy_(theta)
+        (metrics,) = trainer.test(module, datamodule=data, verbose=False)
+        found.append(metrics["test/loss"])
+    assert found == [pytest.approx(353.4468, abs=1e-4), pytest.approx(87.04601, abs=1e-5)]
 
 
 def test_the_textbooks_four_rows_are_for_everything():

@@ -340,3 +340,8 @@ def test_two_processes_evaluate_as_one(recipe):
     one, two = (json.loads(line) for line in lines)
     one.pop("checkpoint"), two.pop("checkpoint")
     assert two == pytest.approx(one, rel=1e-5)
+
+
+def test_training_without_validation_says_nothing_of_it(recipe, recwarn):
+    recipe("regress", "fit", "--data.val_size=0", "--trainer.max_epochs=1")
+    assert not [w for w in recwarn if "Total length" in str(w.message)]
