@@ -84,8 +84,9 @@ class JoinedRows:
                 order = {0: torch.arange(self.rows)}
             else:
                 order = {seed: shuffled(self.rows, seed, epoch) for seed in set(self.seeds)}
-            drawn = torch.stack([table * self.rows + order[seed] for table, seed in self._pairs])
-            self._drawn = (epoch, drawn)
+            tables = torch.tensor([table for table, _ in self._pairs])
+            drawn = torch.stack([order[seed] for _, seed in self._pairs])
+            self._drawn = (epoch, drawn + self.rows * tables.unsqueeze(1))
         return self._drawn[1]
 
     def gather(self, positions: Tensor, epoch: int) -> tuple[Tensor, Tensor]:

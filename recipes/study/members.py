@@ -107,7 +107,8 @@ class Networks(nn.Module):
             parameters: (members, size)
             inputs: (members, batch, ...)
         """
-        self.template.train(self.training)
+        if self.template.training != self.training:
+            self.template.train(self.training)
         if type(self.template) is MLP:
             return self._perceptrons(parameters, inputs)
         buffers = dict(self._buffer_items())
@@ -130,12 +131,10 @@ class Networks(nn.Module):
                 continue
             weight = next(parts).view(-1, layer.out_features, layer.in_features)
             bias = next(parts).unsqueeze(1)
-            # The head's own type, as in recipes.networks.
-            with torch.autocast(
-                x.device.type,
-                enabled=torch.is_autocast_enabled(x.device.type) and not isinstance(layer, Head),
-            ):
-                if isinstance(layer, Head):
-                    x = x.to(weight.dtype)
+            if torch.is_autocast_enabled(x.device.type) and isinstance(layer, Head):
+                # In its own type, as in recipes.networks.
+                with torch.autocast(x.device.type, enabled=False):
+                    x = torch.baddbmm(bias, x.to(weight.dtype), weight.transpose(1, 2))
+            else:
                 x = torch.baddbmm(bias, x, weight.transpose(1, 2))
         return x

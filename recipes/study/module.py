@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from callbacks import LRDecay
 from recipes.hyperparameters import save_hyperparameters
-from recipes.logs import log_terms
+from recipes.logs import is_logging_step, log_terms
 from recipes.networks import NetworkCallable
 from recipes.regress.checks import check_network
 from recipes.regress.lbfgs import check_lbfgs
@@ -98,7 +98,8 @@ class Study(LightningModule):
         # The gradient of the sum is, for each member, the gradient of its own loss.
         inputs, targets = self.of_members(batch)
         losses = self.population.losses(inputs, targets)
-        log_terms(self, {"train/loss": self.population.latest.nanmedian()}, targets.shape[1])
+        if is_logging_step(self.trainer):
+            log_terms(self, {"train/loss": self.population.latest.nanmedian()}, targets.shape[1])
         return torch.where(losses.isfinite(), losses, 0).sum()  # what diverged stays out of it
 
     def of_members(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

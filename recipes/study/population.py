@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any
 
 import torch
@@ -76,7 +76,7 @@ class Population(nn.Module):
 
     def ranges(self) -> list[slice]:
         """Where each group's members lie in the order of all."""
-        ends = torch.tensor([len(group) for group in self.groups]).cumsum(0).tolist()
+        ends = list(accumulate(len(group) for group in self.groups))
         return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
     def weights_of(self, ids: Sequence[int]) -> list[Tensor]:
@@ -107,7 +107,8 @@ class Population(nn.Module):
 
     def network(self, label: str) -> Networks:
         """The batched network of a label, in the mode that this module is in."""
-        return self.networks[label].train(self.training)
+        network = self.networks[label]
+        return network if network.training == self.training else network.train(self.training)
 
     def summary(self) -> str:
         """How the members are batched, one line an optimizer."""

@@ -432,7 +432,7 @@ def test_a_tested_study_is_its_chosen_members_and_their_ensemble(recipe):
         "  network: {class_path: MLP, init_args: {inputs: 10, widths: [50], outputs: 1}}\n"
         f"  optimizer: {{class_path: Adam, init_args: {{lr: {rate}}}}}\n"
         "data: {class_path: Diabetes}\n"
-        "trainer: {max_epochs: 8, callbacks: [Threads]}\n"
+        "trainer: {max_epochs: 8, callbacks: [Threads, LRDecay]}\n"
     )
     for seed in (0, 1):
         flags = (f"--seed_everything={seed}", f"--name=alone-{seed}")
