@@ -87,17 +87,26 @@ def has_gradient(parameter: Tensor) -> bool:
     return parameter.grad is not None and not parameter.grad.is_sparse
 
 
+def is_zero(rate: float | Tensor) -> bool:
+    """Whether it is 0 on the host, as torch's own is; on a device, to look would wait for it."""
+    return not (isinstance(rate, Tensor) and rate.device.type != "cpu") and float(rate) == 0
+
+
 def after_updates(trainer: Trainer, function: Callable[[Optimizer], None]) -> list[RemovableHandle]:
     """Calls function(optimizer) after each step of each optimizer, however it is stepped.
 
     So before anything that callbacks do at the end of the batch, such as averaging. The function
     may change only this optimizer's parameters: another's may wait for their backward pass.
 
+    A step at rates of zero is no update. torch makes one to fill the empty state of an optimizer
+    that it saves or loads with sharded weights, and a resumed run would be one call ahead.
+
     Returns:
         handles whose `remove` ends it
     """
 
     def hook(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
-        function(optimizer)
+        if not all(is_zero(group.get("lr", 1.0)) for group in optimizer.param_groups):
+            function(optimizer)
 
     return [optimizer.register_step_post_hook(hook) for optimizer in trainer.optimizers]

@@ -103,7 +103,7 @@ def trainer(processes: int, folder: str, epochs: int) -> Trainer:
             OptimizerStats(every=5, layers=True),
             EMA("network", 6),
             L1(0.01),
-            MaxNorm(0.9),
+            MaxNorm(0.5),
             Prune(0.3, end=18, every=3, module="network"),
             GradientClip(0.2),
             HyperparameterSchedule("weight_decay", schedule="linear", length=24),
