@@ -236,8 +236,8 @@ class Study(LightningModule):
 
     def place(self, population: Population) -> None:
         """Notes which of the data's streams each member of a population is given."""
-        members = population.members
-        streams = [self.streams.index((member.split, member.seed)) for member in members]
+        numbers = {stream: number for number, stream in enumerate(self.streams)}
+        streams = [numbers[member.split, member.seed] for member in population.members]
         self.stream = torch.tensor(streams, device=self.device)
 
     def epoch_of_round(self) -> int:
