@@ -121,6 +121,7 @@ class Images(LightningDataModule, ABC):
         if self.tables:
             return
         (images, labels), test = self.load()
+        self.input_shape = (1, *images.shape[1:])
         if not 0 < self.val_size < len(labels):
             raise ValueError(f"--data.val_size={self.val_size} of {len(labels)} training images")
         order = torch.randperm(len(labels), generator=keyed_generator(self.split_seed))

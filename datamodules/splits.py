@@ -9,6 +9,7 @@ from torch import Tensor
 from datamodules.joined import Rows
 from datamodules.loader import keyed_generator
 
+ROUNDING = 1e-14  # of float64, relative, with that of a mean
 Share = restricted_number_type("ShareBelowOne", float, [(">=", 0), ("<", 1)])
 
 
@@ -20,6 +21,8 @@ class Split:
         train: what is learned from
         val: what is selected on; may be empty
         test: what is reported; may be empty
+        input_mean: of each of the train rows' features, (features,); 0 if not standardised
+        input_std: the same with divisor n; 1 if not standardised, or if they are all equal
         target_mean: of the train rows' targets, in the target's unit; 0 if not standardised
         target_std: the same with divisor n; 1 if not standardised, or if they are all equal
     """
@@ -27,6 +30,8 @@ class Split:
     train: Rows
     val: Rows
     test: Rows
+    input_mean: Tensor
+    input_std: Tensor
     target_mean: float
     target_std: float
 
@@ -54,6 +59,14 @@ def hold_out(rows: Tensor, share: float, option: str, *key: int) -> tuple[Tensor
 
 
 def centre_and_scale(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (divisor n) of each column; the latter is 1 for equal values."""
-    equal = values.amax(0) == values.amin(0)
-    return values.mean(0), values.std(0, correction=0).masked_fill(equal, 1.0)
+    """Mean and standard deviation (divisor n) of each column; the latter is 1 for equal values.
+
+    Values that differ by no more than their rounding are equal.
+
+    Raises:
+        ValueError: if values are so large that their squares overflow
+    """
+    mean, std, largest = values.mean(0), values.std(0, correction=0), values.abs().amax(0)
+    if not std.isfinite().all():
+        raise ValueError(f"--data has values up to {largest.max():.0e}: too large to standardise")
+    return mean, std.masked_fill(std <= ROUNDING * largest, 1.0)

@@ -81,13 +81,16 @@ class TabularData(LightningDataModule, ABC):
         if split not in self._splits:
             inputs, targets = self.examples
             train, val, test = self.split_rows(len(targets), split)
-            mean, std, target_mean, target_std = 0.0, 1.0, torch.tensor(0.0), torch.tensor(1.0)
+            mean, std = torch.zeros_like(inputs[0]), torch.ones_like(inputs[0])
+            target_mean, target_std = torch.tensor(0.0), torch.tensor(1.0)
             if self.standardize:
                 mean, std = centre_and_scale(inputs[train])
                 target_mean, target_std = centre_and_scale(targets[train])
             inputs, targets = (inputs - mean) / std, (targets - target_mean) / target_std
             self._splits[split] = Split(
                 *(Rows(inputs[rows], targets[rows]) for rows in (train, val, test)),
+                mean,
+                std,
                 target_mean.item(),
                 target_std.item(),
             )
@@ -95,7 +98,8 @@ class TabularData(LightningDataModule, ABC):
 
     def setup(self, stage: str) -> None:
         split = self.splits(self.split)
-        self.features = split.train.inputs.shape[1]
+        self.input_shape = split.train.inputs.shape[1:]
+        self.input_mean, self.input_std = split.input_mean, split.input_std
         self.target_mean, self.target_std = split.target_mean, split.target_std
 
     def join(self, members: list[tuple[int, int]], period: int | None = None) -> None:

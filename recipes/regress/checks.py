@@ -1,11 +1,12 @@
 """What does not fit together, said in one line before the first step."""
 
 import copy
+import math
 from textwrap import shorten
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch import Tensor, nn
+from torch import nn
 
 from recipes.regress.dropout import dropouts
 from recipes.regress.losses import Loss
@@ -24,21 +25,22 @@ def check_network(network: nn.Module, data: LightningDataModule | None, loss: Lo
     """Refuses a network whose inputs are not the data's, or whose outputs are not the loss's.
 
     Two rows go through a copy in evaluation mode, so that neither its batch-norm nor the random
-    generators change. Data that do not tell their number of features are taken as they are.
+    generators change. Data that do not tell the shape of their inputs are taken as they are.
 
     Args:
         network: to ask
-        data: set up; may have `features`
+        data: set up; may have `input_shape`, without the batch
         loss: knows how many outputs it needs
 
     Raises:
         ValueError: with the option to change
     """
-    features = getattr(data, "features", None)
-    if features is None:
+    shape = getattr(data, "input_shape", None)
+    if shape is None:
         return
+    features = math.prod(shape)
     parameter = next(network.parameters(), torch.zeros(()))
-    rows = torch.zeros(2, features, dtype=parameter.dtype, device=parameter.device)
+    rows = torch.zeros(2, *shape, dtype=parameter.dtype, device=parameter.device)
     linear = next((part for part in network.modules() if isinstance(part, nn.Linear)), None)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -49,7 +51,7 @@ def check_network(network: nn.Module, data: LightningDataModule | None, loss: Lo
             raise ValueError(f"{inputs}, but the data have {features} features") from error
         reason = shorten(str(error), 200)
         raise ValueError(
-            f"--model.network does not take inputs (2, {features}): {reason}"
+            f"--model.network does not take inputs {tuple(rows.shape)}: {reason}"
         ) from error
     if outputs.shape != (2, loss.outputs):
         raise ValueError(
@@ -58,23 +60,58 @@ def check_network(network: nn.Module, data: LightningDataModule | None, loss: Lo
         )
 
 
-def check_target(data: LightningDataModule | None, mean: Tensor, std: Tensor) -> None:
+Scaling = dict[str, list]  # plain values, as checkpoints hold them
+
+
+def scaling(data: LightningDataModule | None) -> Scaling:
+    """Mean and standard deviation of the training target and of the inputs, as far as data tell.
+
+    Args:
+        data: set up; may have `target_mean`, `target_std`, `input_mean` and `input_std`
+
+    Returns:
+        `target` and `inputs`, mean and deviation each
+    """
+    found: Scaling = {}
+    if hasattr(data, "target_mean"):
+        found["target"] = [float(data.target_mean), float(data.target_std)]
+    if hasattr(data, "input_mean"):
+        found["inputs"] = [data.input_mean.tolist(), data.input_std.tolist()]
+    return found
+
+
+def check_scaling(data: LightningDataModule | None, trained: Scaling) -> None:
     """Refuses data that are standardised otherwise than those that a network was trained on.
 
     Args:
-        data: set up; may have `target_mean` and `target_std`
-        mean: of the target that the network was trained on
-        std: of the same
+        data: set up; what they do not tell is taken as it is
+        trained: `scaling` of the data that the network was trained on
 
     Raises:
-        ValueError: with both
+        ValueError: if target or inputs are others
     """
-    names = ("target_mean", "target_std")
-    own = torch.stack([mean, std]).cpu().float()
-    new = torch.tensor([float(getattr(data, name, own[i])) for i, name in enumerate(names)])
-    if not torch.allclose(own, new, rtol=1e-4):
-        numbers = f"mean {new[0]:.6g}, std {new[1]:.6g} instead of {own[0]:.6g}, {own[1]:.6g}"
-        raise ValueError(
-            f"--data has another training target than the network was trained on ({numbers}): "
-            "give it the file, split and sizes of the fit"
+    found = scaling(data)
+    other = [name for name in found if name in trained and not alike(found[name], trained[name])]
+    if not other:
+        return
+    what = "other training inputs"
+    if other[0] == "target":
+        new, old = (
+            f"mean {mean:.6g}, std {std:.6g}" for mean, std in (found["target"], trained["target"])
         )
+        what = f"another training target ({new} instead of {old})"
+    raise ValueError(
+        f"--data has {what} than the network was trained on: give it the file, columns, split and "
+        "sizes of the fit"
+    )
+
+
+def alike(one: list, two: list) -> bool:
+    """Whether two means and deviations are equal but for rounding."""
+    (mean, std), (other, unit) = (
+        torch.tensor(values, dtype=torch.float64) for values in (one, two)
+    )
+    if mean.shape != other.shape:
+        return False
+    differences = torch.stack([mean - other, std - unit]) / unit
+    return bool((differences.abs() < 1e-6).all())

@@ -14,7 +14,7 @@ from recipes.clipping import clip_groups
 from recipes.hyperparameters import save_hyperparameters
 from recipes.logs import is_logging_step, log_terms
 from recipes.networks import NetworkCallable
-from recipes.regress.checks import check_dropout, check_network, check_target
+from recipes.regress.checks import Scaling, check_dropout, check_network, check_scaling, scaling
 from recipes.regress.dropout import mc_dropout
 from recipes.regress.lbfgs import check_lbfgs
 from recipes.regress.losses import Loss, Name, full
@@ -26,6 +26,8 @@ from recipes.regress.prediction import (
     summary,
     total_variance,
 )
+
+KEPT = ("evaluations", "scaling", "noise")  # in checkpoints, beside the weights
 
 
 class Regress(LightningModule):
@@ -68,9 +70,9 @@ class Regress(LightningModule):
         check_dropout(made[0], self.mc_samples)
         self.predictions = Predictions()
         self.evaluations = 0  # of the training loss
-        # Of the target in its own unit, and of the standardised target; not known yet.
-        for name in ("target_mean", "target_std", "noise"):
-            self.register_buffer(name, torch.tensor(math.nan))
+        # Not known yet. Numbers, as buffers would be rounded to the precision of the weights.
+        self.scaling: Scaling = {}
+        self.noise = math.nan  # of the standardised target
 
     @property
     def networks(self) -> list[nn.Module]:
@@ -117,32 +119,40 @@ class Regress(LightningModule):
     def on_validation_epoch_end(self) -> None:
         if self.loss.needs_noise and not self.trainer.sanity_checking:
             targets, _, points, spread = self.predictions.compute()
-            self.noise.copy_(residual_noise(targets, points, spread[:, 0]))
+            self.noise = residual_noise(targets, points, spread[:, 0])
         self._log_scores("val")
 
     def on_test_epoch_end(self) -> None:
         self._log_scores("test")
 
     def _log_scores(self, split: str) -> None:
-        found = scores(self.loss, self.predictions.compute(), self.noise, self.target_std)
+        _, std = self.scaling["target"]
+        found = scores(self.loss, self.predictions.compute(), self.noise, std)
         self.predictions.reset()
         for name, value in found.items():
             self.log(f"{split}/{name}", value, prog_bar=name == "rmse", sync_dist=True)
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         inputs, targets, *_ = batch
-        points, spread = predict(self.loss, self.passes(inputs, batch_idx))
-        mean, std = self.target_mean, self.target_std
-        columns = {"target": full(targets) * std + mean, "prediction": points * std + mean}
+        # In float64: the mean may be a million times the deviation.
+        points, spread, targets = (
+            values.cpu().double()
+            for values in (*predict(self.loss, self.passes(inputs, batch_idx)), targets)
+        )
+        mean, std = self.scaling["target"]
+        columns = {"target": targets * std + mean, "prediction": points * std + mean}
         if self.loss.name == "quantile":
             columns["quantile"] = spread * std + mean
         elif (variances := total_variance(self.loss, spread, self.noise)) is not None:
             columns["std"] = variances.sqrt() * std
         return columns
 
+    def _read_scaling(self) -> None:
+        self.scaling = {"target": [0.0, 1.0]} | scaling(self.trainer.datamodule)
+
     def on_fit_start(self) -> None:
         check_network(self.networks[0], self.trainer.datamodule, self.loss)
-        self._read_target()
+        self._read_scaling()
 
     def on_train_start(self) -> None:
         check_lbfgs(self.trainer, self.trainer.optimizers, self.networks)
@@ -151,23 +161,19 @@ class Regress(LightningModule):
         if self.trainer.is_global_zero and "val/rmse" in self.trainer.callback_metrics:
             print(summary(self.trainer.callback_metrics), flush=True)
 
-    def _read_target(self) -> None:
-        data = self.trainer.datamodule
-        self.target_mean.fill_(float(getattr(data, "target_mean", 0.0)))
-        self.target_std.fill_(float(getattr(data, "target_std", 1.0)))
-
     def on_validation_start(self) -> None:
-        if self.target_std.isnan():
-            self._read_target()
-        check_target(self.trainer.datamodule, self.target_mean, self.target_std)
+        if not self.scaling:
+            self._read_scaling()
+        check_scaling(self.trainer.datamodule, self.scaling)
 
     on_test_start = on_predict_start = on_validation_start
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["evaluations"] = self.evaluations
+        checkpoint |= {name: getattr(self, name) for name in KEPT}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.evaluations = checkpoint["evaluations"]
+        for name in KEPT:
+            setattr(self, name, checkpoint[name])
 
     def configure_gradient_clipping(
         self,

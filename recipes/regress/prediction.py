@@ -66,7 +66,7 @@ class Predictions(Metric):
         return *rows[:, :3].unbind(1), rows[:, 3:]
 
 
-def residual_noise(targets: Tensor, points: Tensor, variances: Tensor) -> Tensor:
+def residual_noise(targets: Tensor, points: Tensor, variances: Tensor) -> float:
     """The constant variance with which variances are, on average, the squared residuals'.
 
     Args:
@@ -74,23 +74,23 @@ def residual_noise(targets: Tensor, points: Tensor, variances: Tensor) -> Tensor
         points: (rows,)
         variances: between networks and dropout passes, (rows,)
     """
-    return ((targets - points).square() - variances).mean().clamp(min=LEAST_VARIANCE)
+    return max(((targets - points).square() - variances).mean().item(), LEAST_VARIANCE)
 
 
-def total_variance(loss: Loss, spread: Tensor, noise: Tensor) -> Tensor | None:
+def total_variance(loss: Loss, spread: Tensor, noise: float) -> Tensor | None:
     """Of the prediction, (rows,), where it is known; not for loss quantile.
 
     Args:
         loss: that the networks were trained with
         spread: variances from `predict`, (rows, 1)
-        noise: constant variance for losses that know none, (); nan if there was no validation
+        noise: constant variance for losses that know none; nan if there was no validation
     """
     if not loss.needs_noise:
         return spread[:, 0]
-    return None if noise.isnan() else spread[:, 0] + noise
+    return None if math.isnan(noise) else spread[:, 0] + noise
 
 
-def scores(loss: Loss, rows: tuple[Tensor, ...], noise: Tensor, std: Tensor) -> dict[str, Tensor]:
+def scores(loss: Loss, rows: tuple[Tensor, ...], noise: float, std: float) -> dict[str, Tensor]:
     """All metrics by name.
 
     Args:
@@ -109,7 +109,7 @@ def scores(loss: Loss, rows: tuple[Tensor, ...], noise: Tensor, std: Tensor) -> 
     return found | gaussian_scores(targets, points, variances, std)
 
 
-def point_scores(targets: Tensor, points: Tensor, std: Tensor) -> dict[str, Tensor]:
+def point_scores(targets: Tensor, points: Tensor, std: float) -> dict[str, Tensor]:
     """RMSE and MAE in the target's own unit, and R2, which one row alone does not have.
 
     Args:
@@ -127,7 +127,7 @@ def point_scores(targets: Tensor, points: Tensor, std: Tensor) -> dict[str, Tens
 
 
 def gaussian_scores(
-    targets: Tensor, points: Tensor, variances: Tensor, std: Tensor
+    targets: Tensor, points: Tensor, variances: Tensor, std: float
 ) -> dict[str, Tensor]:
     """NLL in nats, of the target in its own unit; coverage and calibration of central intervals.
 
@@ -145,7 +145,7 @@ def gaussian_scores(
     nominal = targets.new_tensor(NOMINAL)
     observed = (within <= nominal.unsqueeze(1)).to(targets.dtype).mean(1)
     return {
-        "nll": gaussian_nll(points, variances, targets).mean() + std.log(),
+        "nll": gaussian_nll(points, variances, targets).mean() + math.log(std),
         "coverage": observed[-1],
         "calibration": (observed - nominal).abs().mean(),
     }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from recipes.regress.losses import Loss, gaussian_nll, full
+from recipes.regress.losses import Loss, full, gaussian_nll
 from recipes.regress.prediction import mixture
 from recipes.study.members import Member
 

@@ -111,7 +111,7 @@ def test_a_file_becomes_splits(tmp_path):
     data = Tabular(str(path), target="y", batch_size=16)
     data.prepare_data()
     data.setup("fit")
-    assert (data.features, data.feature_names, data.target_name) == (2, ["x", "z"], "y")
+    assert (data.input_shape, data.feature_names, data.target_name) == ((2,), ["x", "z"], "y")
     assert len(data.train_dataloader()) == 4
     with pytest.raises(FileNotFoundError, match=r"none.csv: no such file"):
         Tabular(str(tmp_path / "none.csv")).setup("fit")
@@ -141,7 +141,7 @@ def test_a_url_is_never_read_unchecked(tmp_path):
     server.server_close()
     data.prepare_data()
     data.setup("fit")
-    assert data.features == 1 and (target / "some rows.csv").read_text() == text
+    assert data.input_shape == (1,) and (target / "some rows.csv").read_text() == text
     local = Tabular(str(target / "some rows.csv"), sha256="0" * 64)
     with pytest.raises(ValueError, match="is not the original"):
         local.setup("fit")

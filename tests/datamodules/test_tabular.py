@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 import datamodules
 from datamodules import Diabetes, Friedman, Linear, Quadratic, TabularData, Textbook
+from datamodules.splits import centre_and_scale
 from recipes.networks import QuadraticModel
 from recipes.regress import Regress
 
@@ -89,10 +90,22 @@ def test_a_constant_column_stays_finite():
     assert parts.test.inputs[:, 1].abs().max() < 1e-15, "0.1 - 0.1, over 1 and not over 0"
 
 
+def test_a_column_that_is_constant_but_for_rounding_is_not_blown_up():
+    values = torch.tensor([[0.1 + 0.2, 1e9], [0.3, 1e9 + 1e-3]], dtype=torch.float64)
+    mean, std = centre_and_scale(values)
+    assert std.tolist() == [1.0, pytest.approx(5e-4, rel=1e-3)]
+    assert mean[0] == pytest.approx(0.3)
+
+
+def test_what_is_too_large_to_standardise_is_refused():
+    with pytest.raises(ValueError, match=r"--data has values up to 1e\+200: too large"):
+        centre_and_scale(torch.tensor([[1e200, 1], [-1e200, 2]], dtype=torch.float64))
+
+
 def test_what_is_not_standardised_is_as_loaded():
     data = Counted(standardize=False)
     data.setup("fit")
-    assert (data.target_mean, data.target_std, data.features) == (0.0, 1.0, 2)
+    assert (data.target_mean, data.target_std, data.input_shape) == (0.0, 1.0, (2,))
     assert torch.equal(data.splits(0).train.inputs[:, 0], data.splits(0).train.targets)
 
 
@@ -346,7 +359,7 @@ def test_california_comes_from_scikit_learns_loader(monkeypatch, tmp_path):
     data = datamodules.California(str(tmp_path / "housing"), batch_size=4)
     data.prepare_data()
     data.setup("fit")
-    assert data.features == 8 and data.target_name == "MedHouseVal"
+    assert data.input_shape == (8,) and data.target_name == "MedHouseVal"
     assert seen == [(tmp_path / "housing", True), (tmp_path / "housing", False)]
 
 

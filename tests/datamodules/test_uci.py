@@ -66,7 +66,7 @@ def test_columns_are_features_and_target(tmp_path, dataset, columns, target, fea
     data.prepare_data()
     data.setup("fit")
     inputs, targets = data.examples
-    assert data.features == features
+    assert data.input_shape == (features,)
     assert targets[:3].tolist() == pytest.approx([row + 0.01 * target for row in range(3)])
     first = 1 if target == 0 else 0
     assert inputs[0].tolist() == pytest.approx(

@@ -21,11 +21,11 @@ from torch import nn
 
 from callbacks import WritePredictions
 from datamodules import Diabetes
-from recipes.networks import MLP
+from recipes.networks import MLP, ConvNet
 from recipes.regress import Regress
 from recipes.regress.dropout import mc_dropout
 from recipes.regress.prediction import mixture
-from trains import fit, interrupt_after, rows, weights
+from trains import digits, fit, interrupt_after, rows, weights
 
 ROOT = Path(__file__).parents[2]
 
@@ -247,8 +247,39 @@ def test_a_loaded_checkpoint_predicts_in_the_targets_own_unit(tmp_path):
 
 def test_data_that_are_standardised_otherwise_are_refused(tmp_path):
     module, trainer = fit(regress(), data(), tmp_path)
-    with pytest.raises(ValueError, match=r"another training target .*: give it the file, split"):
+    with pytest.raises(ValueError, match=r"another training target .*: give it the file, col"):
         trainer.test(module, datamodule=data(split=1), verbose=False)
+    other = data()
+    inputs, targets = other.examples
+    # The same target, but columns in another order, or fewer.
+    for other.examples in ((inputs.flip(1), targets), (inputs[:, 1:], targets)):
+        other._splits.clear()
+        with pytest.raises(ValueError, match=r"--data has other training inputs than .*columns"):
+            trainer.test(module, datamodule=other, verbose=False)
+
+
+def test_images_are_refused_by_their_size(tmp_path):
+    with pytest.raises(ValueError, match=r"inputs=10, but the data have 64 features"):
+        fit(regress(), digits(), tmp_path)
+    module = Regress(lambda: ConvNet([4], outputs=1))
+    fit(module, digits(), tmp_path)
+
+
+def test_the_targets_unit_is_not_rounded(tmp_path):
+    """By weights of few bits, nor where the mean is large: predictions are those of y + mean."""
+    module, trainer = fit(regress(), data(), tmp_path, precision="bf16-true")
+    assert module.scaling["target"] == [
+        trainer.datamodule.target_mean,
+        trainer.datamodule.target_std,
+    ]
+    module, trainer = fit(regress(), data(), tmp_path)
+    usual, far = predicted(trainer, module), data()
+    inputs, targets = far.examples
+    far.examples = (inputs, targets + 1e9)
+    module, trainer = fit(regress(), far, tmp_path)
+    found = predicted(trainer, module)
+    for name in ("target", "prediction"):
+        np.testing.assert_allclose(found[name] - 1e9, usual[name], atol=0.01)
 
 
 @pytest.mark.parametrize(
