@@ -56,6 +56,10 @@ def one_line(error: BaseException, parser: LightningArgumentParser | None = None
 def reason(text: str) -> str:
     """What a user can act on in what jsonargparse says, if it is jsonargparse that says it."""
     owner = text.split(":", 1)[0]
+    lacking = r"Problem with given class_path '([\w.]+)': .* are required: (\w+(?:, \w+)*)"
+    if needs := re.search(lacking, text):
+        options = ", ".join(f"{owner}.{name}" for name in needs[2].split(", "))
+        return f"{owner}={needs[1].rpartition('.')[2]} needs {options}"
     # What it tried for a value that fits none of a union of types, in the end the value.
     if nested := re.search(r"NestedArg\(key='([\w.]+)', val='?([^')]*)'?", text):
         return f"{owner}.{nested[1]}={nested[2]}: {expected(text)}"

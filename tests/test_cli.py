@@ -214,6 +214,8 @@ def test_test_and_predict_add_to_the_run(run, recipe):
         (("--config=digits", "fit"), "--config goes behind the subcommand"),
         (("fit", "--seed_everything=-1"), "--seed_everything"),
         (("fit", "--data=Images"), "Images"),
+        (("fit", "--data=Tabular"), "error: --data=Tabular needs --data.path"),
+        (("fit", "--trainer.callbacks+=EMA"), "EMA needs --trainer.callbacks.module"),
         (("fit", "--trainer.callbacks+=Export", "--trainer.callbacks.module=nothing"), "module="),
         (
             ("fit", "--model.optimizer=SGD", "--model.optimizer.lr=1e30"),
