@@ -181,6 +181,7 @@ def report_fit(study: "Study") -> None:
     folder, records = Path(study.trainer.default_root_dir), study.records
     if not records[-1].epochs:
         return
+    folder.mkdir(parents=True, exist_ok=True)
     choices = choose(records, study.metric, study.per_split)
     rows = table(study, choices, train_metric(study, choices))
     write_rows(folder / "members.csv", member_rows(records))

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -21,6 +22,7 @@ from recipes.networks import MLP, LinearModel, QuadraticModel
 from recipes.regress import Regress
 from recipes.study import Study
 from recipes.study.search import Bayes, Grid, Kind, Random
+from trains import interrupt_after
 
 QUIET = {
     "accelerator": "cpu",
@@ -285,7 +287,6 @@ def test_halving_keeps_the_best_of_each_optimizer_and_changes_none_of_them(tmp_p
 
 
 def test_bayes_asks_again_and_each_round_starts_anew(tmp_path):
-    pytest.importorskip("optuna")
     search = Bayes(rounds=3, trials=4, learning_rate=[1e-4, 1.0])
     study = together(
         {"Adam": optim.Adam}, search, epochs=9, seeds=[0, 1], flags={"default_root_dir": tmp_path}
@@ -309,7 +310,6 @@ def test_bayes_asks_again_and_each_round_starts_anew(tmp_path):
 
 
 def test_bayes_learns_where_the_optimum_is():
-    pytest.importorskip("optuna")
     search = Bayes(rounds=6, trials=8, learning_rate=[1e-5, 10.0])
     tried, far = [], []
     for number in range(6):
@@ -472,27 +472,27 @@ def test_what_was_chosen_can_be_trained_again(recipe):
 @pytest.mark.parametrize(
     "flags", [(), ("--model.halving=2", "--model.rungs=2"), ("--model.search=Bayes",)]
 )
-def test_an_interrupted_study_ends_as_an_uninterrupted_one(flags, recipe):
+def test_an_interrupted_study_ends_as_an_uninterrupted_one(flags, recipe, monkeypatch):
     if "--model.search=Bayes" in flags:
-        pytest.importorskip("optuna")
         search = ("--model.search=Bayes", "--model.search.rounds=4", "--model.search.trials=3")
     else:
         search = ("--model.search=Grid", GRID, *flags)
     common = ("--model.seeds=[0,1]", *search)
     recipe("study", "fit", *common, "--trainer.max_epochs=8", "--name=whole")
-    # Cut off in the middle of epoch 6, and at the end of epoch 5.
-    for name, steps in (("middle", 44), ("end", 40)):
-        keep = (
-            "--trainer.callbacks+=ModelCheckpoint",
-            "--trainer.callbacks.every_n_train_steps=4",
-            "--trainer.callbacks.dirpath=kept",
-            "--trainer.callbacks.filename={step}",
-        )
-        flags = (f"--trainer.max_steps={steps}", f"--name={name}", *keep)
-        recipe("study", "fit", *common, "--trainer.max_epochs=8", *flags)
-        saved = f"runs/study/{name}/checkpoints/last.ckpt" if name == "end" else "kept/step=44.ckpt"
-        resumed = (f"--config=runs/study/{name}/config.yaml", f"--name={name}-resumed")
-        recipe("study", "fit", f"--ckpt_path={saved}", *resumed, "--trainer.max_steps=-1")
+    keep = (
+        "--trainer.callbacks+=ModelCheckpoint",
+        "--trainer.callbacks.every_n_train_steps=4",
+        "--trainer.callbacks.dirpath=kept",
+        "--trainer.callbacks.filename={step}",
+    )
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        interrupt_after(46, patch)
+        recipe("study", "fit", *common, "--trainer.max_epochs=8", "--name=cut", *keep)
+    # From the middle of epoch 6, and from the end of epoch 5.
+    for name, saved in (("middle", "kept/step=44.ckpt"), ("end", "last.ckpt")):
+        shutil.copy("runs/study/cut/checkpoints/last.ckpt", "last.ckpt")
+        resumed = ("--config=runs/study/cut/config.yaml", f"--name={name}-resumed")
+        recipe("study", "fit", f"--ckpt_path={saved}", *resumed)
         one, two = (
             torch.load(f"runs/study/{run}/checkpoints/last.ckpt", weights_only=True)
             for run in ("whole", f"{name}-resumed")
