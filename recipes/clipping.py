@@ -19,14 +19,15 @@ def clip_groups(
     Args:
         module: being trained
         optimizer: whose groups are clipped, a network each
-        limit: of the norm, or of each value; nothing is clipped without
+        limit: of the norm, or of each value; as in Lightning, nothing is clipped without one above
+            0 (a negative one would turn the gradient round)
         algorithm: norm or value; by default norm
 
     Raises:
         ValueError: if the gradients are still scaled: in fp16, a fused optimizer unscales them
             only in its own step
     """
-    if not limit:
+    if not limit or limit < 0:
         return
     scaled = getattr(module.trainer.precision_plugin, "scaler", None) is not None
     if scaled and getattr(optimizer, "_step_supports_amp_scaling", False):

@@ -144,6 +144,12 @@ def test_an_ensembles_networks_are_those_trained_alone(tmp_path):
     assert not torch.allclose(one, two, atol=0.1) and not torch.allclose(two, three, atol=0.1)
 
 
+def test_a_clipping_limit_below_zero_clips_nothing(tmp_path):
+    one, _ = fit(regress(), data(), tmp_path)
+    two, _ = fit(regress(), data(), tmp_path, gradient_clip_val=-1.0)
+    assert torch.equal(weights(one.network), weights(two.network))
+
+
 def test_an_ensembles_losses(tmp_path):
     """Of a validation: the mean over its networks, of which the mixture's would be less."""
     module, trainer = fit(regress(ensemble=3), data(), tmp_path)
