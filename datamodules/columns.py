@@ -17,8 +17,8 @@ def find(column: int | str, names: list[str], option: str) -> int:
     """
     if names.count(str(column)) > 1:
         raise ValueError(f"{option}={column}: there are {names.count(str(column))} of that name")
-    if column in names:
-        return names.index(column)
+    if str(column) in names:
+        return names.index(str(column))
     if str(column).lstrip("-").isdigit() and -len(names) <= int(column) < len(names):
         return int(column) % len(names)
     close = get_close_matches(str(column), names, n=1)
@@ -40,7 +40,10 @@ def choose(target: int | str, columns: list[int | str] | None, names: list[str])
 
 
 def read_columns(
-    path: Path, target: int | str, columns: list[int | str] | None = None
+    path: Path,
+    target: int | str,
+    columns: list[int | str] | None = None,
+    header: bool | None = None,
 ) -> tuple[list[str], Tensor]:
     """Reads the inputs and the target of a .csv, .tsv, .parquet, .pq or whitespace file.
 
@@ -48,6 +51,7 @@ def read_columns(
         path: of the file
         target: name or place of the target column
         columns: names or places of the inputs, by default all others
+        header: whether the first row of a text file is names; by default it is if it has no number
 
     Returns:
         the columns' names, inputs first, and their values (rows, columns), float64
@@ -58,7 +62,8 @@ def read_columns(
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    sheet = (read_parquet if path.suffix.lower() in (".parquet", ".pq") else read_text)(path)
+    parquet = path.suffix.lower() in (".parquet", ".pq")
+    sheet = read_parquet(path) if parquet else read_text(path, header)
     used = choose(target, columns, sheet.names)
     values = torch.tensor([sheet.numbers(column) for column in used], dtype=torch.float64)
     return [sheet.names[column] for column in used], values.T.contiguous()

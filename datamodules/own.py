@@ -16,15 +16,16 @@ from datamodules.tabular import TabularData
 class Tabular(TabularData):
     """The numbers in a CSV (.csv, .tsv), Parquet (.parquet, .pq) or whitespace file (any other).
 
-    A text file may have a header: its first row is one if none of its cells is a number. A CSV's
-    separator is comma, semicolon or tab, whichever its first line has most of. A missing value or
-    one that is no number, in a column that is used, is refused by column and line. Parquet needs
-    `pip install 'lightning-recipes[parquet]'`.
+    A CSV's separator is comma, semicolon or tab, whichever its first line has most of. A missing
+    value or one that is no number, in a column that is used, is refused by column and line. Parquet
+    needs `pip install 'lightning-recipes[parquet]'`.
 
     Args:
         path: of the file, or its http(s) URL, which needs `sha256`
         target: name or place of the target column, from 0; negative from the end
         columns: names or places of the input columns, by default all but the target
+        header: whether the first row of a text file is the columns' names; by default it is if none
+            of its cells is a number, so that years as names need `true`
         sha256: checksum of the file, hexadecimal
         data_dir: folder that a URL's file is downloaded to once
         batch_size: rows per batch, on each process; `full`: all training rows in each batch
@@ -45,6 +46,7 @@ class Tabular(TabularData):
         path: str,
         target: int | str = -1,
         columns: list[int | str] | None = None,
+        header: bool | None = None,
         sha256: str | None = None,
         data_dir: str = "data/tabular",
         batch_size: PositiveInt | Literal["full"] = 64,
@@ -62,7 +64,7 @@ class Tabular(TabularData):
         name = PurePosixPath(unquote(urlsplit(path).path)).name
         self.path = Path(data_dir, name).expanduser() if self.url else Path(path).expanduser()
         self.checksum = f"sha256:{sha256}" if sha256 else None
-        self.target, self.columns = target, columns
+        self.target, self.columns, self.header = target, columns, header
 
     def prepare_data(self) -> None:
         if self.url:
@@ -71,6 +73,6 @@ class Tabular(TabularData):
     def load(self) -> tuple[Tensor, Tensor]:
         if self.checksum and self.path.is_file():
             check(self.path, self.checksum)
-        names, values = read_columns(self.path, self.target, self.columns)
+        names, values = read_columns(self.path, self.target, self.columns, self.header)
         self.feature_names, self.target_name = names[:-1], names[-1]
         return values[:, :-1], values[:, -1]

@@ -46,24 +46,37 @@ def read_cells(path: Path) -> Cells:
     return rows
 
 
-def split_header(path: Path, rows: Cells) -> tuple[list[str], Cells]:
-    """The columns' names, and the rows without them.
-
-    The first row is a header if none of its cells is a number. Without a header, and where a name
-    is empty, columns are called by their number, from 0.
+def has_header(path: Path, rows: Cells) -> bool:
+    """Whether the first row is names: none of its cells is a number.
 
     Raises:
-        ValueError: if the first row has numbers and words, so that it may be either
+        ValueError: if it may be either: it has numbers and words, or counts from 0, as the names do
+            that pandas gives to columns without
     """
-    first = rows[0][1]
+    line, first = rows[0]
     words = [cell for cell in first if cell.lower() not in MISSING and number(cell) is None]
     numbers = [cell for cell in first if number(cell) is not None]
+    either = f"{path}, line {line}: neither names nor numbers"
     if words and numbers:
-        raise ValueError(
-            f"{path}, line {rows[0][0]}: neither names nor numbers: {words[0]!r}, {numbers[0]!r}"
-        )
-    header = first if words else [""] * len(first)
-    return [name or str(place) for place, name in enumerate(header)], rows[bool(words) :]
+        raise ValueError(f"{either}: {words[0]!r}, {numbers[0]!r}; say --data.header=true or false")
+    if len(numbers) > 1 and numbers == [str(place) for place in range(len(numbers))]:
+        raise ValueError(f"{either}: it counts from 0; say --data.header=true or false")
+    return bool(words)
+
+
+def split_header(path: Path, rows: Cells, header: bool | None) -> tuple[list[str], Cells]:
+    """The columns' names, and the rows without them.
+
+    Without a header, and where a name is empty, columns are called by their number, from 0.
+
+    Args:
+        path: of the file, for messages
+        rows: from `read_cells`
+        header: whether the first row is names; not given, it is seen by `has_header`
+    """
+    header = has_header(path, rows) if header is None else header
+    names = rows[0][1] if header else [""] * len(rows[0][1])
+    return [name or str(place) for place, name in enumerate(names)], rows[header:]
 
 
 @dataclass
@@ -101,9 +114,9 @@ class Sheet:
         return values
 
 
-def read_text(path: Path) -> Sheet:
+def read_text(path: Path, header: bool | None) -> Sheet:
     """A text file's columns; see `read_cells` and `split_header` for what it may look like."""
-    names, rows = split_header(path, read_cells(path))
+    names, rows = split_header(path, read_cells(path), header)
     places = [line for line, _ in rows]
     return Sheet(path, names, "line", places, lambda column: [row[column] for _, row in rows])
 

@@ -134,7 +134,7 @@ class UCI(TabularData):
         published = [self.path.with_name(f"index_{name}.txt") for name in ("features", "target")]
         if all(path.is_file() for path in published):
             features, target = (np.loadtxt(path, int).tolist() for path in published)
-        _, values = read_columns(self.path, target, list(features))
+        _, values = read_columns(self.path, target, list(features), header=False)
         if len(values) != rows:
             raise ValueError(
                 f"{self.path} has {len(values)} rows; the published splits are of {rows}"

@@ -38,6 +38,22 @@ def test_text_files_are_read_with_and_without_a_header(tmp_path, name, text):
     assert values.tolist() == ROWS and values.dtype == torch.float64
 
 
+@pytest.mark.parametrize("text", [",0,1,2\n5,6,7,8\n", "0 1 2\n6 7 8\n"])
+def test_names_that_are_numbers_are_asked_for(tmp_path, text):
+    """They would be a row of data, which no error shows."""
+    path = written(tmp_path, text, "rows.csv" if "," in text else "rows.txt")
+    with pytest.raises(ValueError, match=r"line 1: .* it counts from 0; say --data.header=true or"):
+        read_columns(path, -1, [-2])
+    assert read_columns(path, -1, [-2], header=True)[1].tolist() == [[7, 8]]
+    assert read_columns(path, -1, [-2], header=False)[1].tolist() == [[1, 2], [7, 8]]
+
+
+def test_years_are_names_if_that_is_said(tmp_path):
+    path = written(tmp_path, "2019,2020,2021\n1,2,3\n")
+    names, values = read_columns(path, 2020, header=True)
+    assert names == ["2019", "2021", "2020"] and values.tolist() == [[1, 3, 2]]
+
+
 @pytest.mark.parametrize("target", ["b", 1, -2])
 def test_the_target_is_given_by_name_or_place(tmp_path, target):
     path = written(tmp_path, "a,b,c\n1,2.5,-3\n4,5,6e-7\n7,8,9\n")
