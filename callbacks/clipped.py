@@ -17,13 +17,25 @@ FEW = 4_096  # elements; one parameter may have more
 
 
 class Clipped(Protocol):
-    """Follows one optimizer's steps."""
+    """Follows one optimizer's steps.
+
+    What tells is kept, and compared for many steps at once: between two steps even an operation on
+    a single number takes 20 to 30 us, as the step has emptied the caches.
+
+    Attributes:
+        noted: of each step since the last count
+    """
+
+    noted: list
 
     def see(self) -> None:
         """To be called when gradients are complete and not yet clipped."""
 
-    def happened(self) -> Tensor:
-        """Whether they were clipped: a scalar, on the device; to be called after the step."""
+    def note(self) -> None:
+        """To be called after the step."""
+
+    def count(self) -> Tensor:
+        """How many steps since the last count were clipped: a scalar, on the device."""
 
 
 class ByNorm:
@@ -36,14 +48,19 @@ class ByNorm:
 
     def __init__(self, clip: GradientClip, optimizer: Optimizer) -> None:
         self.clip, self.optimizer = clip, optimizer
+        self.noted: list[Tensor] = []
 
     def see(self) -> None:
         """Nothing."""
 
-    def happened(self) -> Tensor:
-        """Whether the norm is above the limit."""
-        norm = self.clip.norms[self.optimizer]
-        return (norm.full_tensor() if isinstance(norm, DTensor) else norm) > self.clip.limit
+    def note(self) -> None:
+        """Keeps it."""
+        self.noted.append(self.clip.norms[self.optimizer])
+
+    def count(self) -> Tensor:
+        """How many are above the limit."""
+        found, self.noted = stacked(self.noted), []
+        return (found > self.clip.limit).sum()
 
 
 class ByChange:
@@ -56,19 +73,25 @@ class ByChange:
 
     def __init__(self, some: list[Tensor], optimizer: Optimizer) -> None:
         self.some, self.optimizer = some, optimizer
+        self.noted: list[tuple[list[Tensor], list[Tensor]]] = []
 
     def see(self) -> None:
-        """Keeps their norm."""
+        """Takes their norms."""
         self.tensors = [p for p in self.some if has_gradient(p)]
         self.tensors = self.tensors or [p for p in parameters(self.optimizer) if has_gradient(p)]
-        self.before = self._norm()
+        self.before = each_norm([p.grad for p in self.tensors])
 
-    def happened(self) -> Tensor:
-        """Whether the norm is smaller now."""
-        return self._norm() < self.before * (1 - 1e-5)
+    def note(self) -> None:
+        """Takes them again."""
+        self.noted.append((self.before, each_norm([p.grad for p in self.tensors])))
 
-    def _norm(self) -> Tensor:
-        return norms([p.grad for p in self.tensors]).norm()
+    def count(self) -> Tensor:
+        """In how many steps one became smaller."""
+        noted, self.noted = self.noted, []
+        before = stacked([norm for norms, _ in noted for norm in norms])
+        after = stacked([norm for _, norms in noted for norm in norms])
+        smaller = (after < before * (1 - 1e-5)).split([len(norms) for norms, _ in noted])
+        return torch.stack([step.any() for step in smaller]).sum()
 
 
 class ByLimit:
@@ -81,6 +104,7 @@ class ByLimit:
 
     def __init__(self, limits: dict[str, float], optimizer: Optimizer) -> None:
         self.limits, self.optimizer = limits, optimizer
+        self.noted: list[Tensor] = []
 
     def see(self) -> None:
         """Compares."""
@@ -89,9 +113,14 @@ class ByLimit:
         above = [sizes[key](gradients) > limit for key, limit in self.limits.items()]
         self.found = torch.stack(above).any()
 
-    def happened(self) -> Tensor:
-        """What was found."""
-        return self.found
+    def note(self) -> None:
+        """Keeps what was found."""
+        self.noted.append(self.found)
+
+    def count(self) -> Tensor:
+        """In how many it was above."""
+        found, self.noted = self.noted, []
+        return torch.stack(found).sum()
 
 
 def clipped(trainer: Trainer, module: LightningModule, optimizer: Optimizer) -> Clipped | None:
@@ -130,10 +159,21 @@ def smallest(tensors: list[Tensor]) -> list[Tensor]:
     return chosen
 
 
+def each_norm(tensors: list[Tensor]) -> list[Tensor]:
+    """The L2 norm of each of them, sharded if they are."""
+    # Not under no_grad, which takes longer than what is saved here.
+    return list(torch._foreach_norm([t.detach() if t.requires_grad else t for t in tensors]))
+
+
+def stacked(numbers: list[Tensor]) -> Tensor:
+    """Scalars as one vector, whatever process holds their shards."""
+    vector = torch.stack(numbers)
+    return vector.full_tensor() if isinstance(vector, DTensor) else vector
+
+
 def norms(tensors: list[Tensor]) -> Tensor:
     """The L2 norm of each of them, (tensors,), whatever process holds their shards."""
-    each = torch.stack(torch._foreach_norm([tensor.detach() for tensor in tensors]))
-    return each.full_tensor() if isinstance(each, DTensor) else each
+    return stacked(each_norm(tensors))
 
 
 def largest(tensors: list[Tensor]) -> Tensor:

@@ -18,6 +18,7 @@ from callbacks.moments import FORMULAS, applied, is_decoupled
 from callbacks.optimizers import has_gradient, parameters
 
 SAMPLE = 4_096  # parameters of an optimizer that quantiles and cosines are taken of
+COUNTED = 100  # steps, after which it is counted how many of them were clipped
 QUANTILES = (0.05, 0.5, 0.95)  # evenly spaced
 HISTOGRAM = (64, -12.0, 4.0)  # bins, and the decades that they begin and end with
 
@@ -129,10 +130,17 @@ class Observer:
         self._is_seen = False
         if self.clipping:
             self.steps += 1
-            self.clipped = self.clipped + self.clipping.happened()
+            self.clipping.note()
+            if self.steps % COUNTED == 0:
+                self.count_clipped()
         if self._before:
             self._measure()
             self._before, self._unclipped, self.is_due = {}, {}, False
+
+    def count_clipped(self) -> None:
+        """Brings `clipped` up to date."""
+        if self.clipping and self.clipping.noted:
+            self.clipped = self.clipped + self.clipping.count()
 
     def _measure(self) -> None:
         updates = after_step(self.optimizer, self._before, self._unclipped, self._samplers)
@@ -144,6 +152,7 @@ class Observer:
                 layer, name = statistics([update], self.histograms), self.names[parameter]
                 self.found |= {f"{key}/{name}": value for key, value in layer.items()}
         if self.clipping:
+            self.count_clipped()
             self.found["clipped"] = self.clipped / self.steps
             self.steps, self.clipped = 0, torch.zeros_like(self.clipped)
         if isinstance(self.optimizer, LBFGS):

@@ -77,6 +77,8 @@ class OptimizerStats(Callback):
         return f"OptimizerStats{{{self.selection}}}"
 
     def state_dict(self) -> dict[str, Any]:
+        for observer in self.observers.values():
+            observer.count_clipped()
         counts = {
             name: {"is_due": o.is_due, "steps": o.steps, "clipped": float(o.clipped)}
             for name, o in self.observers.items()
