@@ -1,14 +1,17 @@
 """What callbacks cost: training time of the MNIST student with each, over that without.
 
-python benchmarks/callback_cost.py [--data_dir ~/mnist] [--rounds 3] [--blocks 12] [--wall]
+python benchmarks/callback_cost.py [--data_dir ~/mnist] [--rounds 10] [--blocks 4] [--wall]
 
 The student of recipes/classify/mnist.yaml (784-800-800-10, batches of 128, fused Adam, bf16), as
 the command line trains it, without W&B. Machines are noisy: two runs, one with the callback and one
 without, train in turn, 10 batches each, so that both meet the same noise, and what is measured is
-the time that a core spends on each, without what other programs take of it (--wall: with that). A
-figure is the median over blocks of 100 batches, the default interval of OptimizerStats, of the
-ratio of their times, with the 95 % interval of the median; the first block of each run is its
-start, and is given in milliseconds. "nothing" shows what the method makes of no difference.
+the time that a core spends on each, without what other programs take of it (--wall: with that). In
+a round, that is the median over blocks of 100 batches, the default interval of OptimizerStats, of
+the ratio of their times. A figure is the median over rounds, with its 95 % interval: what differs
+between two runs, such as where their memory lies, differs in all of their blocks, and blocks alone
+would make the interval too narrow. In every second round the two change their places. The first
+block of each run is its start, and is given in milliseconds. "nothing" shows what the method makes
+of no difference.
 """
 
 import argparse
@@ -159,12 +162,12 @@ def in_turn(
     folder: Path,
     clock: Callable[[], float],
 ) -> tuple[list[float], list[float]]:
-    """Seconds of each block of the measured run, and of the other."""
+    """Seconds of each block of the first of two runs, and of the second, which begins."""
     seed_everything(0, verbose=False)
     one, two = threading.Semaphore(0), threading.Semaphore(1)
-    measured, other = Turns(one, two, clock), Turns(two, one, clock)
+    first, second = Turns(one, two, clock), Turns(two, one, clock)
     threads = []
-    for name, setup, turns in (("with", pair[0], measured), ("without", pair[1], other)):
+    for name, setup, turns in (("first", pair[0], first), ("second", pair[1], second)):
         (folder / name).mkdir(exist_ok=True)
         arguments = (setup, turns, blocks, data(), folder / name)
         threads.append(threading.Thread(target=train, args=arguments, daemon=True))
@@ -172,9 +175,9 @@ def in_turn(
         thread.start()
     for thread in threads:
         thread.join()
-    if measured.failed or other.failed:
+    if first.failed or second.failed:
         raise SystemExit("a run failed: see above")
-    return measured.seconds, other.seconds
+    return first.seconds, second.seconds
 
 
 def interval(values: list[float]) -> tuple[float, float]:
@@ -188,8 +191,8 @@ def main() -> None:
     """Prints milliseconds per batch and each callback's share, in percent."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", default="data/mnist")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--blocks", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--only", nargs="*", default=list(MEASURED), help="lines to measure")
     parser.add_argument("--wall", action="store_true", help="also count what others take")
     arguments = parser.parse_args()
@@ -207,15 +210,19 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         in_turn((alone, alone), 1, data, Path(folder), clock)  # the first is slow
-        turns = [(name, pair) for _ in range(arguments.rounds) for name, pair in chosen.items()]
-        for name, pair in tqdm(turns, "rounds"):
-            own, other = in_turn(pair, arguments.blocks + 1, data, Path(folder), clock)
+        turns = [(r, name) for r in range(arguments.rounds) for name in chosen]
+        for number, name in tqdm(turns, "rounds"):
+            pair = chosen[name]
+            way = -1 if number % 2 else 1
+            both = in_turn(pair[::way], arguments.blocks + 1, data, Path(folder), clock)
+            own, other = both[::way]
             starts[name].append(own[0] - other[0])
-            ratios[name] += [a / b for a, b in zip(own[1:], other[1:], strict=True)]
+            blocks = [a / b for a, b in zip(own[1:], other[1:], strict=True)]
+            ratios[name].append(statistics.median(blocks))
             bare += other[1:] if pair[1] is alone else []
     print(
         f"{1000 * statistics.median(bare) / BLOCK:.2f} ms a batch without "
-        f"(one core); medians of {len(ratios[name])} pairs"
+        f"(one core); medians of {arguments.rounds} rounds"
     )
     for name, values in ratios.items():
         median, (low, high) = statistics.median(values), interval(values)
