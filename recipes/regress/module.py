@@ -152,6 +152,8 @@ class Regress(LightningModule):
 
     def on_fit_start(self) -> None:
         check_network(self.networks[0], self.trainer.datamodule, self.loss)
+        if self.trainer.ckpt_path:  # else what was trained on before, by a script, is no matter
+            check_scaling(self.trainer.datamodule, self.scaling)
         self._read_scaling()
 
     def on_train_start(self) -> None:

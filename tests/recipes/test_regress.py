@@ -264,6 +264,17 @@ def test_data_that_are_standardised_otherwise_are_refused(tmp_path):
             trainer.test(module, datamodule=other, verbose=False)
 
 
+def test_a_run_is_resumed_on_its_own_split_alone(tmp_path):
+    """Rows for validation and testing would be among those that it has trained on."""
+    module, trainer = fit(regress(), data(), tmp_path)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    again = Trainer(**QUIET, max_epochs=2, accelerator="cpu", default_root_dir=tmp_path)
+    with pytest.raises(ValueError, match="another training target"):
+        again.fit(regress(), datamodule=data(split=1), ckpt_path=tmp_path / "a.ckpt")
+    again.fit(regress(), datamodule=data(), ckpt_path=tmp_path / "a.ckpt")
+    fit(module, data(split=1), tmp_path)  # not resumed, but trained on
+
+
 def test_images_are_refused_by_their_size(tmp_path):
     with pytest.raises(ValueError, match=r"inputs=10, but the data have 64 features"):
         fit(regress(), digits(), tmp_path)
