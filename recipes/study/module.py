@@ -20,6 +20,7 @@ from recipes.networks import NetworkCallable
 from recipes.regress.checks import check_network
 from recipes.regress.lbfgs import check_lbfgs
 from recipes.regress.losses import Loss, Name
+from recipes.study.checks import check_epochs, check_trainer
 from recipes.study.finalists import Finalists
 from recipes.study.members import Member, Networks
 from recipes.study.metrics import metrics, sums
@@ -100,7 +101,10 @@ class Study(LightningModule):
         losses = self.population.losses(inputs, targets)
         if is_logging_step(self.trainer):
             log_terms(self, {"train/loss": self.population.latest.nanmedian()}, targets.shape[1])
-        return torch.where(losses.isfinite(), losses, 0).sum()  # what diverged stays out of it
+        # What diverged stays out of the sum; its gradient is NaN, so that all processes drop it.
+        finite = losses.isfinite()
+        losses.register_hook(lambda gradient: gradient.masked_fill(~finite, math.nan))
+        return torch.where(finite, losses, 0).sum()
 
     def of_members(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """What each member is given, (members, batch, ...), from the batches of the streams."""
@@ -115,8 +119,10 @@ class Study(LightningModule):
         self.population.begin_batch(self.multipliers)
 
     def on_after_backward(self) -> None:
-        for part in self.population.parts:
-            part.mask()
+        # Before a step, not while accumulating: gradients are then not yet those of all processes.
+        if not self.trainer.fit_loop._should_accumulate():
+            for part in self.population.parts:
+                part.mask()
 
     def configure_gradient_clipping(
         self,
@@ -154,28 +160,17 @@ class Study(LightningModule):
         data, rounds = self.trainer.datamodule, self.search.rounds
         if not hasattr(data, "join"):
             raise ValueError("--data: a study needs tabular data, such as Diabetes or UCI")
+        if stage == "fit":
+            check_epochs(self.trainer, rounds, self.halving > 1)
         epochs = self.trainer.max_epochs
-        if stage == "fit" and rounds > 1 and (epochs is None or epochs < 1 or epochs % rounds):
-            raise ValueError(
-                f"--trainer.max_epochs={epochs} is not {rounds} rounds of equal length"
-            )
         self.epochs = epochs // rounds if epochs and epochs > 0 else math.inf  # of a round
         data.join(self.streams, self.epochs if rounds > 1 else None)
         self.scale = data.target_scale
 
     def on_fit_start(self) -> None:
-        trainer, changes = self.trainer, self.halving > 1 or self.search.rounds > 1
-        if "16" in trainer.precision and not trainer.precision.startswith("bf16"):
-            raise ValueError(
-                f"--trainer.precision={trainer.precision}: one member's overflow would skip the "
-                "step of all; bf16-mixed has none"
-            )
-        if trainer.world_size > 1 and changes:
-            raise ValueError("halving and rounds change the members: --trainer.devices=1")
-        if self.halving > 1 and trainer.check_val_every_n_epoch != 1:
-            raise ValueError("halving looks at each epoch: --trainer.check_val_every_n_epoch=1")
+        check_trainer(self.trainer, self.halving > 1, self.epochs if self.search.rounds > 1 else 0)
         for network in self.networks.values():
-            check_network(network.made(0), trainer.datamodule, self.loss)
+            check_network(network.made(0), self.trainer.datamodule, self.loss)
         self.place(self.population)
 
     def on_train_start(self) -> None:
@@ -207,6 +202,8 @@ class Study(LightningModule):
         self.records = [Record.of_state(state) for state in saved["records"]]
         self.kept = {(r, i): (weights, noise) for r, i, weights, noise in saved["kept"]}
         self.populate(saved["progress"]["ids"])
+        # Lightning loads the weights before it gives the module the run's precision.
+        self.population.to(next(iter(checkpoint["state_dict"].values())).dtype)
         self.population.restore(saved["progress"])
 
     # Rounds, and their members.

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import accumulate, groupby
 from typing import Any
 
@@ -96,8 +97,8 @@ class Population(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs (members, batch, n) from inputs (members, batch, ...)."""
         outputs, start = [], 0
-        filled = [(g[0][1], w) for g, w in zip(self.groups, self.weights, strict=True) if g]
-        for label, run in groupby(filled, key=lambda item: item[0].trial.network):
+        pairs = zip(self.groups, self.weights, strict=True)
+        for label, run in groupby(pairs, key=lambda pair: pair[0][0][1].trial.network):
             parts = [weights for _, weights in run]
             weights = torch.cat(parts) if len(parts) > 1 else parts[0]
             stop = start + len(weights)
@@ -146,12 +147,13 @@ class Population(nn.Module):
         self.fresh = {part for part in self.parts if part.needs_closure}
         return losses
 
-    def ask_again(self, number: int) -> Tensor:
+    def ask_again(self, part: Part) -> Tensor:
         """The loss of one group's members at their present weights, with gradients.
 
         At its first call in a step, both are there from the training step.
         """
-        part, where = self.parts[number], self.ranges()[number]
+        number = self.parts.index(part)
+        where = self.ranges()[number]
         if part in self.fresh:
             self.fresh.remove(part)
             return self.latest[where].sum()
@@ -169,11 +171,11 @@ class Population(nn.Module):
     def make_optimizers(self) -> list[Part]:
         """A stock optimizer for each group, as it starts."""
         self.parts = []
-        for number, (weights, group) in enumerate(zip(self.weights, self.groups, strict=True)):
+        for weights, group in zip(self.weights, self.groups, strict=True):
             trials = [member.trial for _, member in group]
             shapes = list(self.networks[trials[0].network].shapes.values())
             part = Part(trials, weights, shapes, self.makers[trials[0].optimizer])
-            part.closure = lambda number=number: self.ask_again(number)
+            part.closure = partial(self.ask_again, part)
             self.parts.append(part)
         return self.parts
 
@@ -192,7 +194,7 @@ class Population(nn.Module):
         own = sum(part.seconds for part in self.parts)
         self.seconds += (time.perf_counter() - self.began - own) / len(self.seconds)
         for part, where in zip(self.parts, self.ranges(), strict=True):
-            self.seconds[where] += part.seconds / max(1, len(part))
+            self.seconds[where] += part.seconds / len(part)
             part.seconds = 0.0
 
     def end_row(self) -> dict[str, Tensor]:
@@ -211,14 +213,15 @@ class Population(nn.Module):
         return torch.cat([part.alive for part in self.parts]).cpu()
 
     def keep(self, ids: Sequence[int]) -> None:
-        """Drops all members but those of these numbers."""
+        """Drops all members but those of these numbers, and groups of which none is left."""
         wanted = set(ids)
         positions = [i for i, number in enumerate(self.ids) if number in wanted]
-        for index, part in enumerate(self.parts):
-            group = self.groups[index]
+        for part, group in zip(self.parts, self.groups, strict=True):
             local = [i for i, (number, _) in enumerate(group) if number in wanted]
             part.keep(torch.tensor(local, dtype=torch.long, device=part.weights.device))
-            self.groups[index] = [group[i] for i in local]
+            group[:] = [group[i] for i in local]
+        self.parts, self.groups = [p for p in self.parts if len(p)], [g for g in self.groups if g]
+        self.weights = nn.ParameterList(part.weights for part in self.parts)
         for name in ("evaluations", "seconds", "first", "loss_sum"):
             setattr(self, name, getattr(self, name)[positions])
 

@@ -26,7 +26,7 @@ class Record:
     """
 
     members: list[Member]
-    epochs: list[int] = field(default_factory=list)
+    epochs: list[float] = field(default_factory=list)
     series: dict[str, list[Tensor]] = field(default_factory=dict)
     lost: Tensor = field(default_factory=lambda: torch.empty(0))
     first: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -63,7 +63,7 @@ class Record:
         name = f"val/{metric}" if f"val/{metric}" in self.series else "train/loss"
         if name not in self.series:
             return torch.full((len(self.members),), math.inf, dtype=torch.float64)
-        score = self.series[name][-1].nan_to_num(math.inf)
+        score = self.series[name][-1].nan_to_num(nan=math.inf, posinf=math.inf)
         return torch.where(self.lost, math.inf, score)
 
     def trials(self, per_split: bool) -> dict[tuple[Trial, int | None], list[int]]:

@@ -113,7 +113,7 @@ class Part:
         Args:
             scale: of all rates, from a callback such as LRDecay
         """
-        if not len(self):
+        if not len(self):  # all have been dropped; its parameter group stays, for callbacks
             return
         start = time.perf_counter()
         weights, before = self.weights, self.weights.detach().clone()
@@ -146,7 +146,7 @@ class Part:
 
     def schedule(self, schedules: Mapping[str, Schedule], batch: int) -> None:
         """Sets the rates' multipliers for a batch, by the labels of the members' schedules."""
-        if schedules and len(self):
+        if schedules:
             values = [schedules[label](batch) for label in self.labels]
             self.multipliers = self.rates.new_tensor(values)
 
@@ -225,10 +225,15 @@ class Together(Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
+        # A resumed study has no parts without members.
+        parts = [part for part in self.parts if len(part)]
+        state = super().state_dict()
+        groups = zip(self.parts, state["param_groups"], strict=True)
         return {
-            **super().state_dict(),
-            "parts": [part.stock.state_dict() for part in self.parts],
-            "alive": [part.alive.clone() for part in self.parts],
+            **state,
+            "param_groups": [group for part, group in groups if len(part)],
+            "parts": [part.stock.state_dict() for part in parts],
+            "alive": [part.alive.clone() for part in parts],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn, optim
 
 from callbacks import LRDecay
@@ -21,7 +22,10 @@ from datamodules import Diabetes, Quadratic
 from recipes.networks import MLP, LinearModel, QuadraticModel
 from recipes.regress import Regress
 from recipes.study import Study
+from recipes.study.members import Member, Trial
+from recipes.study.record import Record
 from recipes.study.search import Bayes, Grid, Kind, Random
+from recipes.study.together import Part
 from trains import interrupt_after
 
 QUIET = {
@@ -258,6 +262,77 @@ def test_a_member_that_diverges_changes_no_other(tmp_path):
         )
 
 
+def test_a_loss_that_overflows_ends_a_member(tmp_path):
+    """Its gradient is finite for once, and in float32 its loss is not."""
+    study = together(
+        {"SGD": optim.SGD},
+        Grid([1e24, 0.05]),
+        epochs=1,
+        seeds=[0],
+        network=partial(LinearModel, 10),
+        flags={"default_root_dir": tmp_path, "limit_train_batches": 2, "max_steps": 2},
+    )
+    (record,) = study.records
+    assert record.lost.tolist() == [True, False]
+    assert study.trainer.global_step == 2
+
+
+def test_what_overflows_scores_as_infinite():
+    trials = [Trial("SGD", rate) for rate in (0.1, 0.2, 0.3)]
+    record = Record([Member(trial, 0, 0) for trial in trials])
+    values = {"val/rmse": torch.tensor([math.inf, math.nan, 2.0])}
+    first = torch.ones(3, dtype=torch.float64)
+    record.add(1, [0, 1, 2], values, torch.zeros(3, dtype=torch.bool), first)
+    assert record.scores("rmse").tolist() == [math.inf, math.inf, 2.0]
+
+
+def test_members_are_taken_out_when_all_gradients_are_there(tmp_path, monkeypatch):
+    """Those of a batch that is only accumulated are this process's alone."""
+    steps, mask = [], Part.mask
+    study = Study(small, {"SGD": optim.SGD}, Grid([0.1]), seeds=[0])
+
+    def spy(part):
+        steps.append(study.population.batches)
+        mask(part)
+
+    monkeypatch.setattr(Part, "mask", spy)
+    flags = {**QUIET, "accumulate_grad_batches": 3, "default_root_dir": tmp_path}
+    Trainer(max_epochs=1, **flags).fit(study, Diabetes())
+    assert steps == [3, 6, 8]
+
+
+@pytest.mark.parametrize("case", ["64-true", "whole groups are dropped", "a new round"])
+def test_a_study_resumes_where_its_members_change(case, tmp_path):
+    """From the end of an epoch in which they do, and in the precision of the run."""
+    makers = {"Adam": optim.Adam, "Rprop": optim.Rprop, "LBFGS": partial(optim.LBFGS, max_iter=2)}
+    options = {"seeds": [0, 1], "halving": 2, "rungs": 1}
+    search, flags = Grid([0.3, 0.1, 1e-2, 1e-3]), dict(QUIET)
+    if case == "a new round":
+        search, options = Bayes(rounds=2, trials=3), {"seeds": [0, 1]}
+    elif case == "64-true":
+        flags["precision"], options = case, {"seeds": [0, 1]}
+    del flags["enable_checkpointing"]
+    found = []
+    for resumed in (None, tmp_path / "epoch=1.ckpt"):
+        study = Study(small, makers, search, **options)
+        keep = ModelCheckpoint(
+            tmp_path,
+            "{epoch}",
+            every_n_epochs=1,
+            save_top_k=-1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        trainer = Trainer(max_epochs=4, callbacks=keep, default_root_dir=tmp_path, **flags)
+        trainer.fit(study, Diabetes(batch_size="full"), ckpt_path=resumed)
+        found.append(study)
+    whole, again = found
+    assert len(whole.population.groups) == len(again.population.groups)
+    assert whole.population.ids == again.population.ids
+    for (_, one), (_, two) in zip(*map(members, found), strict=True):
+        assert torch.equal(one, two)
+
+
 def test_halving_keeps_the_best_of_each_optimizer_and_changes_none_of_them(tmp_path):
     flags = {"default_root_dir": tmp_path}
     optimizers = {"SGD": partial(optim.SGD, momentum=0.9), "Adam": optim.Adam}
@@ -379,6 +454,15 @@ def test_what_cannot_be_batched_is_refused():
         together({"Adam": optim.Adam}, Bayes(rounds=4), epochs=5)
     with pytest.raises(ValueError, match=r"learning_rate=\[1\.0\]: give \[lowest, highest\]"):
         Random(3, [1.0])
+    endless = {"max_steps": 20}
+    with pytest.raises(ValueError, match=r"max_epochs=-1: halving needs to know the run's length"):
+        together({"Adam": optim.Adam}, Grid([0.1]), epochs=-1, halving=2, flags=endless)
+    seldom = {"check_val_every_n_epoch": 3}
+    with pytest.raises(ValueError, match=r"check_val_every_n_epoch=3: a round of 2 epochs"):
+        together({"Adam": optim.Adam}, Bayes(rounds=4), flags=seldom)
+    decays = {"callbacks": [LRDecay()]}
+    with pytest.raises(ValueError, match=r"--model\.schedules starts anew with each"):
+        together({"Adam": optim.Adam}, Bayes(rounds=4), flags=decays)
 
 
 RUN = ("--trainer.max_epochs=8", "--model.seeds=[0,1]", "--model.search=Grid")

@@ -1,0 +1,57 @@
+"""What a study would get wrong in silence is refused, in one line, before the first step."""
+
+from lightning.pytorch import Trainer
+
+from callbacks import LossDrivenLR, LRDecay
+
+
+def check_epochs(trainer: Trainer, rounds: int, halves: bool) -> None:
+    """Refuses a run of no known length where members change on the way.
+
+    Args:
+        trainer: of the fit
+        rounds: of the search
+        halves: whether trials are dropped
+
+    Raises:
+        ValueError: with the option to change
+    """
+    epochs = trainer.max_epochs
+    bounded = epochs is not None and epochs > 0
+    if rounds > 1 and (not bounded or epochs % rounds):
+        raise ValueError(f"--trainer.max_epochs={epochs} is not {rounds} rounds of equal length")
+    if halves and not bounded:
+        raise ValueError(f"--trainer.max_epochs={epochs}: halving needs to know the run's length")
+
+
+def check_trainer(trainer: Trainer, halves: bool, epochs: int) -> None:
+    """Refuses options under which members would not be what they are alone.
+
+    Args:
+        trainer: about to fit
+        halves: whether trials are dropped
+        epochs: of each of several rounds, 0 if there is one
+
+    Raises:
+        ValueError: with the option to change
+    """
+    if "16" in trainer.precision and not trainer.precision.startswith("bf16"):
+        raise ValueError(
+            f"--trainer.precision={trainer.precision}: one member's overflow would skip the "
+            "step of all; bf16-mixed has none"
+        )
+    if trainer.world_size > 1 and (halves or epochs):
+        raise ValueError("halving and rounds change the members: --trainer.devices=1")
+    every = trainer.check_val_every_n_epoch
+    if halves and every != 1:
+        raise ValueError("halving looks at each epoch: --trainer.check_val_every_n_epoch=1")
+    if epochs and every and epochs % every:
+        raise ValueError(
+            f"--trainer.check_val_every_n_epoch={every}: a round of {epochs} epochs would not end "
+            "with a look at its members"
+        )
+    if epochs and any(isinstance(c, (LRDecay, LossDrivenLR)) for c in trainer.callbacks):
+        raise ValueError(
+            "--trainer.callbacks: a schedule over all rounds would give each another part of it; "
+            "--model.schedules starts anew with each"
+        )
