@@ -117,6 +117,9 @@ class RecipeCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         with self._no_empty_run():
             super().instantiate_classes()
+            if self.trainer.precision == "64-true":
+                # Lightning would do so after it has loaded a checkpoint's weights, rounded.
+                self.model.double()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - as in LightningCLI
         config = self.config_init[self.subcommand].trainer

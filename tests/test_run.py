@@ -97,7 +97,10 @@ def assert_identical(one, two):
     assert rows(Path("runs/distill", one)) == rows(Path("runs/distill", two))
 
 
-@pytest.mark.parametrize("extra", [(), ("--trainer.accumulate_grad_batches=2",)])
+@pytest.mark.parametrize(
+    "extra",
+    [(), ("--trainer.accumulate_grad_batches=2",), ("--trainer.precision=64-true",)],
+)
 def test_an_interrupted_run_resumes_from_its_last_epoch(recipe, monkeypatch, extra):
     recipe("distill", "fit", "--name=whole", *LONG, *extra)
     with monkeypatch.context() as patch:
