@@ -117,7 +117,7 @@ class Part:
             return
         start = time.perf_counter()
         weights, before = self.weights, self.weights.detach().clone()
-        rates = self.rates * self.multipliers * scale * self.alive
+        rates = self.rates * self.multipliers * scale
         if self.decays is not None and not self.decoupled and weights.grad is not None:
             weights.grad.addcmul_(self.decays.unsqueeze(1), weights)
         if not self.proportional:

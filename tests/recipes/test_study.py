@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn, optim
+from torch.optim.lr_scheduler import LambdaLR
 
 from callbacks import LRDecay
 from datamodules import Diabetes, Quadratic
@@ -88,6 +89,19 @@ def together(optimizers, search, epochs=EPOCHS, network=small, data=None, flags=
     return study
 
 
+class Scheduled(Callback):
+    """A scheduler of torch's, stepped in every batch."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def on_train_start(self, trainer, pl_module):
+        self.scheduler = self.make(trainer.optimizers[0])
+
+    def on_train_batch_end(self, *args):
+        self.scheduler.step()
+
+
 def members(study):
     """Each member of the latest round with its weights."""
     return [
@@ -140,24 +154,29 @@ def test_an_optimizer_that_is_not_proportional_would_be_noticed(monkeypatch, tmp
 
 @pytest.mark.parametrize("decoupled", [False, True])
 def test_weight_decay_differs_between_members(decoupled, tmp_path):
+    """With rates that a schedule and a callback change, which a decoupled decay follows."""
     make = optim.AdamW if decoupled else optim.Adam
     study = together(
         {"Adam": make},
         Grid([0.01], [0.0, 0.3, 1.0]),
         seeds=[1],
-        flags={"default_root_dir": tmp_path},
+        schedules={"exponential": LRDecay("exponential", gamma=0.98, every=1)},
+        flags={"default_root_dir": tmp_path, "callbacks": [LRDecay("step", every="2ep")]},
     )
+    both = partial(LambdaLR, lr_lambda=lambda batch: 0.98**batch * 0.1 ** (batch // 16))
     for member, weights in members(study):
         decayed = partial(make, weight_decay=member.trial.weight_decay)
-        torch.testing.assert_close(weights, alone(decayed, 0.01, 1)[0], rtol=1e-5, atol=1e-5)
+        expected, _ = alone(decayed, 0.01, 1, callbacks=[Scheduled(both)])
+        torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_schedules_differ_between_members(tmp_path):
+@pytest.mark.parametrize("make", [optim.SGD, partial(optim.ASGD, lambd=0.1, t0=3)])
+def test_schedules_differ_between_members(make, tmp_path):
     def decays():
         return {"cosine": LRDecay("cosine", warmup=3), "step": LRDecay("step", every="2ep")}
 
     study = together(
-        {"SGD": optim.SGD},
+        {"SGD": make},
         Grid([0.05, 0.02]),
         seeds=[2],
         schedules=decays(),
@@ -166,21 +185,20 @@ def test_schedules_differ_between_members(tmp_path):
     assert len(study.population.members) == 4
     for member, weights in members(study):
         callbacks = [decays()[member.trial.schedule]]
-        expected, _ = alone(optim.SGD, member.trial.learning_rate, 2, callbacks=callbacks)
+        expected, _ = alone(make, member.trial.learning_rate, 2, callbacks=callbacks)
         torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_callback_scales_all_members(tmp_path):
+@pytest.mark.parametrize("make", [optim.Adam, partial(optim.ASGD, lambd=0.1, t0=3)])
+def test_a_callback_scales_all_members(make, tmp_path):
     study = together(
-        {"Adam": optim.Adam},
+        {"Adam": make},
         Grid([0.03, 0.01]),
         seeds=[0],
         flags={"default_root_dir": tmp_path, "callbacks": [LRDecay(warmup="10%")]},
     )
     for member, weights in members(study):
-        expected, _ = alone(
-            optim.Adam, member.trial.learning_rate, 0, callbacks=[LRDecay(warmup="10%")]
-        )
+        expected, _ = alone(make, member.trial.learning_rate, 0, callbacks=[LRDecay(warmup="10%")])
         torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -227,8 +245,13 @@ def test_other_losses(loss, tmp_path):
             assert found == pytest.approx(metrics[f"val/{key}"], rel=1e-4)
 
 
-def test_clipping_and_accumulation_are_of_each_member(tmp_path):
-    flags = {"gradient_clip_val": 0.3, "accumulate_grad_batches": 2}
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+def test_clipping_and_accumulation_are_of_each_member(algorithm, tmp_path):
+    flags = {
+        "gradient_clip_val": {"norm": 0.3, "value": 0.02}[algorithm],
+        "gradient_clip_algorithm": algorithm,
+        "accumulate_grad_batches": 2,
+    }
     study = together(
         {"SGD": optim.SGD},
         Grid([0.5, 0.1]),
@@ -275,6 +298,20 @@ def test_a_loss_that_overflows_ends_a_member(tmp_path):
     (record,) = study.records
     assert record.lost.tolist() == [True, False]
     assert study.trainer.global_step == 2
+
+
+def test_a_step_that_overflows_is_taken_back(tmp_path):
+    """The member ends where it was, whatever its momentum would do."""
+    study = together(
+        {"momentum": partial(optim.SGD, momentum=0.9)},
+        Grid([3e38]),
+        epochs=1,
+        seeds=[0],
+        network=partial(LinearModel, 10),
+        flags={"default_root_dir": tmp_path, "limit_train_batches": 3},
+    )
+    assert study.records[0].lost.tolist() == [True]
+    assert not members(study)[0][1].any(), "a linear model starts at zero"
 
 
 def test_what_overflows_scores_as_infinite():
