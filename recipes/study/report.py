@@ -251,6 +251,8 @@ def log_to_wandb(
 ) -> None:
     """One W&B run an optimizer, in one group: the curves of its choice, mean and std of members.
 
+    A fit that was resumed to train on has other choices, and so runs of its own.
+
     Args:
         trainer: whose WandbLogger says where to
         folder: of the study's run
@@ -269,10 +271,11 @@ def log_to_wandb(
     for (optimizer, chosen), row in zip(by_optimizer(choices).items(), rows, strict=True):
         run = wandb.init(
             project=main.project,
+            entity=main.entity or None,
             group=f"study/{folder.name}",
             job_type=optimizer,
             name=f"{folder.name}/{optimizer}",
-            id=f"{main.id}-{''.join(c for c in optimizer if c.isalnum())}",
+            id=f"{main.id}-{trainer.global_step}-{''.join(filter(str.isalnum, optimizer))}",
             tags=["study", "optimizer"],
             dir=str(folder),
             config={"study": folder.name, "choices": [vars(c.trial) for c in chosen]},
@@ -290,6 +293,6 @@ def log_to_wandb(
                 values[name] = float(series[number][ids].mean())
                 if len(ids) > 1:
                     values[f"{name}_std"] = float(series[number][ids].std())
-            run.log(values)
+            run.log(values, step=number)
         run.summary.update({f"table/{key}": value for key, value in row.items() if value != ""})
         run.finish()

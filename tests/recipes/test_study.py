@@ -671,7 +671,7 @@ def test_wandb_has_a_run_for_each_optimizer_in_one_group(recipe, monkeypatch):
     text = json.dumps(found)
     assert found["name"] == "mine/Adam"
     for run in stored:
-        if run != adam and run.name.count("-") == 4:
+        if run != adam and run.name.count("-") == 5:
             (file,) = run.glob("*.wandb")
             assert b"study/mine" in file.read_bytes(), "the group"
     (chosen,) = [c for c in read(folder / "chosen.csv") if c["optimizer"] == "Adam"]
@@ -679,6 +679,11 @@ def test_wandb_has_a_run_for_each_optimizer_in_one_group(recipe, monkeypatch):
     rows = [r for r in read(folder / "members.csv") if r["optimizer"] == "Adam"]
     last = [float(r["val/rmse"]) for r in rows if r["learning_rate"] == chosen["learning_rate"]]
     assert f'"val/rmse": {sum(last) / len(last)}'[:20] in text
+    # Trained on: the rows of the first fit are not in a run twice.
+    resume = f"--ckpt_path={folder}/checkpoints/last.ckpt"
+    recipe("study", "fit", resume, "--trainer.max_epochs=9")
+    ids = {run.name.split("-", 3)[3] for run in folder.glob("wandb/offline-run-*-Adam")}
+    assert len(ids) == 2
 
 
 def test_predictions_are_of_the_chosen_ensembles(recipe):
