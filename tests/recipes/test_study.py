@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -78,7 +79,8 @@ def alone(make, rate, seed, split=0, network=small, callbacks=(), loss="mse", **
     trainer = Trainer(max_epochs=EPOCHS, callbacks=list(callbacks), **QUIET)
     trainer.fit(module, Diabetes(split=split, seed=seed, **data))
     vector = nn.utils.parameters_to_vector(module.network.parameters()).detach()
-    return vector, {k: float(v) for k, v in trainer.callback_metrics.items()}
+    metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+    return vector, metrics | {"evaluations": module.evaluations}
 
 
 def together(optimizers, search, epochs=EPOCHS, network=small, data=None, flags=None, **options):
@@ -134,6 +136,7 @@ def test_each_member_is_the_same_configuration_trained_alone(name, tmp_path, mon
         )
         torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
         number = study.records[0].members.index(member)
+        assert study.records[0].latest("evaluations", number) == metrics["evaluations"]
         for key in ("val/loss", "val/rmse", "val/mae"):
             assert study.records[0].latest(key, number) == pytest.approx(metrics[key], rel=1e-4)
 
@@ -152,12 +155,11 @@ def test_an_optimizer_that_is_not_proportional_would_be_noticed(monkeypatch, tmp
     assert largest < 1e-5 < 1e-3 < other
 
 
-@pytest.mark.parametrize("decoupled", [False, True])
-def test_weight_decay_differs_between_members(decoupled, tmp_path):
+@pytest.mark.parametrize("make", [optim.Adam, optim.AdamW, partial(optim.ASGD, t0=3)])
+def test_weight_decay_differs_between_members(make, tmp_path):
     """With rates that a schedule and a callback change, which a decoupled decay follows."""
-    make = optim.AdamW if decoupled else optim.Adam
     study = together(
-        {"Adam": make},
+        {"it": make},
         Grid([0.01], [0.0, 0.3, 1.0]),
         seeds=[1],
         schedules={"exponential": LRDecay("exponential", gamma=0.98, every=1)},
@@ -370,6 +372,36 @@ def test_a_study_resumes_where_its_members_change(case, tmp_path):
         assert torch.equal(one, two)
 
 
+def test_seconds_are_a_members_share_of_its_optimizers(tmp_path):
+    class Slow(optim.SGD):
+        def step(self, closure=None):
+            time.sleep(0.005)
+            return super().step(closure)
+
+    start = time.perf_counter()
+    study = together(
+        {"SGD": optim.SGD, "slow": Slow},
+        Grid([0.1]),
+        epochs=2,
+        seeds=[0, 1],
+        flags={"default_root_dir": tmp_path},
+    )
+    whole = time.perf_counter() - start
+    fast, slow = study.records[0].series["seconds"][-1].unflatten(0, (2, 2)).unbind(0)
+    assert (slow - fast).min() > 16 * 0.005 * 0.9, "16 batches"
+    assert 4 * fast.max() + 2 * 16 * 0.005 < whole
+
+
+def test_lost_members_are_lost_in_a_checkpoint_too():
+    """Else one that a single batch has thrown out would come back with a resumed study."""
+    study = Study(small, {"Adam": optim.Adam}, Grid([0.1]), seeds=[0, 1, 2])
+    saved = study.configure_optimizers()
+    saved.parts[0].alive[1] = False
+    again = study.configure_optimizers()
+    again.load_state_dict(saved.state_dict())
+    assert again.parts[0].alive.tolist() == [True, False, True]
+
+
 def test_halving_keeps_the_best_of_each_optimizer_and_changes_none_of_them(tmp_path):
     flags = {"default_root_dir": tmp_path}
     optimizers = {"SGD": partial(optim.SGD, momentum=0.9), "Adam": optim.Adam}
@@ -396,6 +428,51 @@ def test_halving_keeps_the_best_of_each_optimizer_and_changes_none_of_them(tmp_p
             rtol=1e-5,
             atol=1e-5,
         )
+
+
+def test_halving_takes_nothing_from_those_that_stay(tmp_path):
+    """Rates, decays, schedules, state and whether they are alive stay each member's own."""
+    optimizers = {
+        "momentum": partial(optim.SGD, momentum=0.9),
+        "Adagrad": partial(optim.Adagrad, lr_decay=0.1),
+        "RMSprop": partial(optim.RMSprop, centered=True, momentum=0.5),
+        "amsgrad": partial(optim.AdamW, amsgrad=True),
+        "NAdam": optim.NAdam,
+        "RAdam": optim.RAdam,
+        "Adadelta": optim.Adadelta,
+        "Adamax": optim.Adamax,
+        "ASGD": partial(optim.ASGD, t0=3),
+    }
+    halved, whole = (
+        together(
+            optimizers,
+            Grid([1e20, 1e-5, 0.02, 0.03], [0.5, 0.01]),
+            epochs=4,
+            seeds=[0, 1],
+            schedules={
+                "constant": LRDecay("constant"),
+                "step": LRDecay("step", every="1ep", gamma=0.7),
+            },
+            halving=halving,
+            rungs=1,
+            flags={"default_root_dir": tmp_path},
+        )
+        for halving in (4, 1)
+    )
+    ids = halved.population.ids
+    assert len(ids) == len(whole.population.ids) // 4
+    assert not any(halved.records[0].lost[i] for i in ids)
+    assert {halved.records[0].members[i].trial.schedule for i in ids} == {"constant", "step"}
+    assert {halved.records[0].members[i].trial.weight_decay for i in ids} == {0.5, 0.01}
+    pairs = (study.population.weights_of(ids) for study in (halved, whole))
+    for i, one, two in zip(ids, *pairs, strict=True):
+        trial = halved.records[0].members[i].trial
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6, msg=lambda m, t=trial: f"{t}{m}")
+    mine, others = (study.records[0] for study in (halved, whole))
+    assert torch.equal(mine.first, others.first) and torch.equal(mine.lost, others.lost)
+    for name in ("evaluations", "train/loss", "val/rmse"):
+        one, two = (record.series[name][-1][ids] for record in (mine, others))
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
 
 
 def test_bayes_asks_again_and_each_round_starts_anew(tmp_path):
