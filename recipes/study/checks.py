@@ -1,8 +1,10 @@
 """What a study would get wrong in silence is refused, in one line, before the first step."""
 
 from lightning.pytorch import Trainer
+from torch import Tensor
 
 from callbacks import LossDrivenLR, LRDecay
+from recipes.regress.checks import alike
 
 
 def check_epochs(trainer: Trainer, rounds: int, halves: bool) -> None:
@@ -54,4 +56,18 @@ def check_trainer(trainer: Trainer, halves: bool, epochs: int) -> None:
         raise ValueError(
             "--trainer.callbacks: a schedule over all rounds would give each another part of it; "
             "--model.schedules starts anew with each"
+        )
+
+
+def check_scale(scale: Tensor, trained: Tensor | None) -> None:
+    """Refuses data that are standardised otherwise than those that the members were trained on.
+
+    Args:
+        scale: mean and standard deviation of the target of each of the data's streams, (streams, 2)
+        trained: the same of the fit, None if this is it
+    """
+    if trained is not None and not alike(scale.T.tolist(), trained.T.tolist()):
+        raise ValueError(
+            "--data has another training target than the study was trained on: give it the file, "
+            "columns and sizes of the fit, and --model.splits and --model.seeds"
         )

@@ -20,7 +20,7 @@ from recipes.networks import NetworkCallable
 from recipes.regress.checks import check_network
 from recipes.regress.lbfgs import check_lbfgs
 from recipes.regress.losses import Loss, Name
-from recipes.study.checks import check_epochs, check_trainer
+from recipes.study.checks import check_epochs, check_scale, check_trainer
 from recipes.study.finalists import Finalists
 from recipes.study.members import Member, Networks
 from recipes.study.metrics import metrics, sums
@@ -91,6 +91,7 @@ class Study(LightningModule):
         self.halving, self.rungs = int(halving), int(rungs)
         self.records: list[Record] = []
         self.kept: dict[Key, tuple[Tensor, float]] = {}  # the best of earlier rounds
+        self.trained: Tensor | None = None  # scale of the data of the fit that goes on here
         self.begin_round()
 
     # The method.
@@ -195,10 +196,12 @@ class Study(LightningModule):
             "records": [record.state() for record in self.records],
             "kept": [[*key, *value] for key, value in self.kept.items()],
             "progress": self.population.progress(),
+            "scale": self.scale,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved = checkpoint["study"]
+        self.trained = saved["scale"]
         self.records = [Record.of_state(state) for state in saved["records"]]
         self.kept = {(r, i): (weights, noise) for r, i, weights, noise in saved["kept"]}
         self.populate(saved["progress"]["ids"])
@@ -264,6 +267,7 @@ class Study(LightningModule):
     # Evaluation: of all members while they train; in a command of its own, of the chosen ones.
 
     def on_validation_epoch_start(self) -> None:
+        check_scale(self.scale, self.trained)
         self.total: dict[str, Tensor] = {}
         self.place(self.population)
 
@@ -290,8 +294,9 @@ class Study(LightningModule):
         """Makes the chosen members ready to be asked.
 
         Raises:
-            ValueError: if there are none, or there are several processes
+            ValueError: if there are none, there are several processes, or the data are others
         """
+        check_scale(self.scale, self.trained)
         best = self.best()
         if self.trainer.world_size > 1:
             raise ValueError("a study is evaluated on one process: --trainer.devices=1")

@@ -644,6 +644,21 @@ def test_a_tested_study_is_its_chosen_members_and_their_ensemble(recipe):
     assert float(rows[2]["rmse"]) < max(float(row["rmse"]) for row in rows[:2])
 
 
+def test_other_data_than_the_fits_are_refused(tmp_path):
+    """Their target has another unit, so that every metric would be wrong."""
+    study = together(
+        {"SGD": optim.SGD}, Grid([0.1]), epochs=1, flags={"default_root_dir": tmp_path}
+    )
+    study.trainer.save_checkpoint(tmp_path / "a.ckpt")
+    trainer = Trainer(max_epochs=2, default_root_dir=tmp_path, **QUIET)
+    for command in (trainer.test, trainer.validate, trainer.predict, trainer.fit):
+        again = Study(small, {"SGD": optim.SGD}, Grid([0.1]))
+        with pytest.raises(ValueError, match="another training target than the study"):
+            command(again, datamodule=Diabetes(test_size=0.3), ckpt_path=tmp_path / "a.ckpt")
+    again = Study(small, {"SGD": optim.SGD}, Grid([0.1]))
+    trainer.test(again, datamodule=Diabetes(), ckpt_path=tmp_path / "a.ckpt")
+
+
 def test_what_was_chosen_can_be_trained_again(recipe):
     """On other seeds and all training rows: each split's own setting, and no other."""
     Path("two.yaml").write_text(
