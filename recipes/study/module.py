@@ -25,7 +25,7 @@ from recipes.study.finalists import Finalists
 from recipes.study.members import Member, Networks
 from recipes.study.metrics import metrics, sums
 from recipes.study.population import Population
-from recipes.study.record import Metric, Record, choose, survivors
+from recipes.study.record import Metric, Record, choose, rung_epochs, survivors
 from recipes.study.report import report_fit, report_test
 from recipes.study.search import Grid, Kind, Search, propose
 from recipes.study.together import Together
@@ -142,7 +142,7 @@ class Study(LightningModule):
         if not sum(self.trainer.num_val_batches) and (self.trainer.current_epoch + 1) % every == 0:
             self.add_row({})
         epoch, last = self.epoch_of_round(), self.epochs
-        if epoch in {-(-last // self.halving**rung) for rung in range(1, self.rungs + 1)} - {last}:
+        if epoch in rung_epochs(last, self.halving, self.rungs):
             record, ids = self.records[-1], self.population.ids
             kept = survivors(record, self.metric, self.per_split, ids, self.halving)
             self.population.keep(kept)

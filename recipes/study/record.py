@@ -146,6 +146,22 @@ def choose(records: Sequence[Record], metric: str, per_split: bool) -> list[Choi
     return list(best.values())
 
 
+def rung_epochs(epochs: float, halving: int, rungs: int) -> set[int]:
+    """The epochs after which trials are dropped: ceil(epochs / halving^i) for i from 1 to rungs.
+
+    Successive halving (Jamieson & Talwalkar 2016) where survivors train on, to lengths that grow
+    geometrically (Li et al. 2018, "Hyperband", section 3).
+
+    Args:
+        epochs: of the round
+        halving: how many times fewer trials go on; with 1, all do
+        rungs: how often trials are dropped
+    """
+    if halving == 1:
+        return set()
+    return {math.ceil(epochs / halving**rung) for rung in range(1, rungs + 1)} - {epochs}
+
+
 def survivors(record: Record, metric: str, per_split: bool, ids: Sequence[int], share: int) -> list:
     """The ids of the members whose trials are the best 1/share of their optimizer's, at least one.
 

@@ -25,7 +25,7 @@ from recipes.networks import MLP, LinearModel, QuadraticModel
 from recipes.regress import Regress
 from recipes.study import Study
 from recipes.study.members import Member, Trial
-from recipes.study.record import Record
+from recipes.study.record import Record, rung_epochs
 from recipes.study.search import Bayes, Grid, Kind, Random
 from recipes.study.together import Part
 from trains import interrupt_after
@@ -428,6 +428,13 @@ def test_halving_keeps_the_best_of_each_optimizer_and_changes_none_of_them(tmp_p
             rtol=1e-5,
             atol=1e-5,
         )
+
+
+def test_rungs_are_at_powers_of_the_share():
+    assert rung_epochs(8, 2, 3) == {4, 2, 1}
+    assert rung_epochs(10, 3, 2) == {4, 2}
+    assert rung_epochs(1, 2, 3) == set()
+    assert rung_epochs(math.inf, 1, 3) == set()
 
 
 def test_halving_takes_nothing_from_those_that_stay(tmp_path):
