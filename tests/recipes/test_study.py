@@ -25,7 +25,7 @@ from recipes.networks import MLP, LinearModel, QuadraticModel
 from recipes.regress import Regress
 from recipes.study import Study
 from recipes.study.members import Member, Trial
-from recipes.study.record import Record, rung_epochs
+from recipes.study.record import Record, choose, rung_epochs, survivors
 from recipes.study.search import Bayes, Grid, Kind, Random
 from recipes.study.together import Part
 from trains import interrupt_after
@@ -428,6 +428,65 @@ def test_halving_keeps_the_best_of_each_optimizer_and_changes_none_of_them(tmp_p
             rtol=1e-5,
             atol=1e-5,
         )
+
+
+def test_progress_stays_with_its_members():
+    study = Study(small, {"SGD": optim.SGD, "Rprop": optim.Rprop}, Grid([0.1, 0.2]), seeds=[0, 1])
+    population = study.population
+    population.make_optimizers()
+    for name in ("evaluations", "seconds", "first", "loss_sum"):
+        setattr(population, name, torch.arange(8.0))
+    population.keep([1, 2, 7])
+    assert population.ids == [1, 2, 7] and len(population.groups) == 2
+    for name in ("evaluations", "seconds", "first", "loss_sum"):
+        assert getattr(population, name).tolist() == [1, 2, 7]
+
+
+def of_scores(scores, seeds=(0, 1), **values):
+    """A record of one row: the scores of each trial's members, by optimizer, in order of seeds."""
+    trials = [Trial(name, 0.1 * (i + 1)) for name, rows in scores.items() for i in range(len(rows))]
+    record = Record([Member(trial, seed, seed) for trial in trials for seed in seeds])
+    flat = [score for rows in scores.values() for row in rows for score in row]
+    row = {"val/rmse": torch.tensor(flat), "train/loss": torch.tensor(flat), **values}
+    first = torch.ones(len(flat), dtype=torch.float64)
+    record.add(1, range(len(flat)), row, torch.zeros(len(flat), dtype=torch.bool), first)
+    return record
+
+
+def test_of_three_trials_the_best_two_survive_a_halving():
+    scores = {"SGD": [(3.0, 3.0), (9.0, 0.0), (1.0, 4.0)], "Adam": [(math.nan, 1.0), (7.0, 7.0)]}
+    record = of_scores(scores)
+    assert survivors(record, "rmse", False, range(10), 2) == [0, 1, 4, 5, 8, 9]
+    # Each split by itself; a trial that has gone does not come back.
+    assert survivors(record, "rmse", True, range(10), 2) == [0, 1, 3, 4, 7, 8]
+    assert survivors(record, "rmse", False, [0, 1, 4, 5, 8, 9], 2) == [4, 5, 8, 9]
+
+
+def test_the_choice_is_of_all_rounds_and_of_finite_means():
+    first = of_scores({"SGD": [(3.0, 3.0), (math.nan, 0.0)], "Adam": [(7.0, 1.0)]})
+    second = of_scores({"SGD": [(4.0, 1.0)], "Adam": [(5.0, 5.0)]})
+    found = choose([first, second], "rmse", False)
+    assert [(c.trial.optimizer, c.record, c.ids, c.score) for c in found] == [
+        ("SGD", 1, (0, 1), 2.5),
+        ("Adam", 0, (4, 5), 4.0),
+    ]
+    found = choose([first, second], "rmse", True)
+    assert [(c.trial.optimizer, c.split, c.record, c.ids, c.score) for c in found] == [
+        ("SGD", 0, 0, (0,), 3.0),
+        ("SGD", 1, 0, (3,), 0.0),
+        ("Adam", 0, 1, (2,), 5.0),
+        ("Adam", 1, 0, (5,), 1.0),
+    ]
+
+
+def test_diverged_is_a_loss_more_than_twice_the_first():
+    record = of_scores({"SGD": [(1.9, 2.1), (0.5, 30.0)]})
+    assert record.diverged.tolist() == [False, True, False, True]
+    # Those that have been dropped are judged by the last that is known of them.
+    first = torch.ones(2, dtype=torch.float64)
+    row = {"val/rmse": torch.ones(2), "train/loss": torch.tensor([0.1, 0.1])}
+    record.add(2, [0, 2], row, torch.tensor([False, True]), first)
+    assert record.diverged.tolist() == [False, True, True, True]
 
 
 def test_rungs_are_at_powers_of_the_share():
