@@ -28,7 +28,8 @@ from recipes.study import Study
 from recipes.study.finalists import Finalists
 from recipes.study.members import Member, Trial
 from recipes.study.record import Record, choose, rung_epochs, survivors
-from recipes.study.search import Bayes, Grid, Kind, Random
+from recipes.study.report import at_the_edge
+from recipes.study.search import Bayes, Grid, Kind, Random, Setting
 from recipes.study.together import Part
 from trains import interrupt_after
 
@@ -543,6 +544,16 @@ def test_ensembles_are_mixtures_in_the_targets_own_unit(loss):
     torch.testing.assert_close(columns["target"], own)
 
 
+def test_the_edge_is_that_of_three_or_more_rates():
+    scores = {
+        "SGD": [(3.0,), (2.0,), (1.0,)],
+        "Adam": [(3.0,), (2.0,), (9.0,)],
+        "two": [(1.0,)] * 2,
+    }
+    record = of_scores(scores, seeds=[0])
+    assert at_the_edge([record], choose([record], "rmse", False)) == ["SGD"]
+
+
 def test_rungs_are_at_powers_of_the_share():
     assert rung_epochs(8, 2, 3) == {4, 2, 1}
     assert rung_epochs(10, 3, 2) == {4, 2}
@@ -616,6 +627,26 @@ def test_bayes_asks_again_and_each_round_starts_anew(tmp_path):
     torch.testing.assert_close(weights, members(again)[0][1], rtol=1e-5, atol=1e-5)
     score = min(float(r.scores("rmse")[:].min()) for r in study.records)
     assert score < float(study.records[0].scores("rmse").max())
+
+
+def test_the_best_of_an_earlier_round_is_what_is_tested(tmp_path):
+    class Worse(Grid):
+        """Round by round."""
+
+        rounds = 2
+
+        def suggest(self, kind, number, tried):
+            return [Setting(0.05 if number == 0 else 1e-6)]
+
+    flags = {"default_root_dir": tmp_path}
+    study = together({"SGD": optim.SGD}, Worse(), epochs=2 * EPOCHS, seeds=[1], flags=flags)
+    assert list(study.best()) == [(0, 0)]
+    weights, noise = study.best()[0, 0]
+    torch.testing.assert_close(weights, alone(optim.SGD, 0.05, 1)[0], rtol=1e-5, atol=1e-5)
+    assert noise == study.records[0].latest("noise", 0)
+    study.trainer.test(study, Diabetes(), verbose=False)
+    tested = study.finalists.population.weights_of([0])[0]
+    assert torch.equal(tested, weights)
 
 
 def test_bayes_learns_where_the_optimum_is():
@@ -835,6 +866,8 @@ def test_an_interrupted_study_ends_as_an_uninterrupted_one(flags, recipe, monkey
             assert torch.equal(value, two["state_dict"][key]), (name, key)
         for mine, other in zip(one["study"]["records"], two["study"]["records"], strict=True):
             assert mine["members"] == other["members"]
+            assert torch.equal(mine["lost"], other["lost"])
+            assert torch.equal(mine["first"], other["first"])
             for key, rows in mine["series"].items():
                 if key != "seconds":
                     torch.testing.assert_close(
