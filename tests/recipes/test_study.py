@@ -28,7 +28,7 @@ from recipes.study import Study
 from recipes.study.finalists import Finalists
 from recipes.study.members import Member, Trial
 from recipes.study.record import Record, choose, rung_epochs, survivors
-from recipes.study.report import at_the_edge
+from recipes.study.report import at_the_edge, train_metric
 from recipes.study.search import Bayes, Grid, Kind, Random, Setting
 from recipes.study.together import Part
 from trains import interrupt_after
@@ -542,6 +542,18 @@ def test_ensembles_are_mixtures_in_the_targets_own_unit(loss):
             std = columns[f"{row['optimizer']}_std"]
             torch.testing.assert_close(std, deviation, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(columns["target"], own)
+
+
+def test_the_tables_train_metric_is_of_all_training_rows(tmp_path):
+    flags = {"default_root_dir": tmp_path}
+    study = together({"SGD": optim.SGD}, Grid([0.05]), epochs=2, seeds=[1], splits=[3], flags=flags)
+    choices = choose(study.records, "rmse", False)
+    (found,) = train_metric(study, choices)[choices[0]]
+    network, split = small(), study.trainer.datamodule.splits(3)
+    nn.utils.vector_to_parameters(members(study)[0][1], network.parameters())
+    error = network(split.train.inputs.float()).squeeze(-1) - split.train.targets
+    expected = error.square().mean().sqrt() * split.target_std
+    assert found == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_the_edge_is_that_of_three_or_more_rates():
