@@ -113,7 +113,7 @@ class HyperparameterSchedule(Callback):
         if "every" in options:
             options["every"] = max(1, options["every"])  # in a dry run, 10% are none
         if "milestones" in options:
-            options["milestones"] = tuple(batches(m, trainer) for m in options["milestones"])
+            options["milestones"] = tuple(batches(m, trainer, whole) for m in options["milestones"])
         return Schedule(self.schedule, **options)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -180,6 +180,7 @@ def report_fit(study: "Study") -> None:
     """
     folder, records = Path(study.trainer.default_root_dir), study.records
     if not records[-1].epochs:
+        print("nothing to compare: no epoch has ended with an evaluation", flush=True)
         return
     folder.mkdir(parents=True, exist_ok=True)
     choices = choose(records, study.metric, study.per_split)

@@ -998,3 +998,54 @@ def test_one_process_and_two_train_the_same_members(tmp_path):
                 rtol=1e-3,
                 atol=1e-3,
             )
+
+
+def test_a_search_is_told_of_its_own_kind_alone(tmp_path):
+    """Two optimizers and two schedules: four kinds, each with the scores of its own members."""
+    told = []
+
+    class Asking(Grid):
+        rounds = 2
+
+        def suggest(self, kind, number, tried):
+            told.append((kind, number, tried))
+            return super().suggest(kind, number, tried)
+
+    makers = {"SGD": optim.SGD, "Adam": optim.Adam}
+    schedules = {"cosine": LRDecay("cosine"), "step": LRDecay("step", every="50%")}
+    search = Asking({"SGD": [0.05], "Adam": [0.01]})
+    study = together(makers, search, epochs=4, seeds=[0, 1], schedules=schedules)
+    second = [(kind, tried) for kind, number, tried in told if number == 1]
+    assert len(second) == 4
+    record = study.records[0]
+    for kind, ((setting, score),) in second:
+        members_ = [
+            i
+            for i, m in enumerate(record.members)
+            if (m.trial.optimizer, m.trial.schedule) == (kind.optimizer, kind.schedule)
+        ]
+        assert setting.learning_rate == record.members[members_[0]].trial.learning_rate
+        assert score == pytest.approx(float(record.scores("rmse")[members_].mean()))
+
+
+def test_percentages_of_a_rounds_schedule_are_of_the_round(tmp_path):
+    """Halved after half of each round of 2 epochs, 8 batches each."""
+    decay = LRDecay("multistep", milestones=["50%"], gamma=0.5)
+    search = Random(1, [0.01, 0.02])
+    search.rounds = 2
+    study = together({"SGD": optim.SGD}, search, epochs=4, seeds=[0], schedules={"half": decay})
+    values = [study.multipliers["half"](step) for step in (0, 7, 8, 15)]
+    assert values == [1, 1, 0.5, 0.5]
+
+
+def test_the_table_counts_what_diverged_by_optimizer(recipe):
+    grid = '--model.search.learning_rate={"SGD": [0.01, 1e30], "Adam": [0.01]}'
+    Path("two.yaml").write_text(
+        "model:\n"
+        "  network: {class_path: MLP, init_args: {inputs: 10, widths: [8], outputs: 1}}\n"
+        "  optimizers: {SGD: {class_path: SGD}, Adam: {class_path: Adam}}\n"
+        "data: {class_path: Diabetes}\n"
+    )
+    recipe("study", "fit", "--config=two.yaml", *RUN, grid, "--name=mine")
+    lines = Path("runs/study/mine/table.md").read_text().splitlines()
+    assert [line.split("|")[-2].strip() for line in lines[2:]] == ["2 of 4", "0 of 2"]
