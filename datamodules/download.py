@@ -38,7 +38,11 @@ def fetch(url: str, path: Path, checksum: str) -> None:
     if path.exists():
         check(path, checksum)
         return
+    made = [folder for folder in path.parents if not folder.exists()]
     try:
         pooch.retrieve(url, checksum, fname=path.name, path=path.parent, progressbar=True)
     except Exception as error:  # requests raises a dozen kinds, pooch ValueError
+        for folder in made:  # the innermost first
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
         raise OSError(f"cannot download {url} to {path}: {type(error).__name__}") from error

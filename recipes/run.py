@@ -139,7 +139,10 @@ def new_folder(parent: Path, config_name: str, name: str | None) -> Path:
 
     Raises:
         FileExistsError: if the name is taken
+        ValueError: if the name is of another place
     """
+    if name and Path(name).name != name:
+        raise ValueError(f"--name={name}: one name, without a path; --trainer.default_root_dir")
     parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:

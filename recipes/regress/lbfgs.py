@@ -6,14 +6,17 @@ from lightning.pytorch import Trainer
 from torch import nn
 from torch.optim import LBFGS, Optimizer
 
-from callbacks import GradientClip
+from callbacks import GradientClip, LRDecay
 from recipes.regress.dropout import dropouts
 
 FULL_BATCH = "L-BFGS needs the same full batch in every step: --data.batch_size=full"
 
 
 def check_lbfgs(
-    trainer: Trainer, optimizers: Iterable[Optimizer], networks: Iterable[nn.Module]
+    trainer: Trainer,
+    optimizers: Iterable[Optimizer],
+    networks: Iterable[nn.Module],
+    scheduled: bool = False,
 ) -> None:
     """Refuses what L-BFGS is wrong with; to be called in `on_train_start`. Others may do anything.
 
@@ -24,13 +27,22 @@ def check_lbfgs(
         trainer: about to take its first step
         optimizers: those in use
         networks: that they train
+        scheduled: whether their rates decay by other means than a callback
 
     Raises:
         ValueError: for the first thing that is wrong
     """
-    if any(isinstance(optimizer, LBFGS) for optimizer in optimizers):
-        for reason in refusals(trainer, networks):
-            raise ValueError(reason)
+    found = [optimizer for optimizer in optimizers if isinstance(optimizer, LBFGS)]
+    if not found:
+        return
+    decays = scheduled or any(isinstance(c, LRDecay) for c in trainer.callbacks)
+    if decays and any(group["line_search_fn"] for o in found for group in o.param_groups):
+        raise ValueError(
+            "LRDecay: L-BFGS's line search chooses the step, and fails at a rate of 0: without "
+            "decay, as in --config=lbfgs"
+        )
+    for reason in refusals(trainer, networks):
+        raise ValueError(reason)
 
 
 def refusals(trainer: Trainer, networks: Iterable[nn.Module]) -> Iterable[str]:

@@ -1,5 +1,8 @@
 """What a study would get wrong in silence is refused, in one line, before the first step."""
 
+import json
+from collections.abc import Mapping
+
 from lightning.pytorch import Trainer
 from torch import Tensor
 
@@ -26,13 +29,30 @@ def check_epochs(trainer: Trainer, rounds: int, halves: bool) -> None:
         raise ValueError(f"--trainer.max_epochs={epochs}: halving needs to know the run's length")
 
 
-def check_trainer(trainer: Trainer, halves: bool, epochs: int) -> None:
+def check_definition(own: Mapping[str, object], saved: Mapping[str, object]) -> None:
+    """Refuses to go on with, or to evaluate, a study by the definition of another one.
+
+    Args:
+        own: hyperparameters of this one
+        saved: those in the checkpoint
+
+    Raises:
+        ValueError: with the first option that differs; the target alone may
+    """
+    for name in own.keys() & saved.keys() - {"target"}:
+        one, other = (json.dumps(v[name], sort_keys=True, default=str) for v in (own, saved))
+        if not name.startswith("_") and one != other:
+            raise ValueError(f"--model.{name} differs from that of the study in the checkpoint")
+
+
+def check_trainer(trainer: Trainer, halves: bool, epochs: int, schedules: bool) -> None:
     """Refuses options under which members would not be what they are alone.
 
     Args:
         trainer: about to fit
         halves: whether trials are dropped
         epochs: of each of several rounds, 0 if there is one
+        schedules: whether the members have schedules of their own
 
     Raises:
         ValueError: with the option to change
@@ -52,10 +72,32 @@ def check_trainer(trainer: Trainer, halves: bool, epochs: int) -> None:
             f"--trainer.check_val_every_n_epoch={every}: a round of {epochs} epochs would not end "
             "with a look at its members"
         )
-    if epochs and any(isinstance(c, (LRDecay, LossDrivenLR)) for c in trainer.callbacks):
+    decays = [c for c in trainer.callbacks if isinstance(c, (LRDecay, LossDrivenLR))]
+    if decays and schedules:
+        name = type(decays[0]).__name__
+        raise ValueError(f"--model.schedules and the callback {name} would both set the rates")
+    if epochs and decays:
         raise ValueError(
             "--trainer.callbacks: a schedule over all rounds would give each another part of it; "
             "--model.schedules starts anew with each"
+        )
+
+
+def check_target(target: float | None, metric: str, validates: bool) -> None:
+    """Refuses a target of a metric that is not evaluated.
+
+    Args:
+        target: that the members are to reach
+        metric: that it is a value of
+        validates: whether there are rows for validation
+
+    Raises:
+        ValueError: with both options
+    """
+    if target is not None and metric != "loss" and not validates:
+        raise ValueError(
+            f"--model.target={target:g} is of val/{metric}, and there is no validation: "
+            "--data.val_size, or --model.metric=loss"
         )
 
 

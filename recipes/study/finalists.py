@@ -49,20 +49,29 @@ class Finalists:
         )
         return rows + ensembles(members, mean, variance, targets, self.scale)
 
-    def columns(self, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def columns(self, inputs: Tensor, targets: Tensor, split: int) -> dict[str, Tensor]:
         """The target and each optimizer's ensemble's prediction, in the target's own unit.
 
+        Args:
+            inputs: (members, batch, ...)
+            targets: (members, batch)
+            split: whose rows and members these are
+
         Raises:
-            ValueError: if the members are of several splits, whose rows differ
+            ValueError: if the study was not of that split
         """
-        members = self.population.members
-        if len(splits := {member.split for member in members}) > 1:
-            raise ValueError(f"predict is of one split, not {len(splits)}: --model.splits=[0]")
+        groups: dict[str, list[int]] = {}
+        for number, member in enumerate(self.population.members):
+            if member.split == split:
+                groups.setdefault(member.trial.optimizer, []).append(number)
+        if not groups:
+            splits = sorted({member.split for member in self.population.members})
+            raise ValueError(f"--data.split={split}: the study is of {splits}")
         mean, variance = self.predict(inputs)
-        centre, unit = self.scale[0].to(mean.dtype)
-        columns = {"target": targets[0] * unit + centre}
-        for optimizer in dict.fromkeys(member.trial.optimizer for member in members):
-            ids = [i for i, member in enumerate(members) if member.trial.optimizer == optimizer]
+        first = next(iter(groups.values()))[0]
+        centre, unit = self.scale[first].to(mean.dtype)
+        columns = {"target": targets[first] * unit + centre}
+        for optimizer, ids in groups.items():
             if variance is None:
                 columns[optimizer] = mean[ids].mean(0) * unit + centre
                 continue

@@ -20,7 +20,13 @@ from recipes.networks import NetworkCallable
 from recipes.regress.checks import check_network
 from recipes.regress.lbfgs import check_lbfgs
 from recipes.regress.losses import Loss, Name
-from recipes.study.checks import check_epochs, check_scale, check_trainer
+from recipes.study.checks import (
+    check_definition,
+    check_epochs,
+    check_scale,
+    check_target,
+    check_trainer,
+)
 from recipes.study.finalists import Finalists
 from recipes.study.members import Member, Networks
 from recipes.study.metrics import metrics, sums
@@ -83,7 +89,7 @@ class Study(LightningModule):
         self.loss = Loss(loss, float(delta), tuple(map(float, quantiles)))
         # Of the data: a member trains on one of them.
         self.streams = list(itertools.product(map(int, splits), map(int, seeds)))
-        self.schedules = schedules or {"": None}
+        self.schedules, self.scheduled = schedules or {"": None}, bool(schedules)
         made = {"": network} | (networks or {})
         self.networks = {label: Networks(make) for label, make in made.items()}
         self.registered = nn.ModuleList(self.networks.values())  # their buffers move with this
@@ -169,7 +175,8 @@ class Study(LightningModule):
         self.scale = data.target_scale
 
     def on_fit_start(self) -> None:
-        check_trainer(self.trainer, self.halving > 1, self.epochs if self.search.rounds > 1 else 0)
+        epochs = self.epochs if self.search.rounds > 1 else 0
+        check_trainer(self.trainer, self.halving > 1, epochs, self.scheduled)
         for network in self.networks.values():
             check_network(network.made(0), self.trainer.datamodule, self.loss)
         self.place(self.population)
@@ -177,7 +184,8 @@ class Study(LightningModule):
     def on_train_start(self) -> None:
         networks = [network.template for network in self.networks.values()]
         stocks = [part.stock for part in self.population.parts]
-        check_lbfgs(self.trainer, stocks, networks)
+        check_lbfgs(self.trainer, stocks, networks, self.scheduled)
+        check_target(self.target, self.metric, sum(self.trainer.num_val_batches) > 0)
         length = self.epochs * self.trainer.num_training_batches
         self.multipliers = {
             label: schedule.resolve(self.trainer, length if self.search.rounds > 1 else None)
@@ -197,10 +205,19 @@ class Study(LightningModule):
             "kept": [[*key, *value] for key, value in self.kept.items()],
             "progress": self.population.progress(),
             "scale": self.scale,
+            "epochs": None if math.isinf(self.epochs) else self.epochs,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved = checkpoint["study"]
+        check_definition(self.hparams, checkpoint["hyper_parameters"])
+        fits = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        changes = self.halving > 1 or self.search.rounds > 1
+        if fits and changes and saved["epochs"] != self.epochs:
+            raise ValueError(
+                "--trainer.max_epochs differs from that of the study in the checkpoint, whose "
+                "halving and rounds it decides"
+            )
         self.trained = saved["scale"]
         self.records = [Record.of_state(state) for state in saved["records"]]
         self.kept = {(r, i): (weights, noise) for r, i, weights, noise in saved["kept"]}
@@ -320,4 +337,4 @@ class Study(LightningModule):
         self.log_dict(report_test(self, self.finalists.rows()))
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        return self.finalists.columns(*self.of_members(batch))
+        return self.finalists.columns(*self.of_members(batch), self.trainer.datamodule.split)

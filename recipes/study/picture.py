@@ -48,7 +48,7 @@ def draw(
     axes[2].set(ylabel=name)
     axes[0].legend(fontsize="small")
     axes[0].set_title("the chosen rate, mean over seeds and splits", fontsize="medium")
-    axes[3].set_title("at the end, mean and range over seeds and splits", fontsize="medium")
+    axes[3].set_title("at the end, mean and range over all of that rate", fontsize="medium")
     limit_to_finite(axes, records, chosen, name)
     figure.savefig(path, dpi=110)
 

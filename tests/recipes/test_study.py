@@ -1049,3 +1049,42 @@ def test_the_table_counts_what_diverged_by_optimizer(recipe):
     recipe("study", "fit", "--config=two.yaml", *RUN, grid, "--name=mine")
     lines = Path("runs/study/mine/table.md").read_text().splitlines()
     assert [line.split("|")[-2].strip() for line in lines[2:]] == ["2 of 4", "0 of 2"]
+
+
+def test_a_study_is_not_resumed_or_evaluated_as_another(recipe):
+    flags = ("--model.splits=[0,1]", "--model.halving=2", "--name=mine")
+    recipe("study", "fit", *RUN, GRID, *flags)
+    checkpoint = "--ckpt_path=runs/study/mine/checkpoints/last.ckpt"
+    for command, flag in (
+        ("fit", "--model.search=Random"),
+        ("fit", "--model.seeds=[0]"),
+        ("test", "--model.splits=[0]"),
+        ("test", "--model.loss=mae"),
+    ):
+        option = flag.split("=")[0]
+        with pytest.raises(ValueError, match=rf"{option} differs from that of the study"):
+            recipe("study", command, checkpoint, flag)
+    with pytest.raises(ValueError, match=r"--trainer\.max_epochs differs"):
+        recipe("study", "fit", checkpoint, "--trainer.max_epochs=20")
+    recipe("study", "fit", checkpoint, "--model.target=50")  # another target is another table
+    recipe("study", "predict", checkpoint, "--data.split=1")
+    data = Diabetes(split=1)
+    data.setup("test")
+    targets = data.splits(1).test.targets * data.target_std + data.target_mean
+    rows = read(Path("runs/study/mine/predictions.csv"))
+    assert [float(row["target"]) for row in rows] == pytest.approx(targets.tolist(), rel=1e-5)
+    with pytest.raises(ValueError, match=r"--data\.split=2: the study is of \[0, 1\]"):
+        recipe("study", "predict", checkpoint, "--data.split=2")
+
+
+def test_two_owners_of_a_rate_and_a_target_that_is_not_evaluated_are_refused():
+    two = {"schedules": {"a": LRDecay()}, "flags": {"callbacks": [LRDecay()]}}
+    with pytest.raises(ValueError, match=r"--model\.schedules and the callback LRDecay"):
+        together({"SGD": optim.SGD}, Grid([0.1]), **two)
+    with pytest.raises(ValueError, match=r"--model\.target=50 is of val/rmse"):
+        together({"SGD": optim.SGD}, Grid([0.1]), target=50.0, data={"val_size": 0.0})
+    wolfe = partial(optim.LBFGS, line_search_fn="strong_wolfe")
+    with pytest.raises(ValueError, match=r"line search chooses the step"):
+        together(
+            {"LBFGS": wolfe}, Grid([1.0]), schedules={"a": LRDecay()}, data={"batch_size": "full"}
+        )
