@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+import wandb
 
 from recipes.cli import main
 
@@ -16,6 +17,8 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     for name in ("RECIPES_DEBUG", "WANDB_API_KEY", "WANDB_PROJECT", "PL_GLOBAL_SEED"):
         monkeypatch.delenv(name, raising=False)
+    yield
+    wandb.teardown()  # its process writes below the folder that it was started in
 
 
 @pytest.fixture
