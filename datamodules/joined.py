@@ -48,23 +48,14 @@ class JoinedRows:
     def __init__(
         self, tables: list[Rows], seeds: list[int] | None = None, period: int | None = None
     ) -> None:
-        self.tables: list[Rows] = []
-        self.update(tables, seeds, period)
-
-    def update(
-        self, tables: list[Rows], seeds: list[int] | None = None, period: int | None = None
-    ) -> None:
-        """Replaces the streams, also while a loader reads from this; arguments as above."""
         lengths = sorted({len(table) for table in tables})
         if len(lengths) != 1:
             raise ValueError(f"joined tables must have one length, not {lengths}")
         distinct = list({id(table): table for table in tables}.values())
-        if not {id(table) for table in distinct} <= {id(table) for table in self.tables}:
-            self.tables = distinct
-            self.inputs = torch.cat([table.inputs for table in distinct])
-            self.targets = torch.cat([table.targets for table in distinct])
+        self.inputs = torch.cat([table.inputs for table in distinct])
+        self.targets = torch.cat([table.targets for table in distinct])
         self.rows, self.seeds, self.period = lengths[0], seeds and list(seeds), period
-        place = {id(table): number for number, table in enumerate(self.tables)}
+        place = {id(table): number for number, table in enumerate(distinct)}
         pairs = [
             (place[id(table)], seed)
             for table, seed in zip(tables, seeds or [0] * len(tables), strict=True)

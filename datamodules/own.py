@@ -18,7 +18,7 @@ class Tabular(TabularData):
 
     A CSV's separator is comma, semicolon or tab, whichever its first line has most of. A missing
     value or one that is no number, in a column that is used, is refused by column and line. Parquet
-    needs `pip install 'lightning-recipes[parquet]'`.
+    needs `pip install -e '.[parquet]'`.
 
     Args:
         path: of the file, or its http(s) URL, which needs `sha256`

@@ -130,7 +130,7 @@ def read_parquet(path: Path) -> Sheet:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
-        extra = "pip install 'lightning-recipes[parquet]'"
+        extra = "pip install -e '.[parquet]'"
         raise ValueError(f"{path}: Parquet needs {extra}") from error
     try:
         table = parquet.read_table(path)

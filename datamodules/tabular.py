@@ -59,7 +59,6 @@ class TabularData(LightningDataModule, ABC):
         self.target_scale: Tensor | None = None
         self._splits: dict[int, Split] = {}
         self._cast: dict[tuple[int, str, torch.dtype], Rows] = {}
-        self._joined: dict[str, JoinedRows] = {}
 
     @abstractmethod
     def load(self) -> tuple[Tensor, Tensor]:
@@ -105,7 +104,6 @@ class TabularData(LightningDataModule, ABC):
     def join(self, members: list[tuple[int, int]], period: int | None = None) -> None:
         """From now on a batch holds one stream for each member, as `JoinedRows` gives them.
 
-        Loaders that are there already give the new streams too, if these have as many rows.
         `target_scale` becomes the mean and standard deviation of each stream's target, (streams,
         2), float64.
 
@@ -118,12 +116,6 @@ class TabularData(LightningDataModule, ABC):
         self.target_scale = torch.tensor(
             [(split.target_mean, split.target_std) for split in scales], dtype=torch.float64
         )
-        for part, joined in list(self._joined.items()):
-            streams = self._streams(part, joined.inputs.dtype)
-            if len(streams[0]) == len(joined):
-                joined.update(streams, joined.seeds and self._seeds(), self._period())
-            else:
-                del self._joined[part]
 
     def _rows(self, split: int, part: Part, dtype: torch.dtype) -> Rows:
         key = (split, part, dtype)
@@ -131,24 +123,13 @@ class TabularData(LightningDataModule, ABC):
             self._cast[key] = getattr(self.splits(split), part).to(dtype)
         return self._cast[key]
 
-    def _streams(self, part: Part, dtype: torch.dtype) -> list[Rows]:
-        return [self._rows(split, part, dtype) for split, _ in self.members]
-
-    def _seeds(self) -> list[int]:
-        return [seed for _, seed in self.members]
-
-    def _period(self) -> int | None:
-        return self.period if self.reshuffle else 1
-
     def _table(self, part: Part, shuffle: bool) -> Rows | JoinedRows:
         dtype = self.trainer.lightning_module.dtype if self.trainer else torch.float32
         if not self.members:
             return self._rows(self.split, part, dtype)
-        seeds, joined = self._seeds() if shuffle else None, self._joined.get(part)
-        if joined is None or joined.inputs.dtype != dtype or joined.seeds != seeds:
-            joined = JoinedRows(self._streams(part, dtype), seeds, self._period())
-        self._joined[part] = joined
-        return joined
+        streams = [self._rows(split, part, dtype) for split, _ in self.members]
+        seeds = [seed for _, seed in self.members] if shuffle else None
+        return JoinedRows(streams, seeds, self.period if self.reshuffle else 1)
 
     def _loader(self, part: Part) -> Loader:
         rank, world_size = (

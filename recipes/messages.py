@@ -5,6 +5,7 @@ import logging
 import re
 import warnings
 from difflib import get_close_matches
+from pathlib import Path
 from textwrap import shorten
 
 import wandb
@@ -13,6 +14,11 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 # Errors whose text says all.
 KNOWN = (argparse.ArgumentError, ArgumentError, ValueError, OSError, FloatingPointError)
+
+
+def recipes() -> list[str]:
+    """The names of the recipes: packages beside this file."""
+    return [path.parent.name for path in Path(__file__).parent.glob("*/__init__.py")]
 
 
 class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -26,7 +32,9 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
             names = match.group(1).split(", ")
             if len(names) < 20:
                 return match.group(0)
-            names = [name for name in names if not name.startswith(("torch", "lightning"))]
+            # Of recipes, what is not a network for all is their own.
+            others = ("torch", "lightning", *(f"recipes.{name}." for name in recipes()))
+            names = [name for name in names if not name.startswith(others)]
             return f", known: {', '.join(names)}"
 
         text = super()._get_help_string(action)

@@ -141,8 +141,10 @@ def new_folder(parent: Path, config_name: str, name: str | None) -> Path:
         FileExistsError: if the name is taken
         ValueError: if the name is of another place
     """
-    if name and Path(name).name != name:
-        raise ValueError(f"--name={name}: one name, without a path; --trainer.default_root_dir")
+    if name and (parent / name).resolve().parent != parent.resolve():
+        raise ValueError(
+            f"--name={name}: a name, not a path; --trainer.default_root_dir is where runs are"
+        )
     parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:

@@ -1,6 +1,7 @@
 """The command line: its configs, its order of settings, its errors, and its folders."""
 
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,7 +73,10 @@ def test_help_describes_every_argument_of_the_recipe(name, capsys):
     with pytest.raises(SystemExit):
         main(module, ["fit", "--help"])
     text = capsys.readouterr().out
-    assert len(text.splitlines()) < 800, "jsonargparse lists 400 lines of torch.nn a network"
+    assert len(text.splitlines()) < 600, "jsonargparse lists 400 lines of torch.nn a network"
+    known = " ".join(re.findall(r"known: [^(\[]*", text))
+    assert "recipes.networks.MLP" in known
+    assert not re.search(r"\b(Study|Population|Together|Regress|Distill)\b", known), "no networks"
     for argument in inspect.signature(module).parameters:
         entry = text.split(f"\n  --model.{argument} ", 1)[1].split("\n  --", 1)[0]
         description = " ".join(entry.split()[1:]).split("(type:")[0].split("(required")[0]
@@ -103,6 +107,13 @@ def test_a_name_is_taken_once(recipe):
     with pytest.raises(FileExistsError, match=r"--name=mine: .*--ckpt_path="):
         recipe("classify", "fit", "--name=mine", *SHORT)
     assert Path("runs/classify/mine/metrics.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize("name", ["../mine", "a/b", ".."])
+def test_a_name_is_no_path(recipe, name):
+    with pytest.raises(ValueError, match=rf"--name={re.escape(name)}: a name, not a path"):
+        recipe("classify", "fit", f"--name={name}", *SHORT)
+    assert not Path("mine").exists()
 
 
 def test_a_saved_config_runs_again_to_the_same_numbers(recipe):

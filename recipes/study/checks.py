@@ -45,6 +45,23 @@ def check_definition(own: Mapping[str, object], saved: Mapping[str, object]) -> 
             raise ValueError(f"--model.{name} differs from that of the study in the checkpoint")
 
 
+def check_length(epochs: float, saved: int) -> None:
+    """Refuses to go on with halving or rounds in a run of another length, which decides them.
+
+    Args:
+        epochs: of each round in this run
+        saved: in the checkpoint's
+
+    Raises:
+        ValueError: if they differ
+    """
+    if epochs != saved:
+        raise ValueError(
+            "--trainer.max_epochs differs from that of the study in the checkpoint, whose halving "
+            "and rounds it decides"
+        )
+
+
 def check_trainer(trainer: Trainer, halves: bool, epochs: int, schedules: bool) -> None:
     """Refuses options under which members would not be what they are alone.
 

@@ -87,16 +87,6 @@ class Networks(nn.Module):
         vectors = {seed: parameters_to_vector(self.made(seed).parameters()) for seed in set(seeds)}
         return torch.stack([vectors[seed] for seed in seeds]).detach()
 
-    def state_dict_of(self, parameters: Tensor) -> dict[str, Tensor]:
-        """What one member's network loads, from its parameters (size,)."""
-        state = {
-            name: part.view(shape).clone()
-            for (name, shape), part in zip(
-                self.shapes.items(), parameters.detach().cpu().split(self.sizes), strict=True
-            )
-        }
-        return state | {name: buffer.cpu() for name, buffer in self._buffer_items()}
-
     def _buffer_items(self) -> list[tuple[str, Tensor]]:
         return [(n, getattr(self, f"buffer_{i}")) for i, n in enumerate(self.buffer_names)]
 

@@ -22,7 +22,7 @@ def distribution(
         noise: variance of each member's residuals, (members,), where the network predicts none
     """
     mean, variance = loss.predict(full(outputs))
-    if variance is None and noise is not None:
+    if loss.needs_noise and noise is not None:
         variance = noise.to(mean.dtype).unsqueeze(1).expand_as(mean)
     return mean, variance
 
@@ -51,7 +51,7 @@ def sums(
     return parts
 
 
-def metrics(total: dict[str, Tensor], std: Tensor, likelihood: bool = True) -> dict[str, Tensor]:
+def metrics(total: dict[str, Tensor], std: Tensor, likelihood: bool) -> dict[str, Tensor]:
     """Metrics of each member, (members,), in the target's own unit.
 
     Args:

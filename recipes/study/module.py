@@ -23,6 +23,7 @@ from recipes.regress.losses import Loss, Name
 from recipes.study.checks import (
     check_definition,
     check_epochs,
+    check_length,
     check_scale,
     check_target,
     check_trainer,
@@ -85,6 +86,8 @@ class Study(LightningModule):
         save_hyperparameters(self)
         if not (optimizers and seeds and splits):
             raise ValueError("a study needs --model.optimizers, --model.seeds, --model.splits")
+        if loss == "quantile" and metric == "nll":
+            raise ValueError("--model.metric=nll: loss quantile has no likelihood")
         self.makers, self.search = optimizers, search or Grid()
         self.loss = Loss(loss, float(delta), tuple(map(float, quantiles)))
         # Of the data: a member trains on one of them.
@@ -212,12 +215,8 @@ class Study(LightningModule):
         saved = checkpoint["study"]
         check_definition(self.hparams, checkpoint["hyper_parameters"])
         fits = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
-        changes = self.halving > 1 or self.search.rounds > 1
-        if fits and changes and saved["epochs"] != self.epochs:
-            raise ValueError(
-                "--trainer.max_epochs differs from that of the study in the checkpoint, whose "
-                "halving and rounds it decides"
-            )
+        if fits and (self.halving > 1 or self.search.rounds > 1):
+            check_length(self.epochs, saved["epochs"])
         self.trained = saved["scale"]
         self.records = [Record.of_state(state) for state in saved["records"]]
         self.kept = {(r, i): (weights, noise) for r, i, weights, noise in saved["kept"]}
@@ -296,7 +295,8 @@ class Study(LightningModule):
     def on_validation_epoch_end(self) -> None:
         reduce = self.trainer.strategy.reduce
         total = {name: reduce(value, reduce_op="sum") for name, value in self.total.items()}
-        found = metrics(total, self.scale.to(self.stream.device)[self.stream, 1])
+        unit = self.scale.to(self.stream.device)[self.stream, 1]
+        found = metrics(total, unit, self.loss.needs_noise)
         self.log("val/loss", found["loss"].nanmedian(), prog_bar=True)
         if self.trainer.sanity_checking or self.trainer.state.fn != TrainerFn.FITTING:
             return

@@ -27,7 +27,7 @@ def draw(
         metric: that was selected by
         target: drawn as a line
     """
-    name = f"val/{metric}" if f"val/{metric}" in records[-1].series else "train/loss"
+    name = records[-1].decides(metric)
     # NLL may be negative.
     scale = "linear" if metric == "nll" else "log"
     figure = Figure(figsize=(11, 8), layout="constrained")

@@ -58,9 +58,13 @@ class Record:
         """A member's value in the latest row, NaN if there is none."""
         return float(self.series[name][-1][number]) if name in self.series else math.nan
 
+    def decides(self, metric: str) -> str:
+        """The series that trials are compared by: of validation, or without any, of training."""
+        return f"val/{metric}" if f"val/{metric}" in self.series else "train/loss"
+
     def scores(self, metric: str) -> Tensor:
         """The metric in the latest row, (members,); infinite for what was lost or dropped."""
-        name = f"val/{metric}" if f"val/{metric}" in self.series else "train/loss"
+        name = self.decides(metric)
         if name not in self.series:
             return torch.full((len(self.members),), math.inf, dtype=torch.float64)
         score = self.series[name][-1].nan_to_num(nan=math.inf, posinf=math.inf)
@@ -95,8 +99,7 @@ class Record:
 
     def reached(self, metric: str, target: float) -> Tensor:
         """Number of the first row in which the metric is at most the target, -1 for never."""
-        name = f"val/{metric}" if f"val/{metric}" in self.series else "train/loss"
-        below = torch.stack(self.series[name]) <= target
+        below = torch.stack(self.series[self.decides(metric)]) <= target
         return torch.where(below.any(0), below.int().argmax(0), -1)
 
     def state(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What a study leaves: a table, the members and their history as files, a picture, W&B runs."""
 
 import csv
+import io
 import math
 import statistics
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import wandb
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import WandbLogger
 
+from recipes.files import replace_file
 from recipes.study.metrics import metrics, sums
 from recipes.study.picture import draw
 from recipes.study.record import Choice, Record, choose
@@ -42,12 +44,12 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Writes rows as CSV, at once; their keys may differ."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list({key: None for row in rows for key in row}))
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)
+    text = io.StringIO()
+    keys = list({key: None for row in rows for key in row})
+    writer = csv.DictWriter(text, keys, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    replace_file(path, text.getvalue())
 
 
 def by_optimizer(choices: Sequence[Choice]) -> dict[str, list[Choice]]:
@@ -93,7 +95,7 @@ def until(
 def table(study: "Study", choices: Sequence[Choice], train: dict[Choice, list[float]]) -> list[Row]:
     """A row for each optimizer: its choice, its metrics, what it cost, how often it diverged."""
     rows, metric, records = [], study.metric, study.records
-    scored = f"val/{metric}" if f"val/{metric}" in records[-1].series else "train/loss"
+    scored = records[-1].decides(metric)
     diverged = [
         (member.trial.optimizer, lost)
         for record in records
@@ -112,10 +114,9 @@ def table(study: "Study", choices: Sequence[Choice], train: dict[Choice, list[fl
             "evaluations": mean_std(last(records, chosen, "evaluations"), 6),
             "seconds": mean_std(last(records, chosen, "seconds"), 3),
         }
-        for name in ("epochs", "evaluations", "seconds"):
-            row[f"{name} to {study.target:g}" if study.target is not None else name * 2] = (
-                "" if study.target is None else until(records, chosen, name, metric, study.target)
-            )
+        for name in ("epochs", "evaluations", "seconds") if study.target is not None else ():
+            reached = until(records, chosen, name, metric, study.target)
+            row[f"{name} to {study.target:g}"] = reached
         row["diverged"] = f"{sum(of)} of {len(of)}"
         rows.append(row)
     return rows
@@ -138,7 +139,8 @@ def train_metric(study: "Study", choices: Sequence[Choice]) -> dict[Choice, list
             inputs, targets = (t.to(study.device).unsqueeze(0) for t in (rows.inputs, rows.targets))
             total = sums(study.loss, network(weights, inputs), targets)
             unit = torch.tensor([split.target_std], device=study.device)
-            found[choice].append(metrics(total, unit)[study.metric].item())
+            values = metrics(total, unit, study.loss.needs_noise)
+            found[choice].append(values[study.metric].item())
     return found
 
 
@@ -198,9 +200,9 @@ def report_fit(study: "Study") -> None:
     }
     history |= {f"{n}/epochs": np.array(record.epochs) for n, record in enumerate(records)}
     np.savez_compressed(folder / "history.npz", **history)
-    (folder / "table.md").write_text(markdown(rows))
+    replace_file(folder / "table.md", markdown(rows))
     draw(folder / "study.png", records, by_optimizer(choices), study.metric, study.target)
-    log_to_wandb(study.trainer, folder, records, choices, rows, study.metric)
+    log_to_wandb(study.trainer, folder, records, choices, rows)
     print(markdown(rows), end="", flush=True)
     if edge := at_the_edge(records, choices):
         print(f"chosen at the edge of the rates that were tried: {', '.join(edge)}", flush=True)
@@ -237,7 +239,7 @@ def report_test(study: "Study", rows: Sequence[Row]) -> dict[str, float]:
                     logged[key] = statistics.fmean(values)
         lines.append(line)
     if not study.trainer.fast_dev_run:
-        (folder / "test.md").write_text(markdown(lines))
+        replace_file(folder / "test.md", markdown(lines))
     print(markdown(lines), end="", flush=True)
     return logged
 
@@ -248,52 +250,70 @@ def log_to_wandb(
     records: Sequence[Record],
     choices: Sequence[Choice],
     rows: Sequence[Row],
-    metric: str,
 ) -> None:
-    """One W&B run an optimizer, in one group: the curves of its choice, mean and std of members.
-
-    A fit that was resumed to train on has other choices, and so runs of its own.
+    """The table and the picture to the study's own W&B run, and a run for each optimizer.
 
     Args:
         trainer: whose WandbLogger says where to
         folder: of the study's run
         records: all rounds
         choices: the best settings
-        rows: of the table
-        metric: that was selected by
+        rows: of the table, one an optimizer
     """
     logger = next((log for log in trainer.loggers if isinstance(log, WandbLogger)), None)
     if logger is None or logger.experiment.disabled:
         return
     main = logger.experiment
-    main.log({"study": wandb.Image(str(folder / "study.png"))})
-    table_ = wandb.Table(columns=list(rows[0]), data=[[str(v) for v in r.values()] for r in rows])
-    main.log({"table": table_})
-    for (optimizer, chosen), row in zip(by_optimizer(choices).items(), rows, strict=True):
-        run = wandb.init(
-            project=main.project,
-            entity=main.entity or None,
-            group=f"study/{folder.name}",
-            job_type=optimizer,
-            name=f"{folder.name}/{optimizer}",
-            id=f"{main.id}-{trainer.global_step}-{''.join(filter(str.isalnum, optimizer))}",
-            tags=["study", "optimizer"],
-            dir=str(folder),
-            config={"study": folder.name, "choices": [vars(c.trial) for c in chosen]},
-            settings=wandb.Settings(
-                silent=True, console="off", mode="offline" if main.offline else "online"
-            ),
-            reinit="create_new",
-            resume="allow",
-        )
-        record = records[chosen[0].record]
-        ids = [i for c in chosen if c.record == chosen[0].record for i in c.ids]
-        for number, epoch in enumerate(record.epochs):
-            values: dict[str, float] = {"epoch": epoch}
-            for name, series in record.series.items():
-                values[name] = float(series[number][ids].mean())
-                if len(ids) > 1:
-                    values[f"{name}_std"] = float(series[number][ids].std())
-            run.log(values, step=number)
-        run.summary.update({f"table/{key}": value for key, value in row.items() if value != ""})
-        run.finish()
+    cells = [[str(value) for value in row.values()] for row in rows]
+    picture = wandb.Image(str(folder / "study.png"))
+    main.log({"study": picture, "table": wandb.Table(columns=list(rows[0]), data=cells)})
+    for chosen, row in zip(by_optimizer(choices).values(), rows, strict=True):
+        log_optimizer(main, folder, trainer.global_step, records, chosen, row)
+
+
+def log_optimizer(
+    main: wandb.Run,
+    folder: Path,
+    step: int,
+    records: Sequence[Record],
+    chosen: Sequence[Choice],
+    row: Row,
+) -> None:
+    """One optimizer's W&B run, in the study's group: curves of its choice, mean and std of members.
+
+    Args:
+        main: the study's own W&B run
+        folder: of the study's run, whose name is that of the group
+        step: at which the fit ended; one that was resumed to train on has runs of its own
+        records: all rounds
+        chosen: the optimizer's settings
+        row: of the table
+    """
+    study, optimizer = folder.name, chosen[0].trial.optimizer
+    run = wandb.init(
+        project=main.project,
+        entity=main.entity or None,
+        group=f"study/{study}",
+        job_type=optimizer,
+        name=f"{study}/{optimizer}",
+        id=f"{main.id}-{step}-{''.join(filter(str.isalnum, optimizer))}",
+        tags=["study", "optimizer"],
+        dir=str(folder),
+        config={"study": study, "choices": [vars(c.trial) for c in chosen]},
+        settings=wandb.Settings(
+            silent=True, console="off", mode="offline" if main.offline else "online"
+        ),
+        reinit="create_new",
+        resume="allow",
+    )
+    record = records[chosen[0].record]
+    ids = [i for c in chosen if c.record == chosen[0].record for i in c.ids]
+    for number, epoch in enumerate(record.epochs):
+        values: dict[str, float] = {"epoch": epoch}
+        for name, series in record.series.items():
+            values[name] = float(series[number][ids].mean())
+            if len(ids) > 1:
+                values[f"{name}_std"] = float(series[number][ids].std())
+        run.log(values, step=number)
+    run.summary.update({f"table/{key}": value for key, value in row.items() if value != ""})
+    run.finish()

@@ -30,10 +30,12 @@ ELEMENTWISE = (optim.Rprop, optim.ASGD)
 # Of any other optimizer, members are trained one by one: L-BFGS's line search, Muon's matrices,
 # Adafactor's norms, or what is not known.
 
+PROBE = [nn.Parameter(torch.zeros(1, 1))]  # a matrix, as Muon takes no others
+
 
 def batching(optimizer: OptimizerCallable) -> str:
     """How members of an optimizer are trained: "together", "by rate" or "one by one"."""
-    made = type(optimizer([nn.Parameter(torch.zeros(1))]))
+    made = type(optimizer(PROBE))
     if made in PROPORTIONAL:
         return "together"
     return "by rate" if made in ELEMENTWISE else "one by one"
@@ -84,7 +86,7 @@ class Part:
         self.alive = torch.ones_like(self.rates, dtype=torch.bool)
         own, decay = {}, trials[0].weight_decay
         if decay is not None:
-            if "weight_decay" not in make([nn.Parameter(torch.zeros(1))]).defaults:
+            if "weight_decay" not in make(PROBE).defaults:
                 raise ValueError(f"--model.search.weight_decay: {self.name} has none")
             own = {"weight_decay": decay}
         mode = batching(make)

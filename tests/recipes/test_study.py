@@ -1096,3 +1096,37 @@ def test_two_owners_of_a_rate_and_a_target_that_is_not_evaluated_are_refused():
         together(
             {"LBFGS": wolfe}, Grid([1.0]), schedules={"a": LRDecay()}, data={"batch_size": "full"}
         )
+
+
+def test_muon_trains_matrices_one_by_one(tmp_path):
+    """Which torch's own takes alone: a member's parameters keep their shapes."""
+    flat = partial(LinearModel, 10, bias=False)
+    study = together(
+        {"Muon": optim.Muon},
+        Grid([0.1, 0.01]),
+        seeds=[0],
+        network=flat,
+        flags={"default_root_dir": tmp_path},
+    )
+    assert "Muon: 2, one by one, in 2 groups" in study.population.summary()
+    for member, weights in members(study):
+        expected, _ = alone(optim.Muon, member.trial.learning_rate, 0, network=flat)
+        torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_quantiles_have_no_likelihood(tmp_path):
+    network = partial(MLP, 10, [8], 3)
+    with pytest.raises(ValueError, match=r"--model\.metric=nll: loss quantile"):
+        Study(network, {"Adam": optim.Adam}, loss="quantile", metric="nll")
+    study = together(
+        {"Adam": optim.Adam},
+        Grid([0.01]),
+        seeds=[0],
+        network=network,
+        loss="quantile",
+        flags={"default_root_dir": tmp_path},
+    )
+    _, metrics = alone(optim.Adam, 0.01, 0, network=network, loss="quantile")
+    assert "val/nll" not in study.records[0].series and "val/nll" not in metrics
+    for key in ("val/loss", "val/rmse"):
+        assert study.records[0].latest(key, 0) == pytest.approx(metrics[key], rel=1e-4)
