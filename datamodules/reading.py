@@ -36,6 +36,8 @@ def read_cells(path: Path) -> Cells:
                 rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
             else:
                 rows = [(line, row.split()) for line, row in enumerate(file, 1) if row.strip()]
+                if any(len(row) == 1 and "," in row[0] for _, row in rows):
+                    raise ValueError(f"{path} is separated by commas, not blanks: call it .csv")
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is no text file of numbers: {error}") from error
     if not rows:

@@ -11,6 +11,7 @@ import torch
 
 from datamodules import Tabular
 from datamodules.columns import read_columns
+from datamodules.reading import read_text
 
 ROWS = [[1.0, 2.5, -3.0], [4.0, 5.0, 6e-7], [7.0, 8.0, 9.0]]
 
@@ -185,3 +186,11 @@ def test_parquet_files(tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ValueError, match=r"rows.parquet is damaged or no Parquet file"):
         read_columns(path, "d")
+
+
+def test_a_comma_separated_file_of_another_name_is_named(tmp_path):
+    path = tmp_path / "house.data"
+    for header in ("", "area of house,price\n"):
+        path.write_text(header + "1.5,2\n3,4.5\n")
+        with pytest.raises(ValueError, match=r"house\.data is separated by commas.*call it \.csv"):
+            read_text(path, None)
