@@ -5,9 +5,11 @@ from datamodules.diabetes import Diabetes
 from datamodules.digits import Digits
 from datamodules.generated import Friedman, Linear
 from datamodules.images import Images
+from datamodules.mixtures import Grid, Mixture, Ring
 from datamodules.mnist import MNIST, FashionMNIST
 from datamodules.own import Tabular
 from datamodules.quadratic import Quadratic
+from datamodules.stacked_mnist import StackedMNIST
 from datamodules.tabular import TabularData
 from datamodules.textbook import Textbook
 from datamodules.uci import UCI
@@ -20,9 +22,13 @@ __all__ = [
     "Digits",
     "FashionMNIST",
     "Friedman",
+    "Grid",
     "Images",
     "Linear",
+    "Mixture",
     "Quadratic",
+    "Ring",
+    "StackedMNIST",
     "Tabular",
     "TabularData",
     "Textbook",

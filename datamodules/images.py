@@ -1,17 +1,17 @@
 """Images that fit in memory: splits, shifts, columns computed once, and scaling to [0, 1]."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
-from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from datamodules.loader import Loader, keyed_generator
+from datamodules.in_memory import InMemory
+from datamodules.loader import keyed_generator
 
 IMAGES_AT_ONCE = 1000  # when a column is computed
 LARGEST_COLUMN = 2 * 2**30  # bytes
@@ -78,7 +78,7 @@ class ImageTable:
         self.column = torch.cat(parts)
 
 
-class Images(LightningDataModule, ABC):
+class Images(InMemory):
     """Grey images of one size, split into train, val and test, scaled to [0, 1].
 
     A subclass says where they come from (`load`) and the value of white (`white`).
@@ -93,6 +93,7 @@ class Images(LightningDataModule, ABC):
     """
 
     white: ClassVar[float] = 255.0
+    tables: dict[str, ImageTable]
 
     def __init__(
         self,
@@ -103,12 +104,9 @@ class Images(LightningDataModule, ABC):
         split_seed: NonNegativeInt = 0,
         seed: NonNegativeInt = 0,
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters(logger=False)
-        self.batch_size, self.val_size = batch_size, val_size
+        super().__init__(batch_size, seed)
+        self.val_size, self.split_seed = val_size, split_seed
         self.shift, self.classes = shift, classes
-        self.split_seed, self.seed = split_seed, seed
-        self.tables: dict[str, ImageTable] = {}
 
     @abstractmethod
     def load(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -178,38 +176,4 @@ class Images(LightningDataModule, ABC):
 
     def scale(self, images: Tensor) -> Tensor:
         """From stored values, 0 to white, to 0 to 1, in the type of the network's weights."""
-        dtype = self.trainer.lightning_module.dtype if self.trainer else torch.float32
-        return images.to(dtype).div_(self.white)
-
-    def on_after_batch_transfer(
-        self, batch: tuple[Tensor, ...], dataloader_idx: int
-    ) -> tuple[Tensor, ...]:
-        # After the transfer, so that a GPU receives bytes and not floats.
-        images, *columns = batch
-        return self.scale(images), *columns
-
-    def _loader(self, split: str, shuffle: bool = False) -> Loader:
-        rank, world_size = (
-            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        )
-        return Loader(
-            self.tables[split],
-            self.batch_size,
-            shuffle=shuffle,
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
-        )
-
-    def train_dataloader(self) -> Loader:
-        # Lightning can turn shuffling off only in loaders of its own kind.
-        return self._loader("train", shuffle=not (self.trainer and self.trainer.overfit_batches))
-
-    def val_dataloader(self) -> Loader:
-        return self._loader("val")
-
-    def test_dataloader(self) -> Loader:
-        return self._loader("test")
-
-    def predict_dataloader(self) -> Loader:
-        return self._loader("test")
+        return super().scale(images).div_(self.white)
