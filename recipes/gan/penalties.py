@@ -139,6 +139,7 @@ def total(
         fake: (batch, ...), likewise; what made them is not differentiated
         method: how the gradient's norm is differentiated: `gradient_norms`
     """
+    fake = fake.to(real.dtype)  # under mixed precision it comes rounded
     return sum(
         penalty.weight * penalty.value(gradient_norms(critic, penalty.points(real, fake), method))
         for penalty in penalties

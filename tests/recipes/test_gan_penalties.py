@@ -196,6 +196,15 @@ def test_autocast_is_off(method):
     assert torch.equal(rounded, found) and rounded.dtype == torch.float32
 
 
+@pytest.mark.parametrize("kind", TERMS)
+def test_fakes_may_be_of_less_precision(kind):
+    critic, real = smooth(dtype=torch.float32), examples(dtype=torch.float32)
+    fake = real.flip(0).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = seeded(total, critic, [kind()], real, fake)
+    assert torch.equal(found, seeded(total, critic, [kind()], real, fake.float()))
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_no_grad_is_touched_and_no_example_is_differentiated(method):
     critic = smooth()
