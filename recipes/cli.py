@@ -26,6 +26,7 @@ from recipes.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
 from recipes.messages import HelpFormatter, one_line, silence_noise
 from recipes.run import Run
 from recipes.settings import embedded_default, in_order
+from recipes.stepping import Accumulation
 
 
 class RecipeCLI(LightningCLI):
@@ -131,6 +132,9 @@ class RecipeCLI(LightningCLI):
             # Lightning refuses it there, and cannot know when to clip.
             callbacks.append(GradientClip(clip, config.gradient_clip_algorithm or "norm"))
             config.gradient_clip_val = config.gradient_clip_algorithm = None
+        if getattr(self.model, "accumulates", False) and config.accumulate_grad_batches > 1:
+            callbacks.append(Accumulation(config.accumulate_grad_batches))
+            config.accumulate_grad_batches = 1
         for default in (KeyedNoise, ChangedSettings, FiniteLoss, WritePredictions):
             if not any(isinstance(callback, default) for callback in callbacks):
                 callbacks.append(default())

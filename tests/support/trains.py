@@ -19,11 +19,10 @@ def fit(module, data, tmp_path, callbacks=(), **kwargs):
     trainer = Trainer(
         default_root_dir=tmp_path,
         accelerator="cpu",
-        enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         callbacks=[KeyedNoise(0), *callbacks],
-        **{"max_epochs": 1, "logger": False, **kwargs},
+        **{"max_epochs": 1, "logger": False, "enable_checkpointing": False, **kwargs},
     )
     trainer.fit(module, datamodule=data)
     return module, trainer

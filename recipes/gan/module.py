@@ -1,0 +1,356 @@
+"""A generator and a discriminator, an optimizer each, one step a batch."""
+
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from jsonargparse.typing import PositiveFloat, PositiveInt
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from datamodules.loader import keyed_generator
+from recipes.gan.checks import check_batch, check_labels, check_networks
+from recipes.gan.evaluation import Evaluation
+from recipes.gan.losses import LOSSES, RELATIVISTIC, Name
+from recipes.gan.networks import apply_spectral_norm
+from recipes.gan.penalties import Method, Penalty, refuse_batch_norm, refuse_dropout, total
+from recipes.hyperparameters import save_hyperparameters
+from recipes.logs import is_logging_step, log_terms
+from recipes.stepping import backward, count_steps_of
+
+EVALUATION, PREDICTION = 1, 2  # keys of latents outside of training
+SUMMED = ("train/generator", "train/discriminator", "train/penalty")
+
+
+def centred(inputs: Tensor) -> Tensor:
+    """Images from the data's [0, 1] to [-1, 1], in which the game is played; points as they are."""
+    return inputs * 2 - 1 if inputs.ndim == 4 else inputs
+
+
+def uncentred(outputs: Tensor) -> Tensor:
+    """The inverse of `centred`, within [0, 1]."""
+    return ((outputs + 1) / 2).clamp(0, 1) if outputs.ndim == 4 else outputs
+
+
+def packed(inputs: Tensor, pack: int) -> Tensor:
+    """Several examples as one, along the channels: PacGAN (Lin et al. 2018), section 2.
+
+    Args:
+        inputs: (batch, channels, height, width), or points (batch, 2)
+        pack: examples in one
+
+    Returns:
+        (batch / pack, pack * channels, height, width), or (batch / pack, pack * 2)
+    """
+    return inputs.unflatten(0, (-1, pack)).flatten(1, 2)
+
+
+@torch.no_grad()
+def clip_weights(network: nn.Module, limit: float) -> None:
+    """Bounds each weight: Arjovsky et al. 2017, algorithm 1, line 7."""
+    for weight in network.parameters():
+        weight.clamp_(-limit, limit)
+
+
+def alarms(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """Whether the discriminator tells real from generated: if it wins always, or never, be warned.
+
+    Args:
+        real: its numbers for real examples, (packs,)
+        fake: its numbers for generated ones, (packs,)
+
+    Returns:
+        accuracy: share of pairs of which the real one has the larger number, 0 to 1, 0.5 by chance;
+        gap: by how much real ones are above generated ones in the mean
+    """
+    return {
+        "train/critic_accuracy": (real > fake).float().mean(),
+        "train/critic_gap": real.mean() - fake.mean(),
+    }
+
+
+class Share(NamedTuple):
+    """What one update sees of one batch."""
+
+    real: Tensor  # (share, ...), images in [-1, 1]
+    labels: Tensor | None  # (share,), if the networks are conditional
+    latents: Tensor  # (share, latent)
+
+
+class GAN(LightningModule):
+    """Trains a generator against a discriminator.
+
+    Args:
+        generator: maps latents (batch, latent), and labels (batch,) with classes, to examples;
+            images in [-1, 1]; any class_path
+        discriminator: maps examples, and labels with classes, to one number each, larger for real
+            ones, unbounded; any class_path
+        latent: values in a latent, standard normal
+        classes: number of the data's classes, to generate by class; by default labels are not used
+        loss: the game that the two play, of losses.py
+        discriminator_steps: updates of the discriminator in a step, each on its own share of the
+            batch: the batch size is this often that of an update
+        pack: examples that the discriminator is shown at a time (PacGAN); 1: none together
+        penalties: on the discriminator's gradient with respect to its inputs: R1, R2,
+            GradientPenalty, ZeroCentered, DRAGAN, or any class_path
+        penalty_method: exact: by differentiating twice; finite_difference: by two more passes
+        penalty_interval: updates of the discriminator from one with penalties to the next; their
+            weights are multiplied by it
+        weight_clip: bound on the size of each of the discriminator's weights (WGAN)
+        spectral_norm: divide each of the discriminator's weight matrices by its spectral norm
+        evaluation: of samples, on the validation or test data: MixtureQuality, ImageQuality,
+            StackedModes, or any class_path
+        generator_optimizer: the first optimizer; any class_path; default: fused Adam at 2e-4
+            with betas 0.5 and 0.999
+        discriminator_optimizer: the second; likewise
+    """
+
+    accumulates = True  # --trainer.accumulate_grad_batches, by hand
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        latent: PositiveInt = 64,
+        classes: PositiveInt | None = None,
+        loss: Name = "non_saturating",
+        discriminator_steps: PositiveInt = 1,
+        pack: PositiveInt = 1,
+        penalties: list[Penalty] | None = None,
+        penalty_method: Method = "exact",
+        penalty_interval: PositiveInt = 1,
+        weight_clip: PositiveFloat | None = None,
+        spectral_norm: bool = False,
+        evaluation: Evaluation | None = None,
+        generator_optimizer: OptimizerCallable = lambda params: torch.optim.Adam(
+            params, lr=2e-4, betas=(0.5, 0.999), fused=True
+        ),
+        discriminator_optimizer: OptimizerCallable = lambda params: torch.optim.Adam(
+            params, lr=2e-4, betas=(0.5, 0.999), fused=True
+        ),
+    ) -> None:
+        super().__init__()
+        save_hyperparameters(self)
+        self.automatic_optimization = False
+        self.penalties = penalties or []
+        if self.penalties:
+            refuse_batch_norm(discriminator)
+        if self.penalties and penalty_method == "finite_difference":
+            refuse_dropout(discriminator)
+        if classes and pack > 1:
+            raise ValueError("--model.classes with --model.pack: a pack has no one label")
+        self.generator = generator
+        self.discriminator = apply_spectral_norm(discriminator) if spectral_norm else discriminator
+        self.latent, self.classes, self.pack = latent, classes, pack
+        self.loss, self.needs_real = LOSSES[loss], loss in RELATIVISTIC
+        self.discriminator_steps = discriminator_steps
+        self.penalty_method, self.penalty_interval = penalty_method, penalty_interval
+        self.weight_clip, self.evaluation = weight_clip, evaluation
+        self.optimizers_of = generator_optimizer, discriminator_optimizer
+        self.held: list[tuple[Tensor, ...]] = []  # batches of a step that is to come
+        self.is_checked = False
+
+    def generate(self, share: Share) -> Tensor:
+        """Examples (share, ...), images in [-1, 1]."""
+        given = () if share.labels is None else (share.labels,)
+        return self.generator(share.latents, *given)
+
+    def criticize(self, examples: Tensor, labels: Tensor | None) -> Tensor:
+        """The discriminator's numbers for examples (batch, ...): (batch / pack,)."""
+        given = () if labels is None else (labels,)
+        return self.discriminator(packed(examples, self.pack), *given).flatten()
+
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor] | None:
+        self.held.append(batch)
+        if self.trainer.fit_loop._should_accumulate():
+            return None  # the step is made when all of its batches are here
+        generator, discriminator = self.optimizers()
+        count_steps_of(generator, self)  # which steps once, and last
+        *earlier, last = self._rounds()
+        for number, shares in enumerate(earlier):
+            with torch.no_grad():
+                fakes = [self.generate(share) for share in shares]
+            self._step_discriminator(discriminator, shares, fakes, number)
+
+        # One pass of the generator serves both networks; of several accumulated batches, whose
+        # graphs would all have to be kept, the fakes are made again, one batch at a time.
+        is_one = len(last) == 1
+        with torch.set_grad_enabled(is_one):
+            fakes = [self.generate(share) for share in last]
+        terms = self._step_discriminator(discriminator, last, fakes, len(earlier))
+        fakes = fakes if is_one else (self.generate(share) for share in last)
+        terms = self._step_generator(generator, last, fakes) | terms
+        terms = {"train/loss": sum(terms[name] for name in SUMMED if name in terms)} | terms
+        log_terms(self, terms, len(batch[0]))
+        return {"loss": terms["train/loss"]}
+
+    def _rounds(self) -> list[list[Share]]:
+        """What each update of the discriminator sees: its share of each of the step's batches."""
+        batches, self.held = self.held, []
+        shares = []
+        for batch in batches:
+            real, labels = self._inputs(batch)
+            check_batch(len(real), self.discriminator_steps, self.pack)
+            latents = torch.randn(len(real), self.latent, device=self.device, dtype=self.dtype)
+            size = len(real) // self.discriminator_steps
+            all_labels = [None] * self.discriminator_steps if labels is None else labels.split(size)
+            columns = real.split(size), all_labels, latents.split(size)
+            shares.append([Share(*share) for share in zip(*columns, strict=True)])
+        return [list(round) for round in zip(*shares, strict=True)]
+
+    def _inputs(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | None]:
+        """A batch as the networks are shown it; before the first, they are checked to fit it."""
+        real, labels = centred(batch[0]), batch[1] if self.classes else None
+        if not self.is_checked:
+            self._check(real[: self.pack * 2], None if labels is None else labels[: self.pack * 2])
+            self.is_checked = True
+        return real, labels
+
+    def _check(self, real: Tensor, labels: Tensor | None) -> None:
+        if labels is not None:
+            check_labels(labels, self.classes)
+        check_batch(len(real), 1, self.pack)
+        latents = torch.zeros(len(real), self.latent, device=self.device, dtype=self.dtype)
+        networks = self.generator, self.discriminator
+        check_networks(*networks, latents, packed(real, self.pack), self.pack, labels)
+
+    def _step_discriminator(
+        self, optimizer: Optimizer, shares: list[Share], fakes: list[Tensor], number: int
+    ) -> dict[str, Tensor]:
+        """The step's update `number` of the discriminator; returns the last share's terms."""
+        optimizer.zero_grad()
+        update = self.global_step * self.discriminator_steps + number
+        for share, fake in zip(shares, fakes, strict=True):
+            fake = fake.detach()
+            real_scores = self.criticize(share.real, share.labels)
+            fake_scores = self.criticize(fake, share.labels)
+            loss = self.loss.discriminator(real_scores, fake_scores)
+            terms = {"train/discriminator": loss.detach()}
+            if self.penalties and update % self.penalty_interval == 0:
+                penalty = self.penalty_interval * self._penalty(share, fake)
+                loss, terms["train/penalty"] = loss + penalty, penalty.detach()
+            backward(self, loss)
+        optimizer.step()
+        if self.weight_clip is not None:
+            clip_weights(self.discriminator, self.weight_clip)
+        if is_logging_step(self.trainer):
+            terms |= alarms(real_scores.detach(), fake_scores.detach())
+        return terms
+
+    def _penalty(self, share: Share, fake: Tensor) -> Tensor:
+        def critic(points: Tensor) -> Tensor:
+            if share.labels is None:
+                return self.discriminator(points)
+            return self.discriminator(points, share.labels.repeat(len(points) // len(share.labels)))
+
+        real, fake = packed(share.real, self.pack), packed(fake, self.pack)
+        return total(critic, self.penalties, real, fake, self.penalty_method)
+
+    def _step_generator(
+        self, optimizer: Optimizer, shares: list[Share], fakes: Iterable[Tensor]
+    ) -> dict[str, Tensor]:
+        """The step's update of the generator; returns the last share's terms."""
+        with self.toggled_optimizer(optimizer):  # without gradients for the discriminator's weights
+            optimizer.zero_grad()
+            for share, fake in zip(shares, fakes, strict=True):
+                with torch.no_grad():
+                    real = self.criticize(share.real, share.labels) if self.needs_real else None
+                loss = self.loss.generator(real, self.criticize(fake, share.labels))
+                if is_logging_step(self.trainer):
+                    fake.retain_grad()
+                backward(self, loss)
+            optimizer.step()
+        terms = {"train/generator": loss.detach()}
+        if fake.retains_grad:  # of a mean over the share, in fp16 scaled
+            scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+            scale = self.trainer.accumulate_grad_batches / (scaler.get_scale() if scaler else 1)
+            terms["train/fake_gradient"] = fake.grad.flatten(1).norm(dim=1).sum() * scale
+        return terms
+
+    def draw(self, count: int, *key: int) -> tuple[Tensor, Tensor | None]:
+        """Latents (count, latent), and labels (count,) in turn if the networks are conditional.
+
+        A pure function of the key, which leaves the generators of random numbers as they are.
+        """
+        latents = torch.randn(count, self.latent, generator=keyed_generator(*key))
+        labels = torch.arange(count, device=self.device) % self.classes if self.classes else None
+        return latents.to(self.device, self.dtype), labels
+
+    @torch.no_grad()
+    def sample(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Examples as the data have them, images in [0, 1], float32, of a generator in eval mode.
+
+        Args:
+            latents: (batch, latent)
+            labels: (batch,), if the networks are conditional
+        """
+        was_training = self.generator.training
+        self.generator.eval()
+        try:
+            given = () if labels is None else (labels,)
+            examples = self.generator(latents, *given)
+        finally:
+            self.generator.train(was_training)
+        return uncentred(examples.float())
+
+    def _evaluate(self, batch: tuple[Tensor, ...], batch_idx: int, split: str) -> None:
+        real, labels = self._inputs(batch)
+        usable = len(real) // self.pack * self.pack
+        latents, _ = self.draw(len(real), EVALUATION, batch_idx, self.global_rank)
+        samples = self.sample(latents, labels)
+        fake = centred(samples).to(real.dtype)
+        given = None if labels is None else labels[:usable]
+        scores = [self.criticize(examples[:usable], given).float() for examples in (real, fake)]
+        losses = self.loss.discriminator(*scores) + self.loss.generator(*scores)
+        self.log(f"{split}/loss", losses, batch_size=usable, sync_dist=True)
+        if self.evaluation is not None:
+            self.evaluation.update(samples, batch[0], batch[1])
+
+    def _log_evaluation(self, split: str) -> None:
+        if self.evaluation is None:
+            return
+        if not self.trainer.sanity_checking:
+            values = {f"{split}/{name}": v for name, v in self.evaluation.compute().items()}
+            self.log_dict(values, sync_dist=True)
+        self.evaluation.reset()
+
+    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        self._evaluate(batch, batch_idx, "val")
+
+    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        self._evaluate(batch, batch_idx, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_evaluation("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_evaluation("test")
+
+    def on_fit_start(self) -> None:
+        self.held = []
+
+    def on_validation_start(self) -> None:
+        if self.evaluation is not None:
+            self.evaluation.prepare(self.trainer.datamodule, self.device)
+
+    on_test_start = on_validation_start
+
+    def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
+        seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+        latents, labels = self.draw(len(batch[0]), PREDICTION, seed, batch_idx)
+        samples = {"sample": self.sample(latents, labels)}
+        return samples if labels is None else samples | {"label": labels}
+
+    def on_fit_end(self) -> None:
+        logged = self.trainer.callback_metrics
+        found = {name: float(v) for name, v in logged.items() if name.startswith("val/")}
+        if self.trainer.is_global_zero and found:
+            text = ", ".join(f"{name.removeprefix('val/')} {v:.4g}" for name, v in found.items())
+            print(f"validation: {text}", flush=True)
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        networks = self.generator, self.discriminator
+        return [make(n.parameters()) for make, n in zip(self.optimizers_of, networks, strict=True)]

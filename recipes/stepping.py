@@ -1,0 +1,61 @@
+"""Manual optimization that counts and accumulates as automatic optimization does.
+
+Under manual optimization Lightning counts every `optimizer.step()`, so that with two optimizers
+`--trainer.max_steps=20` trains 10 batches, and refuses `--trainer.accumulate_grad_batches`.
+"""
+
+import torch
+from jsonargparse.typing import PositiveInt
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor
+
+
+def count_steps_of(counted: LightningOptimizer, module: LightningModule) -> None:
+    """Has only one optimizer tick the trainer's step counter, once per training batch.
+
+    To be called in every `training_step`: the loop installs the hooks anew before each.
+
+    Args:
+        counted: the optimizer that steps once, and last, in a training step
+        module: whose step it is
+    """
+    profiler = module.trainer.profiler
+    for optimizer in module.optimizers():
+        if optimizer is not counted:
+            optimizer._on_before_step = lambda: profiler.start("optimizer_step")
+            optimizer._on_after_step = lambda: profiler.stop("optimizer_step")
+
+
+def backward(module: LightningModule, loss: Tensor) -> None:
+    """Differentiates a batch's loss as automatic optimization does: its share, without autocast.
+
+    A `manual_backward` within `training_step` is within its autocast, which would round what is
+    differentiated twice although it was computed in float32.
+
+    Args:
+        module: whose step it is
+        loss: of one batch; of several that are accumulated it is divided by their number
+    """
+    with torch.autocast(module.device.type, enabled=False):
+        module.manual_backward(loss / module.trainer.accumulate_grad_batches)
+
+
+class Accumulation(Callback):
+    """Tells a module of `--trainer.accumulate_grad_batches` that accumulates by hand.
+
+    Such a module has `accumulates = True`, makes its step in the last of the batches, and calls
+    `backward` for the loss of each. The command line puts this in place.
+
+    Args:
+        batches: that make one step
+    """
+
+    def __init__(self, batches: PositiveInt) -> None:
+        self.batches = batches
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.accumulate_grad_batches = self.batches  # Lightning has looked at it before this
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        trainer.accumulate_grad_batches = 1
