@@ -1,10 +1,11 @@
-"""Predictions as a table that any program reads."""
+"""Predictions as a table that any program reads, and as arrays."""
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
@@ -14,7 +15,9 @@ class WritePredictions(BasePredictionWriter):
     """Writes what `predict` computes to `<run folder>/predictions.csv`: a row per example.
 
     The columns are the tensors that `predict_step` returns, by name; a tensor of shape (batch, n)
-    becomes n numbered columns. Rows are in the order of the predict data, on one process.
+    becomes n numbered columns. One of more dimensions, such as images, is written to
+    `<run folder>/<name>.npy` instead: one array of all examples, in the tensor's type, read by
+    `numpy.load`. All are in the order of the predict data, on one process.
 
     ```yaml
     - class_path: WritePredictions
@@ -37,17 +40,35 @@ class WritePredictions(BasePredictionWriter):
     ) -> None:
         if trainer.fast_dev_run:
             return
+        folder = Path(trainer.default_root_dir)
         columns: dict[str, list[float]] = {}
         for name in predictions[0]:
             values = torch.cat([batch[name] for batch in predictions]).cpu()
-            if values.ndim == 1:
+            if values.ndim > 2:
+                write_array(folder / f"{name}.npy", values)
+            elif values.ndim == 1:
                 columns[name] = values.tolist()
             else:
                 columns |= {f"{name}_{i}": part.tolist() for i, part in enumerate(values.unbind(1))}
-        path = Path(trainer.default_root_dir) / "predictions.csv"
-        partial = path.with_name(f"{path.name}.partial")
-        with partial.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(zip(*columns.values(), strict=True))
-        partial.replace(path)
+        if columns:
+            write_table(folder / "predictions.csv", columns)
+
+
+def write_array(path: Path, values: torch.Tensor) -> None:
+    """Writes an array so that the file is at any time the old one or the new one."""
+    if values.dtype == torch.bfloat16:  # which numpy does not have
+        values = values.float()
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        np.save(file, values.numpy())
+    partial.replace(path)
+
+
+def write_table(path: Path, columns: dict[str, list[float]]) -> None:
+    """Writes columns of one length so that the file is at any time the old one or the new one."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    partial.replace(path)

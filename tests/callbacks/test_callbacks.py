@@ -2,6 +2,7 @@
 
 import csv
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -115,6 +116,29 @@ def test_predictions_are_a_table(tmp_path):
     scores = torch.tensor([[float(row[f"score_{i}"]) for i in range(3)] for row in rows])
     with torch.no_grad():
         torch.testing.assert_close(scores, module.network(torch.arange(20.0).view(5, 4)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_predictions_of_more_dimensions_are_an_array(tmp_path, dtype):
+    class Painter(Stranger):
+        def predict_step(self, batch, batch_idx):
+            return {"image": batch.view(-1, 1, 2, 2).to(dtype), "index": batch[:, 0]}
+
+    trainer(tmp_path, WritePredictions()).predict(Painter())
+    array = np.load(tmp_path / "image.npy")
+    assert array.dtype == np.float32
+    assert np.array_equal(array, np.arange(20.0).reshape(5, 1, 2, 2))
+    header, *table = (tmp_path / "predictions.csv").read_text().splitlines()
+    assert header == "index" and [float(row) for row in table] == [0, 4, 8, 12, 16]
+
+
+def test_without_columns_there_is_no_table(tmp_path):
+    class Painter(Stranger):
+        def predict_step(self, batch, batch_idx):
+            return {"image": batch.view(-1, 1, 2, 2)}
+
+    trainer(tmp_path, WritePredictions()).predict(Painter())
+    assert [path.name for path in tmp_path.iterdir()] == ["image.npy"]
 
 
 def test_threads_are_set_when_a_run_starts(tmp_path):
