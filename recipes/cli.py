@@ -133,7 +133,7 @@ class RecipeCLI(LightningCLI):
             callbacks.append(GradientClip(clip, config.gradient_clip_algorithm or "norm"))
             config.gradient_clip_val = config.gradient_clip_algorithm = None
         if getattr(self.model, "accumulates", False) and config.accumulate_grad_batches > 1:
-            callbacks.append(Accumulation(config.accumulate_grad_batches))
+            callbacks.insert(0, Accumulation(config.accumulate_grad_batches))
             config.accumulate_grad_batches = 1
         for default in (KeyedNoise, ChangedSettings, FiniteLoss, WritePredictions):
             if not any(isinstance(callback, default) for callback in callbacks):

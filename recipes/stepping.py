@@ -45,7 +45,7 @@ class Accumulation(Callback):
     """Tells a module of `--trainer.accumulate_grad_batches` that accumulates by hand.
 
     Such a module has `accumulates = True`, makes its step in the last of the batches, and calls
-    `backward` for the loss of each. The command line puts this in place.
+    `backward` for the loss of each. The command line puts this in place, before other callbacks.
 
     Args:
         batches: that make one step
@@ -56,6 +56,14 @@ class Accumulation(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.accumulate_grad_batches = self.batches  # Lightning has looked at it before this
+        self.log_every = trainer.log_every_n_steps
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        trainer.accumulate_grad_batches = 1
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, *args: object
+    ) -> None:
+        # Under automatic optimization, Lightning logs only the last of a step's batches.
+        waits = trainer.fit_loop._should_accumulate()
+        trainer.log_every_n_steps = 0 if waits else self.log_every
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.accumulate_grad_batches, trainer.log_every_n_steps = 1, self.log_every

@@ -192,8 +192,8 @@ class GAN(LightningModule):
         batches, self.held = self.held, []
         shares = []
         for batch in batches:
+            check_batch(len(batch[0]), self.discriminator_steps, self.pack)
             real, labels = self._inputs(batch)
-            check_batch(len(real), self.discriminator_steps, self.pack)
             latents = torch.randn(len(real), self.latent, device=self.device, dtype=self.dtype)
             size = len(real) // self.discriminator_steps
             all_labels = [None] * self.discriminator_steps if labels is None else labels.split(size)
@@ -205,17 +205,15 @@ class GAN(LightningModule):
         """A batch as the networks are shown it; before the first, they are checked to fit it."""
         real, labels = centred(batch[0]), batch[1] if self.classes else None
         if not self.is_checked:
-            self._check(real[: self.pack * 2], None if labels is None else labels[: self.pack * 2])
+            if labels is not None:
+                check_labels(labels, self.classes)
+            few = len(real) // self.pack * self.pack
+            latents = torch.zeros(few, self.latent, device=self.device, dtype=self.dtype)
+            shown, given = packed(real[:few], self.pack), None if labels is None else labels[:few]
+            networks = self.generator, self.discriminator
+            check_networks(*networks, latents, shown, self.pack, given)
             self.is_checked = True
         return real, labels
-
-    def _check(self, real: Tensor, labels: Tensor | None) -> None:
-        if labels is not None:
-            check_labels(labels, self.classes)
-        check_batch(len(real), 1, self.pack)
-        latents = torch.zeros(len(real), self.latent, device=self.device, dtype=self.dtype)
-        networks = self.generator, self.discriminator
-        check_networks(*networks, latents, packed(real, self.pack), self.pack, labels)
 
     def _step_discriminator(
         self, optimizer: Optimizer, shares: list[Share], fakes: list[Tensor], number: int

@@ -21,6 +21,12 @@ from recipes.networks import Head
 SLOPE = 0.2  # of leaky ReLU below zero, in all discriminators
 
 
+def check_labels(embedding: nn.Embedding | None, labels: Tensor | None) -> None:
+    """Raises ValueError if there are labels without classes, or classes without labels."""
+    if (embedding is None) != (labels is None):
+        raise ValueError("a network has classes if --model.classes is given, and only then")
+
+
 class Latent(nn.Module):
     """The latent, with an embedding of the label behind it if there are classes."""
 
@@ -30,6 +36,7 @@ class Latent(nn.Module):
         self.size = 2 * latent if classes else latent
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        check_labels(self.embedding, labels)
         if self.embedding is None:
             return latents
         return torch.cat([latents, self.embedding(labels).to(latents.dtype)], 1)
@@ -44,6 +51,7 @@ class Critic(nn.Module):
         self.embedding = nn.Embedding(classes, features) if classes else None
 
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        check_labels(self.embedding, labels)
         output = self.head(features)
         if self.embedding is None:
             return output

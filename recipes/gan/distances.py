@@ -1,0 +1,99 @@
+"""How far generated features and classes are from the real ones."""
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+
+from recipes.gan.neighbours import ROWS
+
+
+def kernel_sum(one: Tensor, other: Tensor) -> Tensor:
+    """Sum of the kernel (x'y / d + 1)^3 over all pairs of rows."""
+    parts = [(part @ other.T / one.shape[1] + 1).pow_(3).sum() for part in one.split(ROWS)]
+    return torch.stack(parts).sum()
+
+
+def kernel_distance(real: Tensor, fake: Tensor) -> Tensor:
+    """KID: the unbiased squared maximum mean discrepancy, with a polynomial kernel of degree 3.
+
+    Bińkowski et al., "Demystifying MMD GANs" (2018), equation 4 and section 4,
+    https://arxiv.org/abs/1801.01401. They average over random subsets of 1,000; this takes all
+    pairs, which has the same expectation, less noise, and nothing to draw. It is 0 in expectation
+    if both are of one distribution, and so may be below.
+
+    Args:
+        real: features, (n, d), n >= 2
+        fake: features, (m, d), m >= 2
+    """
+    real, fake = real.double(), fake.double()
+
+    def within(rows: Tensor) -> Tensor:
+        same = (rows.square().mean(1) + 1).pow(3).sum()  # pairs of a row with itself
+        return (kernel_sum(rows, rows) - same) / (len(rows) * (len(rows) - 1))
+
+    across = kernel_sum(real, fake) / (len(real) * len(fake))
+    return within(real) + within(fake) - 2 * across
+
+
+class Features(nn.Identity):
+    """For a metric that is given features in place of images."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.num_features = count
+
+
+def frechet_distance(real: Tensor, fake: Tensor) -> Tensor:
+    """FID: the squared Fréchet distance between two normal distributions, fitted to the features.
+
+    Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash
+    Equilibrium" (2017), equation 6, https://arxiv.org/abs/1706.08500. It is too large for few
+    examples, by about 1 / n, and of little use with fewer of them than features: compare it only
+    with values, and with the floor, for the same n.
+
+    Args:
+        real: features, (n, d), n >= 2
+        fake: features, (m, d), m >= 2
+    """
+    # The examples are there already, from all processes.
+    metric = FrechetInceptionDistance(Features(real.shape[1]), sync_on_compute=False)
+    metric.to(real.device)
+    center = real.double().mean(0)  # sums of squares would lose digits far from 0
+    metric.update(real.double() - center, real=True)
+    metric.update(fake.double() - center, real=False)
+    return metric.compute()
+
+
+def shares(numbers: Tensor, count: int, extra: int = 0) -> Tensor:
+    """Histogram of class or mode numbers (n,), sum 1: (count,).
+
+    Args:
+        numbers: from 0 to count - 1
+        count: of classes
+        extra: added to each class's number of examples
+    """
+    counts = torch.bincount(numbers, minlength=count).double() + extra
+    return counts / counts.sum()
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """In nats, over the last dimension: log(count) if all are equal, 0 if one has all."""
+    return torch.special.entr(probabilities).sum(-1)
+
+
+def divergence(one: Tensor, other: Tensor) -> Tensor:
+    """KL(one || other) of probabilities in nats, over the last dimension."""
+    return (torch.special.xlogy(one, one) - torch.special.xlogy(one, other)).sum(-1)
+
+
+def classifier_score(logits: Tensor) -> Tensor:
+    """exp(E KL(p(y|x) || p(y))), from 1 to the number of classes.
+
+    Salimans et al., "Improved Techniques for Training GANs" (2016), section 4,
+    https://arxiv.org/abs/1606.03498: the Inception score, by another classifier, over all samples.
+
+    Args:
+        logits: of the samples, (n, classes)
+    """
+    conditional = logits.double().softmax(1)
+    return divergence(conditional, conditional.mean(0)).mean().exp()
