@@ -1,7 +1,9 @@
 """A generator and a discriminator, an optimizer each, one step a batch."""
 
+import json
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from datamodules.loader import keyed_generator
+from recipes.files import replace_file
 from recipes.gan.checks import check_batch, check_labels, check_networks
 from recipes.gan.evaluation import Evaluation
 from recipes.gan.losses import LOSSES, RELATIVISTIC, Name
@@ -331,10 +334,14 @@ class GAN(LightningModule):
         self.held = []
 
     def on_validation_start(self) -> None:
-        if self.evaluation is not None:
-            self.evaluation.prepare(self.trainer.datamodule, self.device)
+        self._prepare("val")
 
-    on_test_start = on_validation_start
+    def on_test_start(self) -> None:
+        self._prepare("test")
+
+    def _prepare(self, split: str) -> None:
+        if self.evaluation is not None:
+            self.evaluation.prepare(self.trainer.datamodule, split)
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
@@ -348,6 +355,16 @@ class GAN(LightningModule):
         if self.trainer.is_global_zero and found:
             text = ", ".join(f"{name.removeprefix('val/')} {v:.4g}" for name, v in found.items())
             print(f"validation: {text}", flush=True)
+            if self.evaluation is not None:
+                self._record(self.evaluation.facts)
+
+    def _record(self, facts: dict[str, str]) -> None:
+        """Keeps what the evaluation depends on, such as the hash of a classifier, with the run."""
+        for logger in self.trainer.loggers:
+            logger.log_hyperparams({"evaluation": facts})
+        if facts and not self.trainer.fast_dev_run:
+            folder = Path(self.trainer.default_root_dir)
+            replace_file(folder / "evaluation.json", json.dumps(facts, indent=1) + "\n")
 
     def configure_optimizers(self) -> list[Optimizer]:
         networks = self.generator, self.discriminator

@@ -1,0 +1,76 @@
+"""What images are compared by: the features of a classifier of ours, or the pixels themselves."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from recipes.classify import Classify
+from recipes.files import read_checkpoint
+from recipes.networks import Frozen
+
+OPTION = "--model.evaluation.checkpoint"
+
+
+class Extractor(nn.Module):
+    """Features, and logits if there is a classifier: frozen, and in no checkpoint.
+
+    Args:
+        checkpoint: path of a checkpoint that recipes.classify saved; without one, features are the
+            pixels, which says something of images as small as 8x8
+        name: in log keys; by default the network's class in lower case, or pixels
+
+    Raises:
+        FileNotFoundError, ValueError: if there is no such checkpoint, it is damaged, or its network
+            does not say which part of it gives the features
+
+    Attributes:
+        facts: name, path, and sha256 of the weights, 12 digits
+    """
+
+    def __init__(self, checkpoint: str | None = None, name: str | None = None) -> None:
+        super().__init__()
+        self.features = self.head = None
+        self.name = name or "pixels"
+        self.facts = {"name": self.name}
+        if checkpoint is None:
+            return
+        path = os.path.expanduser(checkpoint)
+        saved = read_checkpoint(path, OPTION)
+        if "network" not in saved.get("hyper_parameters", {}):
+            raise ValueError(f"{OPTION}={path}: not of the command line of recipes.classify")
+        network = Classify.load_from_checkpoint(path, map_location="cpu").network.float()
+        if not (hasattr(network, "features") and hasattr(network, "head")):
+            kind = type(network).__name__
+            raise ValueError(f"{OPTION}={path}: {kind} has no parts `features` and `head`")
+        self.features, self.head = Frozen(network.features), Frozen(network.head)
+        self.name = name or type(network).__name__.lower()
+        self.facts = {"name": self.name, "checkpoint": str(Path(path)), "sha256": digest(network)}
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features (batch, n) and logits (batch, classes), float32, of images in [0, 1].
+
+        Raises:
+            ValueError: if the classifier does not take such images
+        """
+        if self.features is None:
+            return images.float().flatten(1), None
+        try:
+            with torch.autocast(images.device.type, enabled=False):
+                features = self.features(images.float()).flatten(1)
+                return features, self.head(features)
+        except RuntimeError as error:
+            shape = tuple(images.shape[1:])
+            raise ValueError(f"{OPTION}: the classifier does not take images {shape}") from error
+
+
+def digest(network: nn.Module) -> str:
+    """The first 12 hexadecimal digits of the sha256 of a network's weights and their names."""
+    found = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        found.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        found.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()[:12]
