@@ -33,11 +33,14 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
             if len(names) < 20:
                 return match.group(0)
             # Of recipes, what is not a network for all is their own.
-            others = ("torch", "lightning", *(f"recipes.{name}." for name in recipes()))
-            names = [name for name in names if not name.startswith(others)]
+            shared, own = ("recipes.", "callbacks.", "datamodules."), tuple(recipes())
+            names = [name for name in names if name.startswith(shared)]
+            names = [name for name in names if name.split(".")[1] not in own]
             return f", known: {', '.join(names)}"
 
         text = super()._get_help_string(action)
+        # A default that is a function says nothing; the argument's own sentence does.
+        text = text and re.sub(r", default: <function [\w.]+<lambda> at \w+>", "", text)
         return text and re.sub(r", known subclasses: ([\w., ]+)", ours, text)
 
 

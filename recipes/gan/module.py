@@ -87,10 +87,10 @@ class GAN(LightningModule):
     """Trains a generator against a discriminator.
 
     Args:
-        generator: maps latents (batch, latent), and labels (batch,) with classes, to examples;
-            images in [-1, 1]; any class_path
-        discriminator: maps examples, and labels with classes, to one number each, larger for real
-            ones, unbounded; any class_path
+        generator: MLPGenerator, DCGANGenerator, ResNetGenerator, or any class_path: maps latents
+            (batch, latent), and labels (batch,) with classes, to examples; images in [-1, 1]
+        discriminator: MLPDiscriminator, DCGANDiscriminator, ResNetDiscriminator, or any class_path:
+            maps examples, and labels with classes, to one unbounded number each, larger for real
         latent: values in a latent, standard normal
         classes: number of the data's classes, to generate by class; by default labels are not used
         loss: the game that the two play, of losses.py

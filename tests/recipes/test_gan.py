@@ -240,9 +240,12 @@ def game():
     Path("game.yaml").write_text(GAME)
 
 
+CRITIC = "--model.discriminator"
 GAME = """
 model:
-  generator: {class_path: DCGANGenerator, init_args: {latent: 8, shape: [1, 8, 8], channels: [6, 4]}}
+  generator:
+    class_path: DCGANGenerator
+    init_args: {latent: 8, shape: [1, 8, 8], channels: [6, 4]}
   discriminator:
     class_path: DCGANDiscriminator
     init_args: {shape: [1, 8, 8], channels: [4, 6], batch_norm: false, pack: 2}
@@ -380,7 +383,7 @@ def test_lazy_penalties_are_as_strong(tmp_path):
             return super().points(real, fake)
 
     settings = {"penalties": [Penalty(1.0)], "penalty_interval": 2, "discriminator_steps": 1}
-    module, trainer = train(gan(**settings), tmp_path, max_steps=3)
+    train(gan(**settings), tmp_path, max_steps=3)
     assert len(calls) == 2
     settings |= {"discriminator_steps": 2}
     train(gan(**settings), tmp_path, max_steps=3)
@@ -417,11 +420,7 @@ def test_conditional_networks_are_given_labels(tmp_path, recipe, game):
         (("--model.generator.shape=[1,12,12]",), r"generator makes \(1, 12, 12\), the data are"),
         (("--model.latent=7",), "generator does not take latents .* --model.latent=7: mat1"),
         (("--model.discriminator.pack=1",), "discriminator does not take .* --model.pack=2 of"),
-        (
-            ("--model.discriminator=MLP", "--model.discriminator.inputs=128")
-            + ("--model.discriminator.widths=[4]",),
-            "not one number",
-        ),
+        ((f"{CRITIC}=MLP", f"{CRITIC}.inputs=128", f"{CRITIC}.widths=[4]"), "not one number"),
         (("--data.batch_size=64",), "batch of 64 .* not a multiple of 6: .*steps=3 times .*pack=2"),
         (("--data.batch_size=3",), "batch of 3 .* not a multiple of 6"),
         (("--model.discriminator.batch_norm=true",), "batch"),
@@ -441,5 +440,5 @@ def test_what_does_not_fit_is_refused_before_the_first_step(game, recipe, flags,
 def test_a_label_beyond_the_classes_is_refused(game, recipe):
     flags = ("--model.classes=9", "--model.pack=1", "--model.discriminator.pack=1")
     flags += ("--model.generator.classes=9", "--model.discriminator.classes=9")
-    with pytest.raises(ValueError, match="--model.classes=9: the data have a label 9"):
+    with pytest.raises(ValueError, match=r"--model.classes=9: the data have a label 9"):
         recipe("gan", "fit", "--config=game.yaml", *flags)
