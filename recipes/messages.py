@@ -39,8 +39,6 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
             return f", known: {', '.join(names)}"
 
         text = super()._get_help_string(action)
-        # A default that is a function says nothing; the argument's own sentence does.
-        text = text and re.sub(r", default: <function [\w.]+<lambda> at \w+>", "", text)
         return text and re.sub(r", known subclasses: ([\w., ]+)", ours, text)
 
 

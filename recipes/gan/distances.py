@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
+SUBSETS, SIZE = 100, 1000  # of examples, for KID
+
 
 class Features(nn.Identity):
     """For a metric that is given features in place of images."""
@@ -27,7 +29,7 @@ def kernel_distance(real: Tensor, fake: Tensor) -> Tensor:
         fake: features, (m, d), m >= 2
     """
     fewest = min(len(real), len(fake))
-    size, subsets = (1000, 100) if fewest > 1000 else (fewest, 1)
+    size, subsets = (SIZE, SUBSETS) if fewest > SIZE else (fewest, 1)
     metric = KernelInceptionDistance(
         Features(real.shape[1]), subsets, size, sync_on_compute=False
     ).to(real.device)

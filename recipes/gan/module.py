@@ -51,6 +51,11 @@ def packed(inputs: Tensor, pack: int) -> Tensor:
     return inputs.unflatten(0, (-1, pack)).flatten(1, 2)
 
 
+def adam(params: Iterable[nn.Parameter]) -> Optimizer:
+    """With the settings of Radford et al. 2016, section 4."""
+    return torch.optim.Adam(params, lr=2e-4, betas=(0.5, 0.999), fused=True)
+
+
 @torch.no_grad()
 def clip_weights(network: nn.Module, limit: float) -> None:
     """Bounds each weight: Arjovsky et al. 2017, algorithm 1, line 7."""
@@ -106,8 +111,8 @@ class GAN(LightningModule):
         spectral_norm: divide each of the discriminator's weight matrices by its spectral norm
         evaluation: of samples, on the validation or test data: MixtureQuality, ImageQuality,
             StackedModes, or any class_path
-        generator_optimizer: the first optimizer; any class_path; default: fused Adam at 2e-4
-            with betas 0.5 and 0.999
+        generator_optimizer: the first optimizer; any class_path; by default fused Adam at 2e-4
+            with betas 0.5 and 0.999 (DCGAN)
         discriminator_optimizer: the second; likewise
     """
 
@@ -128,12 +133,8 @@ class GAN(LightningModule):
         weight_clip: PositiveFloat | None = None,
         spectral_norm: bool = False,
         evaluation: Evaluation | None = None,
-        generator_optimizer: OptimizerCallable = lambda params: torch.optim.Adam(
-            params, lr=2e-4, betas=(0.5, 0.999), fused=True
-        ),
-        discriminator_optimizer: OptimizerCallable = lambda params: torch.optim.Adam(
-            params, lr=2e-4, betas=(0.5, 0.999), fused=True
-        ),
+        generator_optimizer: OptimizerCallable | None = None,
+        discriminator_optimizer: OptimizerCallable | None = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
@@ -152,7 +153,7 @@ class GAN(LightningModule):
         self.discriminator_steps = discriminator_steps
         self.penalty_method, self.penalty_interval = penalty_method, penalty_interval
         self.weight_clip, self.evaluation = weight_clip, evaluation
-        self.optimizers_of = generator_optimizer, discriminator_optimizer
+        self.optimizers_of = generator_optimizer or adam, discriminator_optimizer or adam
         self.held: list[tuple[Tensor, ...]] = []  # batches of a step that is to come
         self.is_checked = False
 

@@ -141,9 +141,13 @@ def initialise(network: nn.Module, slope: float) -> None:
         network: whose linear and convolutional layers are set; biases become 0
         slope: of the leaky ReLU below zero
     """
+    gain = nn.init.calculate_gain("leaky_relu", slope)
     for layer in network.modules():
-        if isinstance(layer, (nn.Linear, nn.Conv2d)):
-            nn.init.kaiming_normal_(layer.weight, slope)
+        if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            inputs = layer.weight[0].numel()  # of one output
+            if isinstance(layer, nn.ConvTranspose2d):  # of its kernel, a stride's part at a pixel
+                inputs = layer.weight[:, 0].numel() / math.prod(layer.stride)
+            nn.init.normal_(layer.weight, 0.0, gain * inputs**-0.5)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
@@ -168,7 +172,7 @@ class DCGANGenerator(nn.Module):
         latent: values in a latent
         shape: of an image, [channels, height, width]
         channels: before each doubling, from the smallest image on
-        batch_norm: before each ReLU
+        batch_norm: before each ReLU; without it, weights begin as by He et al. 2015
         classes: number of labels, for generation by class
     """
 
@@ -191,7 +195,7 @@ class DCGANGenerator(nn.Module):
             layers += [nn.BatchNorm2d(fan_in)] if batch_norm else []
             layers += [nn.ReLU(), nn.ConvTranspose2d(fan_in, fan_out, 4, 2, 1)]
         self.layers = nn.Sequential(*layers, nn.Tanh())
-        initialise_dcgan(self)
+        initialise_dcgan(self) if batch_norm else initialise(self.layers, 0.0)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.layers(self.latent(latents, labels))
@@ -203,7 +207,8 @@ class DCGANDiscriminator(nn.Module):
     Args:
         shape: of an image, [channels, height, width]
         channels: after each halving
-        batch_norm: before each leaky ReLU but the first
+        batch_norm: before each leaky ReLU but the first; without it, weights begin as by He et
+            al. 2015
         pack: images that it is shown at a time
         classes: number of labels, for generation by class
     """
@@ -225,7 +230,7 @@ class DCGANDiscriminator(nn.Module):
             layers.append(nn.LeakyReLU(SLOPE))
         self.layers = nn.Sequential(*layers, nn.Flatten())
         self.critic = Critic(channels[-1] * start**2, classes)
-        initialise_dcgan(self)
+        initialise_dcgan(self) if batch_norm else initialise(self, SLOPE)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.critic(self.layers(images), labels)
@@ -352,5 +357,7 @@ def apply_spectral_norm(network: nn.Module) -> nn.Module:
     kinds += (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
     for layer in list(network.modules()):
         if isinstance(layer, kinds) and not is_parametrized(layer, "weight"):
+            if not layer.weight.any():  # as a residual block begins; its norm of 0 would divide
+                nn.init.kaiming_normal_(layer.weight)
             spectral_norm(layer)
     return network
