@@ -10,6 +10,7 @@ import torch
 from jsonargparse.typing import PositiveFloat, PositiveInt
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -330,6 +331,15 @@ class GAN(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         self._log_evaluation("test")
+
+    def setup(self, stage: str) -> None:
+        strategy = self.trainer.strategy
+        waits = isinstance(strategy, DDPStrategy)
+        if stage == "fit" and waits and not strategy._ddp_kwargs.get("find_unused_parameters"):
+            raise ValueError(
+                "--trainer.strategy: ddp waits for gradients of both networks at once; "
+                "ddp_find_unused_parameters_true does not"
+            )
 
     def on_fit_start(self) -> None:
         self.held = []

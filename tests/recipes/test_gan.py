@@ -2,15 +2,19 @@
 
 import copy
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
 
+import recipes
 import recipes.gan.module
 from callbacks import GradientClip
 from datamodules.loader import keyed_seed
@@ -80,13 +84,14 @@ def squared_gradient(discriminator, images, pack):
     return gradient.square().sum(1).mean()
 
 
-def play(module, steps, updates, pack=2, loss="hinge", accumulate=1):
+def play(module, steps, updates, pack=2, loss="hinge", accumulate=1, processes=1):
     """The game written out: R1 of weight 2 and R2 of weight 3; gradient descent.
 
     Args:
         module: whose networks are copied
         steps: of each, the number of its last batch and its batches
         updates: of D, each on its own share of each batch
+        accumulate: batches of a step, or, with as many processes, parts of one
     """
     generator, discriminator = map(copy.deepcopy, (module.generator, module.discriminator))
 
@@ -94,8 +99,11 @@ def play(module, steps, updates, pack=2, loss="hinge", accumulate=1):
         return discriminator(images.reshape(-1, pack * 64)).flatten()
 
     for number, parts in steps:
-        torch.manual_seed(keyed_seed(0, number, 0))
-        latents = [torch.randn(len(part), LATENT).chunk(updates) for part in parts]
+        latents = []
+        for rank, part in enumerate(parts):
+            if rank < processes:
+                torch.manual_seed(keyed_seed(0, number, rank))
+            latents.append(torch.randn(len(part), LATENT).chunk(updates))
         shares = [part.chunk(updates) for part in parts]
         for update in range(updates):
             value = 0
@@ -442,3 +450,63 @@ def test_a_label_beyond_the_classes_is_refused(game, recipe):
     flags += ("--model.generator.classes=9", "--model.discriminator.classes=9")
     with pytest.raises(ValueError, match=r"--model.classes=9: the data have a label 9"):
         recipe("gan", "fit", "--config=game.yaml", *flags)
+
+
+PAIR = """
+model:
+  generator:
+    class_path: MLPGenerator
+    init_args: {latent: 16, widths: [12], shape: [1, 8, 8]}
+  discriminator:
+    class_path: MLPDiscriminator
+    init_args: {inputs: 64, widths: [9], pack: 2}
+  latent: 16
+  pack: 2
+  loss: hinge
+  discriminator_steps: 2
+  penalties:
+    - {class_path: R1, init_args: {weight: 2.0}}
+    - {class_path: R2, init_args: {weight: 3.0}}
+  evaluation: {class_path: ImageQuality}
+  generator_optimizer: {class_path: SGD, init_args: {lr: 0.1}}
+  discriminator_optimizer: {class_path: SGD, init_args: {lr: 0.1}}
+data: {class_path: Digits, init_args: {batch_size: 64}}
+trainer: {max_steps: 3, limit_train_batches: 3, log_every_n_steps: 1}
+"""
+
+
+def test_two_processes_play_one_game(recipe):
+    """The mean of what each computes of its part of the batch, with noise of its own."""
+    Path("pair.yaml").write_text(PAIR)
+    rates = [f"--model.{name}_optimizer.lr=0.0" for name in ("generator", "discriminator")]
+    recipe("gan", "fit", "--config=pair.yaml", "--name=start", *rates)
+    command = [sys.executable, "-m", "recipes.gan", "fit", "--config=pair.yaml", "--name=two"]
+    two = ["--data.batch_size=32", "--trainer.devices=2", "--trainer.accelerator=cpu"]
+    strategy = "--trainer.strategy=ddp_find_unused_parameters_true"
+    environment = {**os.environ, "PYTHONPATH": str(Path(recipes.__file__).parents[1])}
+    done = subprocess.run(
+        [*command, *two, strategy], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    start, found = (
+        GAN.load_from_checkpoint(f"runs/gan/{name}/checkpoints/last.ckpt")
+        for name in ("start", "two")
+    )
+    steps = [(number, [real[0::2], real[1::2]]) for number, real in enumerate(batches(3))]
+    assert_played(found, play(start, steps, updates=2, accumulate=2, processes=2))
+    recipe("gan", "validate", "--ckpt_path=runs/gan/two/checkpoints/last.ckpt")
+    (one,) = rows(Path("runs/gan/two"), "validate")
+    last = rows(Path("runs/gan/two"))[-1]
+    for key in ("val/fid_pixels", "val/fid_pixels_floor", "val/loss"):  # other samples, as many
+        assert last[key] == pytest.approx(one[key], rel=0.05)
+
+
+def test_plain_ddp_is_refused(tmp_path):
+    """It would wait for gradients of the network whose turn it is not, and fail."""
+    module = gan()
+    module.trainer = Trainer(strategy="ddp", accelerator="cpu", devices=1, logger=False)
+    with pytest.raises(ValueError, match="ddp_find_unused_parameters_true"):
+        module.setup("fit")
+    strategy = "ddp_find_unused_parameters_true"
+    module.trainer = Trainer(strategy=strategy, accelerator="cpu", devices=1, logger=False)
+    module.setup("fit")
