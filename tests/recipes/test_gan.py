@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
@@ -17,9 +18,11 @@ from torch import nn
 import recipes
 import recipes.gan.module
 from callbacks import GradientClip
-from datamodules.loader import keyed_seed
+from datamodules.loader import keyed_generator, keyed_seed
 from recipes.gan import GAN
 from recipes.gan.losses import LOSSES
+from recipes.gan.module import PREDICTION
+from recipes.gan.networks import DCGANGenerator
 from recipes.gan.penalties import R1, R2
 from recipes.stepping import Accumulation
 from trains import digits, fit, interrupt_after, middle_of_epoch, rows
@@ -420,6 +423,22 @@ def test_conditional_networks_are_given_labels(tmp_path, recipe, game):
     same = module.sample(latents[:1].expand(20, -1), labels)
     torch.testing.assert_close(same[:10], same[10:])
     assert (same[0] - same[1]).abs().max() > 1e-4
+
+
+def test_samples_are_written_and_the_generator_is_exported(game, recipe):
+    """Of the averaged weights, which the exported file has under the network's own names."""
+    run(recipe, "whole")
+    folder = Path("runs/gan/whole")
+    recipe("gan", "predict", f"--ckpt_path={folder}/checkpoints/last.ckpt", "--seed_everything=5")
+    samples = np.load(folder / "sample.npy")
+    assert samples.shape[1:] == (1, 8, 8) and samples.dtype == np.float32
+    assert samples.min() >= 0 and samples.max() <= 1 and samples.std() > 0.001
+    generator = DCGANGenerator(8, [1, 8, 8], [6, 4])
+    generator.load_state_dict(torch.load(folder / "generator.pt", weights_only=True))
+    latents = torch.randn(48, 8, generator=keyed_generator(PREDICTION, 5, 0))
+    with torch.no_grad():
+        expected = (generator.eval()(latents) + 1) / 2
+    torch.testing.assert_close(torch.from_numpy(samples[:48]), expected)
 
 
 @pytest.mark.parametrize(
