@@ -435,10 +435,11 @@ def test_samples_are_written_and_the_generator_is_exported(game, recipe):
     assert samples.min() >= 0 and samples.max() <= 1 and samples.std() > 0.001
     generator = DCGANGenerator(8, [1, 8, 8], [6, 4])
     generator.load_state_dict(torch.load(folder / "generator.pt", weights_only=True))
-    latents = torch.randn(48, 8, generator=keyed_generator(PREDICTION, 5, 0))
+    first = 45  # of 360 test rows in 8 equal batches
+    latents = torch.randn(first, 8, generator=keyed_generator(PREDICTION, 5, 0))
     with torch.no_grad():
         expected = (generator.eval()(latents) + 1) / 2
-    torch.testing.assert_close(torch.from_numpy(samples[:48]), expected)
+    torch.testing.assert_close(torch.from_numpy(samples[:first]), expected)
 
 
 @pytest.mark.parametrize(
