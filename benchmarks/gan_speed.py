@@ -38,8 +38,8 @@ from callbacks import ChangedSettings, FiniteLoss, KeyedNoise, WritePredictions
 from datamodules import Ring
 from datamodules.images import Images
 from recipes.gan import GAN
+from recipes.gan.examples import centred
 from recipes.gan.gradients import Method
-from recipes.gan.module import centred
 from recipes.gan.networks import (
     DCGANDiscriminator,
     DCGANGenerator,

@@ -18,6 +18,7 @@ Differs:  one pass of the generator serves both networks, which see the same lat
           back in [0, 1]
 """
 
+from recipes.gan import networks  # noqa: F401 - known to the parser by their short names
 from recipes.gan.module import GAN
 from recipes.gan.pictures import Samples
 

@@ -2,9 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from jsonargparse.typing import PositiveFloat, PositiveInt
@@ -17,10 +16,17 @@ from torch.optim import Optimizer
 from datamodules.loader import keyed_generator
 from recipes.files import replace_file
 from recipes.gan.checks import check_batch, check_labels, check_networks
+from recipes.gan.constraints import apply_spectral_norm, clip_weights
 from recipes.gan.evaluation import Evaluation
+from recipes.gan.examples import Share, centred, packed, uncentred
+from recipes.gan.gradients import Method
 from recipes.gan.losses import LOSSES, RELATIVISTIC, Name
-from recipes.gan.networks import apply_spectral_norm
-from recipes.gan.penalties import Method, Penalty, refuse_batch_norm, refuse_dropout, total
+from recipes.gan.penalties import (
+    Penalty,
+    refuse_batch_norm,
+    refuse_dropout,
+    total,
+)
 from recipes.hyperparameters import save_hyperparameters
 from recipes.logs import is_logging_step, log_terms
 from recipes.stepping import backward, count_steps_of
@@ -29,39 +35,9 @@ EVALUATION, PREDICTION = 1, 2  # keys of latents outside of training
 SUMMED = ("train/generator", "train/discriminator", "train/penalty")
 
 
-def centred(inputs: Tensor) -> Tensor:
-    """Images from the data's [0, 1] to [-1, 1], in which the game is played; points as they are."""
-    return inputs * 2 - 1 if inputs.ndim == 4 else inputs
-
-
-def uncentred(outputs: Tensor) -> Tensor:
-    """The inverse of `centred`, within [0, 1]."""
-    return ((outputs + 1) / 2).clamp(0, 1) if outputs.ndim == 4 else outputs
-
-
-def packed(inputs: Tensor, pack: int) -> Tensor:
-    """Several examples as one, along the channels: PacGAN (Lin et al. 2018), section 2.
-
-    Args:
-        inputs: (batch, channels, height, width), or points (batch, 2)
-        pack: examples in one
-
-    Returns:
-        (batch / pack, pack * channels, height, width), or (batch / pack, pack * 2)
-    """
-    return inputs.unflatten(0, (-1, pack)).flatten(1, 2)
-
-
 def adam(params: Iterable[nn.Parameter]) -> Optimizer:
     """With the settings of Radford et al. 2016, section 4."""
     return torch.optim.Adam(params, lr=2e-4, betas=(0.5, 0.999), fused=True)
-
-
-@torch.no_grad()
-def clip_weights(network: nn.Module, limit: float) -> None:
-    """Bounds each weight: Arjovsky et al. 2017, algorithm 1, line 7."""
-    for weight in network.parameters():
-        weight.clamp_(-limit, limit)
 
 
 def alarms(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
@@ -81,12 +57,14 @@ def alarms(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     }
 
 
-class Share(NamedTuple):
-    """What one update sees of one batch."""
-
-    real: Tensor  # (share, ...), images in [-1, 1]
-    labels: Tensor | None  # (share,), if the networks are conditional
-    latents: Tensor  # (share, latent)
+def summary(logged: Mapping[str, Tensor]) -> str:
+    """The last validation in one line: kid_pixels 0.0012 (floor 0.0003), ..."""
+    found = {name.removeprefix("val/"): v for name, v in logged.items() if name.startswith("val/")}
+    floors = {
+        name: f" (floor {found.pop(f'{name}_floor'):.4g})"
+        for name in [name.removesuffix("_floor") for name in found if name.endswith("_floor")]
+    }
+    return ", ".join(f"{name} {value:.4g}{floors.get(name, '')}" for name, value in found.items())
 
 
 class GAN(LightningModule):
@@ -361,11 +339,8 @@ class GAN(LightningModule):
         return samples if labels is None else samples | {"label": labels}
 
     def on_fit_end(self) -> None:
-        logged = self.trainer.callback_metrics
-        found = {name: float(v) for name, v in logged.items() if name.startswith("val/")}
-        if self.trainer.is_global_zero and found:
-            text = ", ".join(f"{name.removeprefix('val/')} {v:.4g}" for name, v in found.items())
-            print(f"validation: {text}", flush=True)
+        if self.trainer.is_global_zero and (told := summary(self.trainer.callback_metrics)):
+            print(f"validation: {told}", flush=True)
             if self.evaluation is not None:
                 self._record(self.evaluation.facts)
 

@@ -13,8 +13,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
-from torch.nn.utils.parametrize import is_parametrized
 
 from recipes.networks import Head
 
@@ -342,22 +340,3 @@ class ResNetDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.critic(self.layers(images), labels)
-
-
-def apply_spectral_norm(network: nn.Module) -> nn.Module:
-    """Divides every weight matrix by its largest singular value, in place.
-
-    Miyato et al. 2018, section 2, https://arxiv.org/abs/1802.05957; by torch, with one power
-    iteration a pass in training. A convolution's kernel counts as the matrix (outputs, the rest).
-
-    Args:
-        network: any; all its linear, convolutional and embedding layers that have none yet
-    """
-    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
-    kinds += (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-    for layer in list(network.modules()):
-        if isinstance(layer, kinds) and not is_parametrized(layer, "weight"):
-            if not layer.weight.any():  # as a residual block begins; its norm of 0 would divide
-                nn.init.kaiming_normal_(layer.weight)
-            spectral_norm(layer)
-    return network

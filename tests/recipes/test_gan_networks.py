@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from recipes.gan.constraints import apply_spectral_norm
 from recipes.gan.networks import (
     DCGANDiscriminator,
     DCGANGenerator,
@@ -14,7 +15,6 @@ from recipes.gan.networks import (
     ResidualBlock,
     ResNetDiscriminator,
     ResNetGenerator,
-    apply_spectral_norm,
 )
 
 GENERATORS = [
