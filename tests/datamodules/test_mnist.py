@@ -87,6 +87,7 @@ def test_a_wrong_file_is_named_and_kept(files, damage):
 @pytest.mark.parametrize(
     "content",
     [idx(LABELS)[:-9], b"<html>", gzip.compress(b"<html>"), gzip.compress(b""), idx(LABELS)[:3]],
+    ids=["truncated", "html", "zipped html", "zipped nothing", "start"],
 )
 def test_a_file_that_is_no_idx_is_named(tmp_path, content):
     path = tmp_path / "labels.gz"
