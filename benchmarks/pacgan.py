@@ -3,7 +3,7 @@
 python benchmarks/pacgan.py [--data ring grid] [--seeds 0 1 2 3 4]
 
 Every game has the config's networks and sees the 100,000 points as often as the config says, in
-batches of 256 for each update of the discriminator. Its learning rate is the one of four with the
+batches of 256 for each update of the discriminator. Its learning rate is the one of three with the
 most modes times high-quality samples on the validation points, by the first seed; then every seed
 is tested once. The paper's columns are of 400,000 updates of networks of 4x400.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tables import finished, last_row, mean_std
 
-RATES = (0.0005, 0.002, 0.005, 0.01)
+RATES = (0.0005, 0.002, 0.005)
 OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
 
 
