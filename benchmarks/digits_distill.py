@@ -1,4 +1,4 @@
-"""What distillation gains on the digits, under each scheme: the README's first table.
+"""What distillation gains on the digits, under each scheme: RESULTS.md's first table.
 
 python benchmarks/digits_distill.py [--seeds 0 1 2 3 4] [--split val]
 
