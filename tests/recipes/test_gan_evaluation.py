@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -271,10 +272,13 @@ def game():
 
 
 def test_a_run_names_its_extractor_and_another_process_s_values_are_the_same(
-    recipe, classifier, game
+    recipe, classifier, game, capsys
 ):
     quality = "--model.evaluation=ImageQuality"
     recipe("gan", "fit", game, "--name=a", quality, f"--model.evaluation.checkpoint={classifier}")
+    assert re.search(
+        r"validation: .*kid_convnet -?[\d.]+ \(floor -?[\d.]+\)", capsys.readouterr().out
+    )
     facts = json.loads(Path("runs/gan/a/evaluation.json").read_text())
     assert facts.keys() == {"name", "checkpoint", "sha256"} and facts["name"] == "convnet"
     last = [row for row in rows(Path("runs/gan/a")) if "val/kid_convnet" in row][-1]
