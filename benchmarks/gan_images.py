@@ -18,6 +18,7 @@ from matplotlib.image import imread
 from tables import finished, last_row, mean_std
 
 NAMES = {"digits": "pixels", "mnist": "convnet", "fashion_mnist": "convnet"}  # of extractors
+TITLES = {"digits": "digits", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 COLUMNS = {"kid": 4, "fid": 3, "precision": 3, "recall": 3, "density": 3, "coverage": 3}
 PICTURE = Path(__file__).parent / "pictures" / "gan_images.png"
 
@@ -27,7 +28,7 @@ def draw(folders: list[Path]) -> None:
     figure = Figure(figsize=(12, 4.3), layout="constrained")
     for axes, folder in zip(figure.subplots(1, len(folders)), folders, strict=True):
         axes.imshow(imread(folder / "samples.png"), interpolation="nearest")
-        axes.set_title(folder.name.rpartition("-")[0].replace("fashion_mnist", "Fashion-MNIST"))
+        axes.set_title(TITLES[folder.name.rpartition("-")[0]])
         axes.set_axis_off()
     figure.savefig(PICTURE, dpi=100)
 
