@@ -1,6 +1,8 @@
 """What works unchanged around any recipe and any LightningModule: one class per file."""
 
 from callbacks.changed_settings import ChangedSettings
+from callbacks.channels_last import ChannelsLast
+from callbacks.compiled import Compile
 from callbacks.curves import Curves
 from callbacks.ema import EMA
 from callbacks.export import Export
@@ -11,6 +13,7 @@ from callbacks.keyed_noise import KeyedNoise
 from callbacks.l1 import L1
 from callbacks.loss_driven_lr import LossDrivenLR
 from callbacks.lr_decay import LRDecay
+from callbacks.matmul_precision import MatmulPrecision
 from callbacks.max_norm import MaxNorm
 from callbacks.optimizer_stats import OptimizerStats
 from callbacks.prune import Prune
@@ -22,6 +25,8 @@ __all__ = [
     "EMA",
     "L1",
     "ChangedSettings",
+    "ChannelsLast",
+    "Compile",
     "Curves",
     "Export",
     "FiniteLoss",
@@ -30,6 +35,7 @@ __all__ = [
     "KeyedNoise",
     "LRDecay",
     "LossDrivenLR",
+    "MatmulPrecision",
     "MaxNorm",
     "OptimizerStats",
     "Prune",

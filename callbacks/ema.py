@@ -13,6 +13,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from callbacks.lengths import Length, batches
+from datamodules.loader import data_rank
 
 Images = restricted_string_type("Images", r"^\d+im$", docstring="a number of images, 20000im")
 
@@ -114,7 +115,7 @@ class EMA(Callback):
         batch: object,
         *args: object,
     ) -> None:
-        age = extract_batch_size(batch) * trainer.world_size if self.in_images else 1
+        age = extract_batch_size(batch) * data_rank(trainer)[1] if self.in_images else 1
         self.weight = self.weight * 0.5 ** (age / self.length) + 1
         current = self.tensors(pl_module)
         averages = [self.average[name] for name in current]

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from datamodules.loader import keyed_seed
+from datamodules.loader import data_rank, keyed_seed
 
 
 class KeyedNoise(Callback):
@@ -43,7 +43,7 @@ class KeyedNoise(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
-        key = keyed_seed(self.seed, self.step, trainer.global_rank)
+        key = keyed_seed(self.seed, self.step, data_rank(trainer)[0])
         # Each device's own generator: torch.manual_seed takes 350 us, these 1 us.
         torch.default_generator.manual_seed(key)
         if pl_module.device.type == "cuda":

@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.data import extract_batch_size
 
+from datamodules.loader import data_rank
 from recipes.logs import is_logging_step
 
 
@@ -48,7 +49,7 @@ class Throughput(Callback):
         batch: object,
         *args: object,
     ) -> None:
-        self.samples += extract_batch_size(batch) * trainer.world_size
+        self.samples += extract_batch_size(batch) * data_rank(trainer)[1]
         # While a step accumulates, each of its batches is one that is logged.
         if not is_logging_step(trainer) or trainer.fit_loop._should_accumulate():
             return

@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from datamodules.loader import Loader, Table
+from datamodules.loader import Loader, Table, data_rank
 
 
 class InMemory(LightningDataModule, ABC):
@@ -41,9 +41,7 @@ class InMemory(LightningDataModule, ABC):
         return self.scale(inputs), *columns
 
     def _loader(self, split: str, shuffle: bool = False) -> Loader:
-        rank, world_size = (
-            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        )
+        rank, world_size = data_rank(self.trainer)
         return Loader(
             self.tables[split],
             self.batch_size,

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Protocol
 
 import torch
+from lightning.pytorch import Trainer
 from torch import Tensor
 
 
@@ -28,6 +29,15 @@ def keyed_generator(*key: int) -> torch.Generator:
 def shuffled(rows: int, seed: int, epoch: int) -> Tensor:
     """The order of an epoch of training: a permutation of `rows` row numbers."""
     return torch.randperm(rows, generator=keyed_generator(seed, epoch))
+
+
+def data_rank(trainer: Trainer | None) -> tuple[int, int]:
+    """The number of this process among those that share out the batches, and their number.
+
+    Processes that share out the layers (tensor parallelism) have the same batches and number.
+    """
+    shares = getattr(trainer and trainer.strategy, "distributed_sampler_kwargs", {})
+    return shares.get("rank", 0), shares.get("num_replicas", 1)
 
 
 class Table(Protocol):

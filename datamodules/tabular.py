@@ -10,7 +10,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from datamodules.joined import JoinedRows, Rows
-from datamodules.loader import Loader
+from datamodules.loader import Loader, data_rank
 from datamodules.splits import Share, Split, centre_and_scale, hold_out
 
 __all__ = ["JoinedRows", "Rows", "Share", "Split", "TabularData"]
@@ -132,9 +132,7 @@ class TabularData(LightningDataModule, ABC):
         return JoinedRows(streams, seeds, self.period if self.reshuffle else 1)
 
     def _loader(self, part: Part) -> Loader:
-        rank, world_size = (
-            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        )
+        rank, world_size = data_rank(self.trainer)
         full = self.batch_size == "full"
         # Lightning can turn shuffling off only in loaders of its own kind.
         overfit = self.trainer and self.trainer.overfit_batches

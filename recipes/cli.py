@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,15 @@ import datamodules  # noqa: F401 - imported classes are known to the parser by t
 import recipes.networks  # noqa: F401
 from callbacks import ChangedSettings, FiniteLoss, GradientClip, KeyedNoise, WritePredictions
 from recipes.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
+from recipes.manual_ddp import manual_ddp
 from recipes.messages import HelpFormatter, one_line, silence_noise
 from recipes.run import Run
 from recipes.settings import embedded_default, in_order
+from recipes.sharding import ShardedOptimizers
 from recipes.stepping import Accumulation
+
+# Of every run, unless it has its own.
+DEFAULTS = (KeyedNoise, ChangedSettings, FiniteLoss, WritePredictions, ShardedOptimizers)
 
 
 class RecipeCLI(LightningCLI):
@@ -135,15 +140,18 @@ class RecipeCLI(LightningCLI):
         if getattr(self.model, "accumulates", False) and config.accumulate_grad_batches > 1:
             callbacks.insert(0, Accumulation(config.accumulate_grad_batches))
             config.accumulate_grad_batches = 1
-        for default in (KeyedNoise, ChangedSettings, FiniteLoss, WritePredictions):
+        for default in DEFAULTS:
             if not any(isinstance(callback, default) for callback in callbacks):
                 callbacks.append(default())
         if config.enable_checkpointing is not False and not config.barebones:
             callbacks.append(LastCheckpoint(self.run.folder))
         config.callbacks = callbacks
-        return super().instantiate_trainer(
-            default_root_dir=str(self.run.folder), plugins=plugins, **kwargs
-        )
+        # torch's own cannot do with networks that take turns.
+        ddp = nullcontext() if self.model.automatic_optimization else manual_ddp()
+        with ddp:
+            return super().instantiate_trainer(
+                default_root_dir=str(self.run.folder), plugins=plugins, **kwargs
+            )
 
     def _run_subcommand(self, subcommand: str) -> None:
         start = time.monotonic()

@@ -10,6 +10,23 @@ def is_logging_step(trainer: Trainer) -> bool:
     return trainer._logger_connector.should_update_logs
 
 
+def log_count(module: LightningModule, name: str, count: Tensor, batch_size: int) -> None:
+    """Logs a number that is summed over the batches of an evaluation, and over processes.
+
+    Args:
+        module: whose evaluation it is
+        name: log key
+        count: of a batch, scalar
+        batch_size: samples
+    """
+    # Processes that share out the layers all count the same batch.
+    mesh = module.device_mesh
+    group = None if mesh is None else mesh["data_parallel"].get_group()
+    module.log(
+        name, count, reduce_fx="sum", batch_size=batch_size, sync_dist=True, sync_dist_group=group
+    )
+
+
 def log_terms(module: LightningModule, terms: dict[str, Tensor], batch_size: int) -> None:
     """Logs a training step's terms, in one call, and only where they are kept.
 

@@ -5,11 +5,15 @@ precision: with 8 bits of mantissa, bfloat16 logits of size 20 are rounded to mu
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor.parallel.style import ParallelStyle
+
+from recipes.sharding import alternating
 
 # Makes a network, for those who need several from initialisations of their own.
 NetworkCallable = Callable[[], nn.Module]
@@ -52,6 +56,10 @@ class MLP(nn.Module):
                 layers.append(nn.Dropout(dropout))
         self.features = nn.Sequential(*layers)
         self.head = Head([inputs, *widths][-1], outputs)
+
+    def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
+        linear = [n for n, layer in self.named_modules() if isinstance(layer, nn.Linear)]
+        return alternating(linear)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.head(self.features(inputs))
@@ -161,6 +169,18 @@ class QuadraticModel(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         error = self.theta - inputs
         return 0.5 * (error @ self.matrix * error).sum(-1, keepdim=True)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Within it a network is in evaluation mode; afterwards each of its parts is as it was."""
+    training = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, was_training in training.items():
+            module.training = was_training
 
 
 class Frozen(nn.Module):

@@ -1,9 +1,12 @@
 """Where settings come from, and which of them gives way to which.
 
 From the weakest to the strongest: the constructors' defaults; the base config (the run's own where
---ckpt_path lies in a run's folder, otherwise the recipe's embedded default), if no --config is
-given; the checkpoint's hyperparameters; each --config in turn; flags. Lightning's own order lets
-the checkpoint override the flags (pytorch-lightning #21455).
+--ckpt_path lies in a run's folder, otherwise the recipe's embedded default), if no --config of the
+recipe is given; the checkpoint's hyperparameters; each --config in turn; flags. Lightning's own
+order lets the checkpoint override the flags (pytorch-lightning #21455).
+
+A config of the folder hardware/ is an overlay: it says where and how fast the recipe runs, and
+leaves what is run to the others.
 """
 
 import argparse
@@ -20,6 +23,7 @@ from recipes.files import read_checkpoint
 
 # The config of a recipe without --config, whichever it ships: real data, a minute on a CPU.
 EMBEDDED_DEFAULTS = ("digits", "diabetes")
+HARDWARE = Path(__file__).parent / "hardware"
 
 
 def embedded_default(module: type[LightningModule]) -> str:
@@ -37,7 +41,8 @@ def in_order(flags: list[str], module: type[LightningModule]) -> tuple[list[str]
 
     Returns:
         the arguments; the name of what they configure: the configs' names, joined by dashes; and
-        the folder of the run that they go on with: the checkpoint's, if no config is given
+        the folder of the run that they go on with: the checkpoint's, if no config of the recipe is
+        given
 
     Raises:
         ValueError, OSError: if a config or the checkpoint does not exist or is damaged
@@ -48,14 +53,16 @@ def in_order(flags: list[str], module: type[LightningModule]) -> tuple[list[str]
     known.add_argument("--ckpt_path")
     given, flags = known.parse_known_args(flags)
     configs = [shipped_config(name, folder) for name in given.config]
-    name = "-".join(Path(path).stem for path in configs) or embedded_default(module)
     checkpoint = given.ckpt_path and os.path.expanduser(given.ckpt_path)
-    run = None if configs else run_of(checkpoint)
+    names_recipe = any(Path(path).resolve().parent != HARDWARE for path in configs)
+    run = None if names_recipe else run_of(checkpoint)
+    names = [] if names_recipe else [embedded_default(module)]
+    name = "-".join([*names, *(Path(path).stem for path in configs)])
     base = []
     if checkpoint:
         base = [checkpoint_config(checkpoint, module)]
         flags = [f"--ckpt_path={checkpoint}", *flags]
-    if not configs:
+    if not names_recipe:
         default = folder / f"{embedded_default(module)}.yaml"
         base.insert(0, str(run / "config.yaml" if run else default))
     return [f"--config={config}" for config in base + configs] + flags, name, run
@@ -71,7 +78,7 @@ def run_of(checkpoint: str | None) -> Path | None:
 
 
 def shipped_config(name: str, folder: Path) -> str:
-    """The path of a config: a file, or one shipped with the recipe, by its bare name.
+    """The path of a config: a file, or by its bare name one shipped with the recipe, or an overlay.
 
     Raises:
         FileNotFoundError: if there is neither; it lists the shipped names
@@ -85,7 +92,11 @@ def shipped_config(name: str, folder: Path) -> str:
         if not isinstance(settings, dict):
             raise ValueError(f"--config={name} is not a YAML file of settings")
         return name
-    shipped = {path.stem: str(path) for path in sorted(folder.glob("*.yaml"))}
+    shipped = {
+        path.stem: str(path)
+        for place in (HARDWARE, folder)  # of two of one name, the recipe's
+        for path in sorted(place.glob("*.yaml"))
+    }
     if name not in shipped:
         raise FileNotFoundError(f"--config={name}: no such file; shipped: {', '.join(shipped)}")
     return shipped[name]

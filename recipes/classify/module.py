@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from recipes.hyperparameters import save_hyperparameters
-from recipes.logs import log_terms
+from recipes.logs import log_count, log_terms
+from recipes.sharding import distribute
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -48,6 +49,9 @@ class Classify(LightningModule):
         self.optimizer = optimizer
         self.label_smoothing = label_smoothing
 
+    def configure_model(self) -> None:
+        distribute(self, network=self.network)
+
     def forward(self, inputs: Tensor) -> Tensor:
         return self.network(inputs)
 
@@ -67,8 +71,7 @@ class Classify(LightningModule):
             f"{split}/accuracy": accuracy(logits, targets),
         }
         self.log_dict(means, batch_size=size, sync_dist=True, prog_bar=split == "val")
-        wrong = errors(logits, targets)
-        self.log(f"{split}/errors", wrong, reduce_fx="sum", batch_size=size, sync_dist=True)
+        log_count(self, f"{split}/errors", errors(logits, targets), size)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._evaluate(batch, "val")

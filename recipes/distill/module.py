@@ -17,8 +17,9 @@ from recipes.clipping import clip_groups
 from recipes.distill.losses import KD, SoftLoss
 from recipes.distill.teacher import check_split, load_teacher
 from recipes.hyperparameters import save_hyperparameters
-from recipes.logs import log_terms
+from recipes.logs import log_count, log_terms
 from recipes.networks import Frozen
+from recipes.sharding import distribute, shard_over_all
 
 
 def summary(metrics: Mapping[str, Tensor]) -> str:
@@ -50,6 +51,8 @@ class Distill(LightningModule):
             initialisation, same batches; logs val/gain, the student's accuracy minus the copy's
         teacher_cache: type in which a frozen teacher's logits are kept with the data and not
             computed anew in every epoch, or off
+        shard_teacher: split a frozen teacher over the processes of `ddp`, each of which has the
+            whole student: for a teacher that does not fit one GPU
         optimizer: of all that learns, one parameter group a network; any class_path;
             default: fused Adam at 0.001
     """
@@ -65,6 +68,7 @@ class Distill(LightningModule):
         alpha: ClosedUnitInterval = 0.9,
         control: bool = False,
         teacher_cache: Literal["float32", "float16", "off"] = "float32",
+        shard_teacher: bool = False,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, fused=True),
     ) -> None:
         super().__init__()
@@ -85,6 +89,16 @@ class Distill(LightningModule):
         else:
             self.teacher = teacher
         self.control = copy.deepcopy(student) if control else None
+        if shard_teacher and scheme != "frozen":
+            raise ValueError(f"--model.shard_teacher: with scheme {scheme} the teacher is trained")
+        self.shard_teacher = shard_teacher
+
+    def configure_model(self) -> None:
+        frozen = isinstance(self.teacher, Frozen)
+        teacher = self.teacher.network if frozen else self.teacher
+        if self.shard_teacher:
+            shard_over_all(teacher, self.trainer.strategy.root_device)
+        distribute(self, student=self.student, teacher=teacher, control=self.control)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.student(inputs)
@@ -132,8 +146,7 @@ class Distill(LightningModule):
             means[f"{split}/gain"] = means[f"{split}/accuracy"] - control
         size = len(targets)
         self.log_dict(means, batch_size=size, sync_dist=True)
-        wrong = errors(student, targets)
-        self.log(f"{split}/errors", wrong, reduce_fx="sum", batch_size=size, sync_dist=True)
+        log_count(self, f"{split}/errors", errors(student, targets), size)
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         self._evaluate(batch, "val")

@@ -3,7 +3,14 @@
 from textwrap import shorten
 
 import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch import Tensor, nn
+
+from callbacks import Compile
+from recipes.gan.gradients import Method
+from recipes.manual_ddp import ManualDDP
+from recipes.networks import evaluating
 
 
 def shape(tensor: Tensor) -> tuple[int, ...]:
@@ -18,16 +25,12 @@ def answer(network: nn.Module, option: str, of: str, *inputs: Tensor) -> Tensor:
     Raises:
         ValueError: if it does not take these inputs
     """
-    training = {module: module.training for module in network.modules()}
-    network.eval()
     try:
-        return network(*inputs)
+        with evaluating(network):
+            return network(*inputs)
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
         reason = shorten(str(error), 160)
         raise ValueError(f"{option} does not take {of}: {reason}") from error
-    finally:
-        for module, was_training in training.items():
-            module.training = was_training
 
 
 def check_networks(
@@ -93,3 +96,42 @@ def check_labels(labels: Tensor, classes: int) -> None:
     """
     if labels.max() >= classes:
         raise ValueError(f"--model.classes={classes}: the data have a label {labels.max()}")
+
+
+def check_strategy(strategy: Strategy) -> None:
+    """Refuses torch's own data parallelism, unless it can do with one network's gradients.
+
+    Raises:
+        ValueError: naming what can
+    """
+    if not isinstance(strategy, DDPStrategy) or isinstance(strategy, ManualDDP):
+        return
+    if not strategy._ddp_kwargs.get("find_unused_parameters"):
+        raise ValueError(
+            "--trainer.strategy=DDPStrategy waits for gradients of both networks at once: ddp on "
+            "the command line, ManualDDP of recipes.manual_ddp in Python"
+        )
+
+
+def method_for(trainer: Trainer, given: Method | None) -> Method:
+    """How penalties are differentiated: neither FSDP2 nor compiled networks can do it twice.
+
+    Args:
+        trainer: of the run
+        given: by the user, if at all
+
+    Raises:
+        ValueError: if it cannot be
+    """
+    compiles = any(isinstance(callback, Compile) for callback in trainer.callbacks)
+    why = {
+        "sharded": isinstance(trainer.strategy, ModelParallelStrategy),
+        "compiled": compiles,
+    }
+    hindrance = next((name for name, hinders in why.items() if hinders), None)
+    if given == "exact" and hindrance:
+        raise ValueError(
+            f"--model.penalty_method=exact differentiates a discriminator twice, which a "
+            f"{hindrance} one cannot: finite_difference"
+        )
+    return given or ("finite_difference" if hindrance else "exact")

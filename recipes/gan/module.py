@@ -9,13 +9,18 @@ import torch
 from jsonargparse.typing import PositiveFloat, PositiveInt
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
-from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from datamodules.loader import keyed_generator
 from recipes.files import replace_file
-from recipes.gan.checks import check_batch, check_labels, check_networks
+from recipes.gan.checks import (
+    check_batch,
+    check_labels,
+    check_networks,
+    check_strategy,
+    method_for,
+)
 from recipes.gan.constraints import apply_spectral_norm, clip_weights
 from recipes.gan.evaluation import Evaluation
 from recipes.gan.examples import Share, centred, packed, uncentred
@@ -29,6 +34,8 @@ from recipes.gan.penalties import (
 )
 from recipes.hyperparameters import save_hyperparameters
 from recipes.logs import is_logging_step, log_terms
+from recipes.networks import evaluating
+from recipes.sharding import distribute
 from recipes.stepping import backward, count_steps_of
 
 EVALUATION, PREDICTION = 1, 2  # keys of latents outside of training
@@ -83,7 +90,8 @@ class GAN(LightningModule):
         pack: examples that the discriminator is shown at a time (PacGAN); 1: none together
         penalties: on the discriminator's gradient with respect to its inputs: R1, R2,
             GradientPenalty, ZeroCentered, DRAGAN, or any class_path
-        penalty_method: exact: by differentiating twice; finite_difference: by two more passes
+        penalty_method: exact: by differentiating twice; finite_difference: by two more passes,
+            also of a discriminator that is sharded or compiled; by default exact where it can be
         penalty_interval: updates of the discriminator from one with penalties to the next; their
             weights are multiplied by it
         weight_clip: bound on the size of each of the discriminator's weights (WGAN)
@@ -107,7 +115,7 @@ class GAN(LightningModule):
         discriminator_steps: PositiveInt = 1,
         pack: PositiveInt = 1,
         penalties: list[Penalty] | None = None,
-        penalty_method: Method = "exact",
+        penalty_method: Method | None = None,
         penalty_interval: PositiveInt = 1,
         weight_clip: PositiveFloat | None = None,
         spectral_norm: bool = False,
@@ -121,8 +129,6 @@ class GAN(LightningModule):
         self.penalties = penalties or []
         if self.penalties:
             refuse_batch_norm(discriminator)
-        if self.penalties and penalty_method == "finite_difference":
-            refuse_dropout(discriminator)
         if classes and pack > 1:
             raise ValueError("--model.classes with --model.pack: a pack has no one label")
         self.generator = generator
@@ -135,6 +141,9 @@ class GAN(LightningModule):
         self.optimizers_of = generator_optimizer or adam, discriminator_optimizer or adam
         self.held: list[tuple[Tensor, ...]] = []  # batches of a step that is to come
         self.is_checked = False
+
+    def configure_model(self) -> None:
+        distribute(self, generator=self.generator, discriminator=self.discriminator)
 
     def generate(self, share: Share) -> Tensor:
         """Examples (share, ...), images in [-1, 1]."""
@@ -268,14 +277,9 @@ class GAN(LightningModule):
             latents: (batch, latent)
             labels: (batch,), if the networks are conditional
         """
-        was_training = self.generator.training
-        self.generator.eval()
-        try:
+        with evaluating(self.generator):
             given = () if labels is None else (labels,)
-            examples = self.generator(latents, *given)
-        finally:
-            self.generator.train(was_training)
-        return uncentred(examples.float())
+            return uncentred(self.generator(latents, *given).float())
 
     def _evaluate(self, batch: tuple[Tensor, ...], batch_idx: int, split: str) -> None:
         real, labels = self._inputs(batch)
@@ -311,13 +315,12 @@ class GAN(LightningModule):
         self._log_evaluation("test")
 
     def setup(self, stage: str) -> None:
-        strategy = self.trainer.strategy
-        waits = isinstance(strategy, DDPStrategy)
-        if stage == "fit" and waits and not strategy._ddp_kwargs.get("find_unused_parameters"):
-            raise ValueError(
-                "--trainer.strategy: ddp waits for gradients of both networks at once; "
-                "ddp_find_unused_parameters_true does not"
-            )
+        if stage == "fit":
+            check_strategy(self.trainer.strategy)
+            method = method_for(self.trainer, self.penalty_method) if self.penalties else "exact"
+            if method == "finite_difference":
+                refuse_dropout(self.discriminator)
+            self.penalty_method = method
 
     def on_fit_start(self) -> None:
         self.held = []

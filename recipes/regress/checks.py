@@ -1,6 +1,5 @@
 """What does not fit together, said in one line before the first step."""
 
-import copy
 import math
 from textwrap import shorten
 
@@ -8,6 +7,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import nn
 
+from recipes.networks import evaluating
 from recipes.regress.dropout import dropouts
 from recipes.regress.losses import Loss
 
@@ -43,8 +43,8 @@ def check_network(network: nn.Module, data: LightningDataModule | None, loss: Lo
     rows = torch.zeros(2, *shape, dtype=parameter.dtype, device=parameter.device)
     linear = next((part for part in network.modules() if isinstance(part, nn.Linear)), None)
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            outputs = copy.deepcopy(network).eval()(rows)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), evaluating(network):
+            outputs = network(rows)
     except (RuntimeError, ValueError, IndexError) as error:
         if linear is not None and linear.in_features != features:
             inputs = f"--model.network.inputs={linear.in_features}"

@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
+from datamodules.loader import data_rank
 from recipes.clipping import clip_groups
 from recipes.hyperparameters import save_hyperparameters
 from recipes.logs import is_logging_step, log_terms
@@ -26,6 +27,7 @@ from recipes.regress.prediction import (
     summary,
     total_variance,
 )
+from recipes.sharding import distribute
 
 KEPT = ("evaluations", "scaling", "noise")  # in checkpoints, beside the weights
 
@@ -78,6 +80,10 @@ class Regress(LightningModule):
     def networks(self) -> list[nn.Module]:
         return list(self.network) if isinstance(self.network, nn.ModuleList) else [self.network]
 
+    def configure_model(self) -> None:
+        for network in self.networks:
+            distribute(self, network=network)
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs of all networks, (networks, batch, n)."""
         return torch.stack([full(network(inputs)) for network in self.networks])
@@ -104,7 +110,7 @@ class Regress(LightningModule):
         """Outputs of all networks and dropout passes, (passes, batch, n)."""
         if not self.mc_samples:
             return self(inputs)
-        key = (int(os.environ.get("PL_GLOBAL_SEED", "0")), batch_idx, self.trainer.global_rank)
+        key = (int(os.environ.get("PL_GLOBAL_SEED", "0")), batch_idx, data_rank(self.trainer)[0])
         with mc_dropout(self.network, inputs.device, *key):
             return torch.cat([self(inputs) for _ in range(self.mc_samples)])
 

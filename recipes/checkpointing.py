@@ -1,0 +1,87 @@
+"""Activation checkpointing: memory for time in the backward pass.
+
+Chen et al. 2016, "Training deep nets with sublinear memory cost", https://arxiv.org/abs/1604.06174
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+
+class Checkpointed(nn.Sequential):
+    """Layers in a row of which only every so many inputs are kept for the backward pass.
+
+    Section 4.1: of n layers, sqrt(n) segments keep the least.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        layers = list(self)
+        size = math.isqrt(len(layers) - 1) + 1
+        for start in range(0, len(layers), size):
+            segment = layers[start : start + size]
+            inputs = checkpoint(
+                run, segment, inputs, use_reentrant=False, context_fn=partial(contexts, segment)
+            )
+        return inputs
+
+
+def run(layers: list[nn.Module], inputs: Tensor) -> Tensor:
+    """What layers in a row make of inputs."""
+    for layer in layers:
+        inputs = layer(inputs)
+    return inputs
+
+
+def contexts(layers: list[nn.Module]) -> tuple[AbstractContextManager, AbstractContextManager]:
+    """Of the first computation of a segment, and of its second one in the backward pass."""
+    return nullcontext(), unobserved(layers)
+
+
+@contextmanager
+def unobserved(layers: list[nn.Module]) -> Iterator[None]:
+    """Within it batch-norm does not count a batch into its statistics: it has done so before."""
+    norms = [
+        norm
+        for layer in layers
+        for norm in layer.modules()
+        if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats
+    ]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+def checkpoint_activations(network: nn.Module) -> nn.Module:
+    """Has a network's outermost rows of layers keep few activations; names and values stay.
+
+    Args:
+        network: with an nn.Sequential of three or more layers somewhere in it
+
+    Raises:
+        ValueError: if it has none
+    """
+    rows = list(outermost(network))
+    if not rows:
+        kind = type(network).__name__
+        raise ValueError(f"activation_checkpointing: {kind} has no nn.Sequential of three layers")
+    for row in rows:
+        row.__class__ = Checkpointed
+    return network
+
+
+def outermost(module: nn.Module) -> Iterator[nn.Sequential]:
+    """Rows of three or more layers that are in no other such row."""
+    if type(module) is nn.Sequential and len(module) > 2:
+        yield module
+        return
+    for child in module.children():
+        yield from outermost(child)
