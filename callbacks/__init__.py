@@ -17,6 +17,7 @@ from callbacks.matmul_precision import MatmulPrecision
 from callbacks.max_norm import MaxNorm
 from callbacks.optimizer_stats import OptimizerStats
 from callbacks.prune import Prune
+from callbacks.requeue import Requeue
 from callbacks.threads import Threads
 from callbacks.throughput import Throughput
 from callbacks.write_predictions import WritePredictions
@@ -39,6 +40,7 @@ __all__ = [
     "MaxNorm",
     "OptimizerStats",
     "Prune",
+    "Requeue",
     "Threads",
     "Throughput",
     "WritePredictions",

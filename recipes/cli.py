@@ -15,23 +15,39 @@ from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import datamodules  # noqa: F401 - imported classes are known to the parser by their short names
 import recipes.networks  # noqa: F401
-from callbacks import ChangedSettings, FiniteLoss, GradientClip, KeyedNoise, WritePredictions
+from callbacks import (
+    ChangedSettings,
+    FiniteLoss,
+    GradientClip,
+    KeyedNoise,
+    Requeue,
+    WritePredictions,
+)
 from recipes.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
 from recipes.manual_ddp import manual_ddp
 from recipes.messages import HelpFormatter, one_line, silence_noise
-from recipes.run import Run
+from recipes.restart import unfinished
+from recipes.run import Run, typed
 from recipes.settings import embedded_default, in_order
 from recipes.sharding import ShardedOptimizers
 from recipes.stepping import Accumulation
 
 # Of every run, unless it has its own.
-DEFAULTS = (KeyedNoise, ChangedSettings, FiniteLoss, WritePredictions, ShardedOptimizers)
+DEFAULTS = (
+    KeyedNoise,
+    ChangedSettings,
+    FiniteLoss,
+    WritePredictions,
+    ShardedOptimizers,
+    Requeue,  # last, when all others have done what they do after a step
+)
 
 
 class RecipeCLI(LightningCLI):
@@ -107,13 +123,20 @@ class RecipeCLI(LightningCLI):
             raise ValueError("ckpt_path in a config: give --ckpt_path on the command line")
         if self.subcommand != "fit" and not config.ckpt_path:
             raise ValueError(f"{self.subcommand} needs the --ckpt_path of what has been trained")
+        if self.subcommand == "fit" and not config.ckpt_path:
+            parent = Path(config.trainer.default_root_dir or "runs") / self.recipe
+            folder, checkpoint = unfinished(parent, typed(self.recipe, self.command))
+            if folder is not None:
+                self.run_folder, config.name = folder, None
+                config.ckpt_path = checkpoint and str(checkpoint)
         shown = config.clone()
         shown.name = shown.ckpt_path = None  # so that it can be run again, in a folder of its own
         self.save_config_kwargs["resolved"] = self._parser(self.subcommand).dump(
             shown, skip_unset=False
         )
         # The further processes of a run write nothing, and neither does a dry run.
-        self.writes = rank_zero_only.rank == 0 and not config.trainer.fast_dev_run
+        first = rank_zero_only.rank == 0 and LightningEnvironment().node_rank() == 0
+        self.writes = first and not config.trainer.fast_dev_run
         self.run = Run.open(
             config, self.run_folder, self.recipe, self.config_name, self.command, self.writes
         )
@@ -160,6 +183,8 @@ class RecipeCLI(LightningCLI):
         with self._no_empty_run():
             super()._run_subcommand(subcommand)
         if self.writes:
+            if subcommand == "fit":
+                self.run.finish()
             seconds = time.monotonic() - start
             print(f"run folder: {self.run.folder} ({subcommand} took {seconds:.0f} s)", flush=True)
 

@@ -10,6 +10,23 @@ def is_logging_step(trainer: Trainer) -> bool:
     return trainer._logger_connector.should_update_logs
 
 
+def log_means(
+    module: LightningModule, means: dict[str, Tensor], batch_size: int, prog_bar: bool = False
+) -> None:
+    """Logs means over the examples of an evaluation, on all processes together.
+
+    Args:
+        module: whose evaluation it is
+        means: of a batch, log key to scalar
+        batch_size: samples that they are means of
+        prog_bar: whether they are shown in the progress bar
+    """
+    # Lightning divides by the processes' mean number of samples as an integer: 33 samples on two
+    # processes would be 32. As a multiple of the number of processes it has no remainder.
+    weight = batch_size * module.trainer.world_size
+    module.log_dict(means, batch_size=weight, sync_dist=True, prog_bar=prog_bar)
+
+
 def log_count(module: LightningModule, name: str, count: Tensor, batch_size: int) -> None:
     """Logs a number that is summed over the batches of an evaluation, and over processes.
 

@@ -17,6 +17,7 @@ import wandb
 from jsonargparse import Namespace
 
 from recipes.files import replace_file
+from recipes.restart import job
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "wandb", "jsonargparse")
 PROJECT = "lightning-recipes"
@@ -61,7 +62,8 @@ class Run:
         """
         now = {
             "seed": int(config.seed_everything),
-            "command": shlex.join(["python", "-m", f"recipes.{recipe}", *command]),
+            "command": typed(recipe, command),
+            "job": job(),
             **git_state(),
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in PACKAGES},
@@ -83,6 +85,11 @@ class Run:
     def write_facts(self) -> None:
         """Writes run.json."""
         replace_file(self.folder / "run.json", json.dumps(self.facts, indent=1) + "\n")
+
+    def finish(self) -> None:
+        """Notes that the run has come to its end, so that its job does not go on with it."""
+        self.facts["finished"] = True
+        self.write_facts()
 
     def discard_if_empty(self) -> None:
         """Removes a folder made for this process, unless it holds metrics or checkpoints."""
@@ -132,6 +139,11 @@ class Run:
         if mode:
             settings["settings"]["mode"] = mode
         logger.dict_kwargs = {**settings, **(logger.get("dict_kwargs") or {})}
+
+
+def typed(recipe: str, command: list[str]) -> str:
+    """What was typed to start a recipe with some arguments."""
+    return shlex.join(["python", "-m", f"recipes.{recipe}", *command])
 
 
 def new_folder(parent: Path, config_name: str, name: str | None) -> Path:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from recipes.hyperparameters import save_hyperparameters
-from recipes.logs import log_count, log_terms
+from recipes.logs import log_count, log_means, log_terms
 from recipes.sharding import distribute
 
 
@@ -70,7 +70,7 @@ class Classify(LightningModule):
             f"{split}/loss": F.cross_entropy(logits, targets),
             f"{split}/accuracy": accuracy(logits, targets),
         }
-        self.log_dict(means, batch_size=size, sync_dist=True, prog_bar=split == "val")
+        log_means(self, means, size, prog_bar=split == "val")
         log_count(self, f"{split}/errors", errors(logits, targets), size)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:

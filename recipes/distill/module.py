@@ -17,7 +17,7 @@ from recipes.clipping import clip_groups
 from recipes.distill.losses import KD, SoftLoss
 from recipes.distill.teacher import check_split, load_teacher
 from recipes.hyperparameters import save_hyperparameters
-from recipes.logs import log_count, log_terms
+from recipes.logs import log_count, log_means, log_terms
 from recipes.networks import Frozen
 from recipes.sharding import distribute, shard_over_all
 
@@ -145,7 +145,7 @@ class Distill(LightningModule):
             means[f"{split}/control_accuracy"] = control
             means[f"{split}/gain"] = means[f"{split}/accuracy"] - control
         size = len(targets)
-        self.log_dict(means, batch_size=size, sync_dist=True)
+        log_means(self, means, size)
         log_count(self, f"{split}/errors", errors(student, targets), size)
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:

@@ -33,7 +33,7 @@ from recipes.gan.penalties import (
     total,
 )
 from recipes.hyperparameters import save_hyperparameters
-from recipes.logs import is_logging_step, log_terms
+from recipes.logs import is_logging_step, log_means, log_terms
 from recipes.networks import evaluating
 from recipes.sharding import distribute
 from recipes.stepping import backward, count_steps_of
@@ -290,7 +290,7 @@ class GAN(LightningModule):
         given = None if labels is None else labels[:usable]
         scores = [self.criticize(examples[:usable], given).float() for examples in (real, fake)]
         losses = self.loss.discriminator(*scores) + self.loss.generator(*scores)
-        self.log(f"{split}/loss", losses, batch_size=usable, sync_dist=True)
+        log_means(self, {f"{split}/loss": losses}, usable)
         if self.evaluation is not None:
             self.evaluation.update(samples, batch[0], batch[1])
 

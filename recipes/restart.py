@@ -1,0 +1,43 @@
+"""Runs that are started again by what started them: torchrun and SLURM."""
+
+import json
+import os
+from pathlib import Path
+
+
+def job() -> str | None:
+    """What torchrun or SLURM calls this run, the same in all its processes and after a restart."""
+    given = os.environ.get("TORCHELASTIC_RUN_ID")
+    if given and given != "none":
+        return f"torchrun {given}"
+    if given:  # without --rdzv-id: processes of one machine, which have one parent
+        return f"torchrun {os.getppid()}"
+    if identity := os.environ.get("SLURM_JOB_ID"):
+        return f"slurm {identity}"
+    return None
+
+
+def unfinished(parent: Path, command: str) -> tuple[Path | None, Path | None]:
+    """The run that an earlier attempt of this job has left, to go on with.
+
+    torchrun starts all processes again when one has died or a machine has joined; SLURM queues a
+    job again after its time is up or a machine has failed.
+
+    Args:
+        parent: folder of the recipe's runs
+        command: of the run
+
+    Returns:
+        its folder, and its latest checkpoint if there is one; nothing if this is the first attempt
+    """
+    name = job()
+    # In one SLURM job the same command may be typed twice; only a requeued one counts.
+    if name is None or ("slurm" in name and os.environ.get("SLURM_RESTART_COUNT", "0") == "0"):
+        return None, None
+    for file in sorted(parent.glob("*/run.json"), key=os.path.getmtime, reverse=True):
+        facts = json.loads(file.read_text())
+        if (facts.get("job"), facts["command"], "finished" in facts) == (name, command, False):
+            folder = file.parent
+            saved = [*folder.glob("checkpoints/*.ckpt"), *folder.glob("hpc_ckpt_*.ckpt")]
+            return folder, max(saved, key=os.path.getmtime, default=None)
+    return None, None
