@@ -33,6 +33,8 @@ def distribute(module: LightningModule, **networks: nn.Module | None) -> None:
     Raises:
         ValueError: if a network has no plan for tensor parallelism, or layers do not divide
     """
+    if module._trainer is None:  # `load_from_checkpoint` calls the hook, too
+        return
     device = module.trainer.strategy.root_device
     for name, network in networks.items():
         if network is not None and not is_sharded(network):

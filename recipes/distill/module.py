@@ -96,7 +96,7 @@ class Distill(LightningModule):
     def configure_model(self) -> None:
         frozen = isinstance(self.teacher, Frozen)
         teacher = self.teacher.network if frozen else self.teacher
-        if self.shard_teacher:
+        if self.shard_teacher and self._trainer is not None:
             shard_over_all(teacher, self.trainer.strategy.root_device)
         distribute(self, student=self.student, teacher=teacher, control=self.control)
 

@@ -27,6 +27,15 @@ NETWORKS = {
     "--model.teacher=MLP --model.teacher.inputs=64 --model.teacher.widths=[32,32,32] --data.val_size=33",
     "regress": "--model.network.dropout=0 --model.ensemble=2 --data.val_size=0.1",
 }
+LARGE = """
+--model.network=recipes.wrappers.large --model.network.network=MLP --data.val_size=33
+--model.network.network.inputs=64 --model.network.network.widths=[32,16]
+"""
+FROZEN = """
+--model.student=MLP --model.student.inputs=64 --model.student.widths=[16] --model.scheme=frozen
+--model.teacher=null --model.teacher_checkpoint=runs/classify/one-sgd/checkpoints/last.ckpt
+--model.teacher_cache=off --data.val_size=33
+"""
 OPTIMIZERS = {
     "adam": "--model.optimizer=Adam --model.optimizer.eps=1e-4",
     "sgd": "--model.optimizer=SGD --model.optimizer.lr=0.1 --model.optimizer.fused=false",
@@ -113,6 +122,15 @@ def trained(tmp_path_factory):
                 together.append(
                     command(recipe, f"{overlay}-{kind}", sizes(f"{base} --config={overlay}", batch))
                 )
+    large = f"--config=digits {OPTIMIZERS['sgd']} {LARGE}"
+    for overlay, batch in (("ddp", 32), ("fsdp", 32), ("tensor_parallel", 64)):
+        flags = sizes(f"{large} --config={overlay}", batch)
+        together.append(command("classify", f"{overlay}-large", flags))
+    alone.append(command("classify", "one-large", sizes(large, 64)))
+    frozen = f"--config=digits {OPTIMIZERS['sgd']} {FROZEN}"
+    alone.append(command("distill", "one-frozen", sizes(frozen, 64)))
+    split = sizes(f"{frozen} --model.shard_teacher=true --config=ddp", 32)
+    together.append(command("distill", "ddp-frozen", split))
     strategies = ("ddp", "ddp_find_unused_parameters_true", "fsdp")
     for kind, flags in GAMES.items():
         for strategy in strategies[:2] if kind == "fp16" else strategies:
@@ -163,6 +181,25 @@ def test_every_weight_is_split(trained, recipe):
     split = placements(trained(recipe, "tensor_parallel-sgd"))
     assert all("Shard" in how for name, how in split.items() if "weight" in name)
     assert {"(Shard(dim=0),)", "(Shard(dim=1),)"} <= set(split.values())
+
+
+@pytest.mark.parametrize("overlay", ["ddp", "fsdp", "tensor_parallel"])
+def test_a_network_that_only_one_process_makes_is_the_same(trained, overlay):
+    """And with activations that are computed twice, the same as with those that are kept."""
+    kept, one, two = (
+        weights(trained("classify", name)) for name in ("one-sgd", "one-large", f"{overlay}-large")
+    )
+    assert difference(kept, one) == 0
+    assert difference(one, two) < 1e-6
+
+
+def test_a_teacher_is_split_while_the_student_is_whole(trained):
+    one, two = trained("distill", "one-frozen"), trained("distill", "ddp-frozen")
+    assert difference(weights(one), weights(two)) < 1e-6
+    assert set(placements(two).values()) == {"Parameter"}
+    assert json.loads((two / "teacher-1.json").read_text()) == "(Shard(dim=0),)"
+    evaluated = [{k: v for k, v in rows(run)[-1].items() if "val/" in k} for run in (one, two)]
+    assert evaluated[0] == pytest.approx(evaluated[1], rel=1e-5)
 
 
 @pytest.mark.parametrize("recipe", ["classify", "distill", "regress"])

@@ -12,21 +12,26 @@ from lightning.pytorch import Callback
 from torch.distributed.tensor import DTensor
 
 from recipes.cli import main
+from recipes.networks import Frozen
 
 
 class Placements(Callback):
     """Writes, for each weight, how it lies on the processes, and torch's rank of the batch."""
 
     def on_train_end(self, trainer, pl_module):
-        found = {
-            name: str(weight.placements) if isinstance(weight, DTensor) else type(weight).__name__
-            for name, weight in pl_module.named_parameters()
-        }
+        found = {name: placed(weight) for name, weight in pl_module.named_parameters()}
         folder = Path(trainer.default_root_dir)
         (folder / f"placements-{trainer.global_rank}.json").write_text(json.dumps(found))
         same = {name: weight.detach() for name, weight in pl_module.state_dict().items()}
         same = {name: w for name, w in same.items() if not isinstance(w, DTensor)}
         torch.save(same, folder / f"weights-{trainer.global_rank}.pt")
+        if isinstance(teacher := getattr(pl_module, "teacher", None), Frozen):
+            (how,) = {placed(weight) for weight in teacher.network.parameters()}
+            (folder / f"teacher-{trainer.global_rank}.json").write_text(json.dumps(how))
+
+
+def placed(weight):
+    return str(weight.placements) if isinstance(weight, DTensor) else type(weight).__name__
 
 
 if __name__ == "__main__":
