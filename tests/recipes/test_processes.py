@@ -1,30 +1,30 @@
 """Two processes train what one does: every recipe, by every overlay that has several."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 
+from launches import GAME, SUPPORT, difference, environment, weights
 from recipes.manual_ddp import ManualDDP, manual_ddp
 from trains import rows
 
 pytestmark = pytest.mark.xdist_group("processes")
 
-ROOT = Path(__file__).parents[2]
-SUPPORT = ROOT / "tests/support"
-
 # 33 rows for validation, which two processes have to share out without counting one twice.
 # Without batch-norm and dropout, which are of each process by itself. Adam's steps divide by the
 # gradient's size; where that is rounding alone, eps decides.
 NETWORKS = {
-    "classify": "--model.network=MLP --model.network.inputs=64 --model.network.widths=[32,16] --data.val_size=33",
-    "distill": "--model.student=MLP --model.student.inputs=64 --model.student.widths=[16,16,16] "
-    "--model.teacher=MLP --model.teacher.inputs=64 --model.teacher.widths=[32,32,32] --data.val_size=33",
+    "classify": """
+        --model.network=MLP --model.network.inputs=64 --model.network.widths=[32,16]
+        --data.val_size=33""",
+    "distill": """
+        --model.student=MLP --model.student.inputs=64 --model.student.widths=[16,16,16]
+        --model.teacher=MLP --model.teacher.inputs=64 --model.teacher.widths=[32,32,32]
+        --data.val_size=33""",
     "regress": "--model.network.dropout=0 --model.ensemble=2 --data.val_size=0.1",
 }
 LARGE = """
@@ -61,22 +61,6 @@ trainer:
           class_path: torch.amp.GradScaler
           init_args: {device: cpu, init_scale: 1.0e+10, backoff_factor: 0.001}
 """
-GAME = """
-model:
-  generator:
-    class_path: MLPGenerator
-    init_args: {latent: 16, widths: [12, 8], shape: [1, 8, 8], batch_norm: true}
-  discriminator:
-    class_path: MLPDiscriminator
-    init_args: {inputs: 64, widths: [9, 9]}
-  latent: 16
-  loss: hinge
-  penalty_method: finite_difference
-  penalties: [{class_path: R1, init_args: {weight: 2.0}}]
-  generator_optimizer: {class_path: Adam, init_args: {lr: 0.01, eps: 0.0001}}
-  discriminator_optimizer: {class_path: Adam, init_args: {lr: 0.01, eps: 0.0001}}
-data: {class_path: Digits, init_args: {batch_size: 32}}
-"""
 SHORT = "--trainer.max_epochs=1 --trainer.callbacks=fits.Placements"
 
 
@@ -92,13 +76,10 @@ def sizes(flags, batch, steps=4):
 
 
 def run(commands, processes, folder):
-    paths = os.pathsep.join(map(str, (ROOT, SUPPORT)))
-    environment = {**os.environ, "PYTHONPATH": paths, "RECIPES_DEBUG": "1"}
-    environment |= {"OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
     launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     done = subprocess.run(
         [sys.executable, "-m", *launcher, str(SUPPORT / "fits.py"), json.dumps(commands)],
-        env=environment,
+        env=environment(RECIPES_DEBUG="1", OMP_NUM_THREADS="1", WANDB_MODE="disabled"),
         capture_output=True,
         text=True,
         cwd=folder,
@@ -144,17 +125,6 @@ def trained(tmp_path_factory):
     run(alone, 1, folder)
     run(together, 2, folder)
     return lambda recipe, name: folder / "runs" / recipe / name
-
-
-def weights(folder):
-    saved = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
-    return {name: value.double() for name, value in saved["state_dict"].items()}
-
-
-def difference(one, two):
-    """The largest between two runs' weights."""
-    assert one.keys() == two.keys()
-    return max((one[name] - two[name]).abs().max().item() for name in one)
 
 
 def placements(folder):
