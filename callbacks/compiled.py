@@ -12,7 +12,7 @@ class Compile(Callback):
 
     ```yaml
     - class_path: Compile
-      init_args: {modules: [student]}
+      init_args: {modules: [network]}
     ```
 
     Args:

@@ -33,7 +33,7 @@ from callbacks import (
 from recipes.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
 from recipes.manual_ddp import manual_ddp
 from recipes.messages import HelpFormatter, one_line, silence_noise
-from recipes.restart import unfinished
+from recipes.restart import unfinished, warn_of_shared_store
 from recipes.run import Run, typed
 from recipes.settings import embedded_default, in_order
 from recipes.sharding import ShardedOptimizers
@@ -124,6 +124,7 @@ class RecipeCLI(LightningCLI):
         if self.subcommand != "fit" and not config.ckpt_path:
             raise ValueError(f"{self.subcommand} needs the --ckpt_path of what has been trained")
         if self.subcommand == "fit" and not config.ckpt_path:
+            warn_of_shared_store()
             parent = Path(config.trainer.default_root_dir or "runs") / self.recipe
             folder, checkpoint = unfinished(parent, typed(self.recipe, self.command))
             if folder is not None:

@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from lightning.pytorch.utilities import rank_zero_warn
+
 
 def job() -> str | None:
     """What torchrun or SLURM calls this run, the same in all its processes and after a restart."""
@@ -15,6 +17,16 @@ def job() -> str | None:
     if identity := os.environ.get("SLURM_JOB_ID"):
         return f"slurm {identity}"
     return None
+
+
+def warn_of_shared_store() -> None:
+    """Warns of torchrun's default, by which new processes may look for those that have died."""
+    shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    if shared and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
+        rank_zero_warn(
+            "torchrun may hang when it starts the processes again (pytorch #135712) unless it is "
+            "started with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"
+        )
 
 
 def unfinished(parent: Path, command: str) -> tuple[Path | None, Path | None]:

@@ -63,7 +63,7 @@ class Run:
         now = {
             "seed": int(config.seed_everything),
             "command": typed(recipe, command),
-            "job": job(),
+            **({"job": name} if (name := job()) else {}),
             **git_state(),
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in PACKAGES},

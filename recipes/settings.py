@@ -92,11 +92,11 @@ def shipped_config(name: str, folder: Path) -> str:
         if not isinstance(settings, dict):
             raise ValueError(f"--config={name} is not a YAML file of settings")
         return name
-    shipped = {
-        path.stem: str(path)
-        for place in (HARDWARE, folder)  # of two of one name, the recipe's
-        for path in sorted(place.glob("*.yaml"))
-    }
+    own, overlays = (
+        {path.stem: str(path) for path in sorted(place.glob("*.yaml"))}
+        for place in (folder, HARDWARE)
+    )
+    shipped = own | overlays
     if name not in shipped:
         raise FileNotFoundError(f"--config={name}: no such file; shipped: {', '.join(shipped)}")
     return shipped[name]

@@ -18,7 +18,8 @@ from recipes.settings import EMBEDDED_DEFAULTS
 from trains import rows
 
 ROOT = Path(__file__).parent.parent
-CONFIGS = sorted(ROOT.glob("recipes/*/*.yaml"))
+HARDWARE = sorted(ROOT.glob("recipes/hardware/*.yaml"))
+CONFIGS = sorted({*ROOT.glob("recipes/*/*.yaml")}.difference(HARDWARE))
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
 DECAY = ("fit", "--trainer.callbacks+=LRDecay")
 MISTAKES = {

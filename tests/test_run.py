@@ -17,6 +17,7 @@ from jsonargparse.typing import PositiveFloat
 from lightning.pytorch import Callback
 
 import recipes.cli
+from callbacks import KeyedNoise
 from recipes.files import AtomicCheckpointIO, plain, rewind
 from recipes.run import Run
 from trains import interrupt_after, middle_of_epoch, rows
@@ -36,6 +37,7 @@ def test_wandb_runs_offline_and_is_read_back(recipe, monkeypatch, capfd):
 
     facts = json.loads((folder / "run.json").read_text())
     config = found["config"]
+    assert facts.pop("finished")
     assert config["run"] == facts, "seed, commit, versions and hardware"
     assert {"commit", "dirty", "versions", "hardware", "seed", "command"} <= facts.keys()
     assert config["seed_everything"] == facts["seed"] == 5
@@ -128,7 +130,8 @@ def test_without_keyed_noise_a_resumed_run_differs(recipe, monkeypatch):
     class Nothing(Callback):
         pass
 
-    monkeypatch.setattr(recipes.cli, "KeyedNoise", Nothing)
+    others = [default for default in recipes.cli.DEFAULTS if default is not KeyedNoise]
+    monkeypatch.setattr(recipes.cli, "DEFAULTS", (Nothing, *others))
     recipe("distill", "fit", "--name=whole", *LONG)
     with monkeypatch.context() as patch:
         interrupt_after(20, patch)

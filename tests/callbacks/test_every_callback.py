@@ -25,6 +25,8 @@ SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
 # Each as it could be used on two networks, `one` and `two`, with an optimizer each.
 OPTIONS = {
     "ChangedSettings": {},
+    "ChannelsLast": {},
+    "Compile": {"modules": ["one"]},
     "Curves": {"metrics": ["val/loss"]},
     "EMA": {"module": "one", "half_life": 5},
     "Export": {"module": "one"},
@@ -36,9 +38,11 @@ OPTIONS = {
     "LRDecay": {"schedule": "one_cycle"},
     "LossDrivenLR": {"monitor": "train/two", "interval": "batch", "patience": 2, "small": 2.0}
     | {"factor": 0.9, "half_life": 20, "optimizers": [0]},
+    "MatmulPrecision": {"precision": "highest"},
     "MaxNorm": {"limit": 1.0},
     "OptimizerStats": {"every": 3, "layers": True},
     "Prune": {"final": 0.7, "every": 3},
+    "Requeue": {},
     "Threads": {},
     "Throughput": {},
     "WritePredictions": {},
@@ -101,7 +105,17 @@ def test_help_describes_every_argument(name, capsys):
 
 FORMULA = r"\n +\S.*(=|<-) "
 UNIT = r"unit|0 to 1|batches|epochs|bytes|seconds|samples per second|number of CPU threads"
-WITHOUT_QUANTITIES = {"ChangedSettings", "Export", "FiniteLoss", "KeyedNoise", "WritePredictions"}
+WITHOUT_QUANTITIES = {
+    "ChangedSettings",
+    "ChannelsLast",
+    "Compile",
+    "Export",
+    "FiniteLoss",
+    "KeyedNoise",
+    "MatmulPrecision",
+    "Requeue",
+    "WritePredictions",
+}
 
 
 @pytest.mark.parametrize("name", sorted(set(callbacks.__all__) - WITHOUT_QUANTITIES))

@@ -1,7 +1,6 @@
 """Points around known centres: where they are, how they spread, and which split they are in."""
 
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +8,7 @@ from jsonargparse import ArgumentParser
 
 from datamodules import Grid, Mixture, Ring
 from datamodules.in_memory import InMemory
+from trains import seen_by
 
 BOTH = [Ring, Grid]
 
@@ -21,12 +21,7 @@ def drawn(kind, split="train", **kwargs):
 
 def on(data, dtype=torch.float32, rank=0, world_size=1):
     """The data as a trainer on one of several processes sees it."""
-    data.trainer = SimpleNamespace(
-        global_rank=rank,
-        world_size=world_size,
-        overfit_batches=0,
-        lightning_module=SimpleNamespace(dtype=dtype),
-    )
+    data.trainer = seen_by(rank, world_size, dtype)
     data.setup("fit")
     return data
 

@@ -2,12 +2,12 @@
 
 import gzip
 import hashlib
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from datamodules import MNIST, StackedMNIST
+from trains import seen_by
 
 GENERATOR = torch.Generator().manual_seed(0)
 IMAGES = torch.randint(0, 256, (50, 28, 28), dtype=torch.uint8, generator=GENERATOR)
@@ -123,10 +123,7 @@ def test_stacks_are_a_function_of_the_data_seed_alone(stacked):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_bytes_become_zero_to_one_after_the_transfer(stacked, dtype):
     data = stacked(batch_size=64)
-    module = SimpleNamespace(dtype=dtype)
-    data.trainer = SimpleNamespace(
-        global_rank=0, world_size=1, overfit_batches=0, lightning_module=module
-    )
+    data.trainer = seen_by(dtype=dtype)
     images, targets = next(iter(data.train_dataloader()))
     inputs, same = data.on_after_batch_transfer((images, targets), 0)
     assert images.dtype == torch.uint8 and images.shape == (64, *data.input_shape)

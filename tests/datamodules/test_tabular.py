@@ -17,6 +17,7 @@ from datamodules import Diabetes, Friedman, Linear, Quadratic, TabularData, Text
 from datamodules.splits import centre_and_scale
 from recipes.networks import QuadraticModel
 from recipes.regress import Regress
+from trains import seen_by
 
 TABULAR = [
     getattr(datamodules, name)
@@ -120,22 +121,16 @@ def test_training_reshuffles_unless_told_otherwise():
 
 def test_overfitting_batches_are_not_shuffled():
     data = Diabetes()
-    network = SimpleNamespace(dtype=torch.float32)
-    data.trainer = SimpleNamespace(
-        global_rank=0, world_size=1, overfit_batches=2, lightning_module=network
-    )
+    data.trainer = seen_by(overfit_batches=2)
     assert torch.equal(inputs_of(data.train_dataloader()), data.splits(0).train.inputs.float())
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 def test_a_full_batch_holds_every_training_row(world_size):
     data = Diabetes(batch_size="full")
-    network = SimpleNamespace(dtype=torch.float64)
     parts = []
     for rank in range(world_size):
-        data.trainer = SimpleNamespace(
-            global_rank=rank, world_size=world_size, overfit_batches=0, lightning_module=network
-        )
+        data.trainer = seen_by(rank, world_size, torch.float64)
         ((inputs, _),) = data.train_dataloader()
         parts.append(inputs)
     rows = torch.cat(parts)
@@ -145,12 +140,7 @@ def test_a_full_batch_holds_every_training_row(world_size):
 def test_batches_have_the_type_of_the_networks_weights():
     data = Diabetes()
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
-        data.trainer = SimpleNamespace(
-            global_rank=0,
-            world_size=1,
-            overfit_batches=0,
-            lightning_module=SimpleNamespace(dtype=dtype),
-        )
+        data.trainer = seen_by(dtype=dtype)
         for loader in (data.train_dataloader(), data.val_dataloader(), data.predict_dataloader()):
             assert {part.dtype for part in next(iter(loader))} == {dtype}
     data.trainer = None

@@ -24,6 +24,7 @@ from recipes.gan.losses import LOSSES
 from recipes.gan.module import PREDICTION
 from recipes.gan.networks import DCGANGenerator
 from recipes.gan.penalties import R1, R2
+from recipes.manual_ddp import ManualDDP
 from recipes.stepping import Accumulation
 from trains import digits, fit, interrupt_after, middle_of_epoch, rows
 
@@ -495,17 +496,17 @@ trainer: {max_steps: 3, limit_train_batches: 3, log_every_n_steps: 1}
 """
 
 
+@pytest.mark.xdist_group("processes")
 def test_two_processes_play_one_game(recipe):
     """The mean of what each computes of its part of the batch, with noise of its own."""
     Path("pair.yaml").write_text(PAIR)
     rates = [f"--model.{name}_optimizer.lr=0.0" for name in ("generator", "discriminator")]
     recipe("gan", "fit", "--config=pair.yaml", "--name=start", *rates)
     command = [sys.executable, "-m", "recipes.gan", "fit", "--config=pair.yaml", "--name=two"]
-    two = ["--data.batch_size=32", "--trainer.devices=2", "--trainer.accelerator=cpu"]
-    strategy = "--trainer.strategy=ddp_find_unused_parameters_true"
+    two = ["--data.batch_size=32", "--trainer.accelerator=cpu"]
     environment = {**os.environ, "PYTHONPATH": str(Path(recipes.__file__).parents[1])}
     done = subprocess.run(
-        [*command, *two, strategy], env=environment, capture_output=True, text=True
+        [*command, "--config=ddp", *two], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     start, found = (
@@ -522,12 +523,12 @@ def test_two_processes_play_one_game(recipe):
         assert last[key] == pytest.approx(one[key], rel=0.05)
 
 
-def test_plain_ddp_is_refused(tmp_path):
+def test_torch_s_own_ddp_is_refused(tmp_path):
     """It would wait for gradients of the network whose turn it is not, and fail."""
     module = gan()
     module.trainer = Trainer(strategy="ddp", accelerator="cpu", devices=1, logger=False)
-    with pytest.raises(ValueError, match="ddp_find_unused_parameters_true"):
+    with pytest.raises(ValueError, match="ManualDDP"):
         module.setup("fit")
-    strategy = "ddp_find_unused_parameters_true"
-    module.trainer = Trainer(strategy=strategy, accelerator="cpu", devices=1, logger=False)
-    module.setup("fit")
+    for strategy in ("ddp_find_unused_parameters_true", ManualDDP()):
+        module.trainer = Trainer(strategy=strategy, accelerator="cpu", devices=1, logger=False)
+        module.setup("fit")

@@ -1,6 +1,7 @@
 """What tests share: a quick fit on the digits, and what a run leaves behind."""
 
 import json
+from types import SimpleNamespace
 
 import torch
 from lightning.pytorch import Trainer
@@ -28,6 +29,16 @@ def fit(module, data, tmp_path, callbacks=(), **kwargs):
     return module, trainer
 
 
+def seen_by(rank=0, world_size=1, dtype=torch.float32, overfit_batches=0):
+    """What a datamodule asks of its trainer, on one of several processes."""
+    shares = {"rank": rank, "num_replicas": world_size}
+    return SimpleNamespace(
+        strategy=SimpleNamespace(distributed_sampler_kwargs=shares),
+        overfit_batches=overfit_batches,
+        lightning_module=SimpleNamespace(dtype=dtype),
+    )
+
+
 def middle_of_epoch(folder):
     """Flags that save a run every 10 batches."""
     return (
@@ -47,7 +58,7 @@ def interrupt_after(batches, monkeypatch):
             if trainer.global_step == batches:
                 raise MemoryError("interrupted")
 
-    monkeypatch.setattr(recipes.cli, "WritePredictions", Interruption)
+    monkeypatch.setattr(recipes.cli, "DEFAULTS", (*recipes.cli.DEFAULTS[:-1], Interruption))
 
 
 def weights(network):
