@@ -11,13 +11,13 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from datamodules.in_memory import InMemory
-from datamodules.loader import keyed_generator
+from datamodules.loader import Table, keyed_generator
 
 IMAGES_AT_ONCE = 1000  # when a column is computed
 LARGEST_COLUMN = 2 * 2**30  # bytes
 
 
-class ImageTable:
+class ImageTable(Table):
     """Grey images and labels, one tensor each, with every shift of an image as a view of it.
 
     An image that may be shifted by up to n pixels has (2n + 1)^2 views: the windows of its
@@ -31,24 +31,28 @@ class ImageTable:
     """
 
     def __init__(self, images: Tensor, labels: Tensor, shift: int = 0, seed: int = 0) -> None:
-        _, height, width = images.shape
         self.images, self.labels = images, labels
+        self.padded = F.pad(images, (shift,) * 4) if shift else images
         self.shift, self.seed = shift, seed
-        # (rows, 2n + 1, 2n + 1, height, width)
-        self.views = F.pad(images, (shift,) * 4).unfold(1, height, 1).unfold(2, width, 1)
         self.column: Tensor | None = None
         self._drawn: tuple[int, Tensor] = (-1, torch.empty(0))
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def views(self) -> Tensor:
+        """All of them, (rows, 2n + 1, 2n + 1, height, width)."""
+        _, height, width = self.images.shape
+        return self.padded.unfold(1, height, 1).unfold(2, width, 1)
+
     def offsets(self, epoch: int) -> Tensor:
         """Each row's view in an epoch, (rows, 2), from 0 to 2n."""
         if self._drawn[0] != epoch:
             generator = keyed_generator(self.seed, epoch, self.shift)
             drawn = torch.randint(2 * self.shift + 1, (len(self), 2), generator=generator)
-            self._drawn = (epoch, drawn)
-        return self._drawn[1]
+            self._drawn = (epoch, drawn.to(self.device))
+        return self._drawn[1].to(self.device)
 
     def gather(self, rows: Tensor, epoch: int) -> tuple[Tensor, ...]:
         """Images (batch, 1, height, width), labels (batch,) and the column's values, if any."""
@@ -68,13 +72,13 @@ class ImageTable:
             function: from images (batch, 1, height, width) as stored to values (batch, n)
             dtype: that the values are kept in
         """
-        views = self.views.shape[1]
+        views, count = self.views, 2 * self.shift + 1
         parts = []
-        size = max(1, IMAGES_AT_ONCE // views**2)
+        size = max(1, IMAGES_AT_ONCE // count**2)
         for start in tqdm(range(0, len(self), size), "every view", leave=False, delay=1):
-            images = self.views[start : start + size].flatten(0, 2).unsqueeze(1)
-            values = function(images).to("cpu", dtype)
-            parts.append(values.unflatten(0, (-1, views, views)))
+            images = views[start : start + size].flatten(0, 2).unsqueeze(1)
+            values = function(images).to(self.device, dtype)
+            parts.append(values.unflatten(0, (-1, count, count)))
         self.column = torch.cat(parts)
 
 
@@ -147,7 +151,7 @@ class Images(InMemory):
         Args:
             function: from inputs (batch, 1, height, width), scaled and on the trainer's device,
                 to values (batch, n)
-            dtype: that the values are kept in, on the host
+            dtype: that the values are kept in, where the table lies
             splits: those whose batches become (inputs, targets, values)
 
         Returns:

@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from datamodules.loader import Loader, Table, data_rank
+from datamodules.loader import Loader, Table, data_rank, place
 
 
 class InMemory(LightningDataModule, ABC):
@@ -42,6 +42,7 @@ class InMemory(LightningDataModule, ABC):
 
     def _loader(self, split: str, shuffle: bool = False) -> Loader:
         rank, world_size = data_rank(self.trainer)
+        place(self.tables[split], self.trainer)
         return Loader(
             self.tables[split],
             self.batch_size,

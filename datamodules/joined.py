@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from datamodules.loader import shuffled
+from datamodules.loader import Table, shuffled
 
 
-class Rows:
+class Rows(Table):
     """Inputs and one target a row.
 
     Args:
@@ -29,7 +29,7 @@ class Rows:
         return self.inputs.index_select(0, rows), self.targets.index_select(0, rows)
 
 
-class JoinedRows:
+class JoinedRows(Table):
     """Several tables of one length as one, each read in an order of its own: a batch of streams.
 
     Stream i is what `Loader(tables[i], shuffle=True, seed=seeds[i], period=period)` gives, epoch by
@@ -77,8 +77,8 @@ class JoinedRows:
                 order = {seed: shuffled(self.rows, seed, epoch) for seed in set(self.seeds)}
             tables = torch.tensor([table for table, _ in self._pairs])
             drawn = torch.stack([order[seed] for _, seed in self._pairs])
-            self._drawn = (epoch, drawn + self.rows * tables.unsqueeze(1))
-        return self._drawn[1]
+            self._drawn = (epoch, (drawn + self.rows * tables.unsqueeze(1)).to(self.device))
+        return self._drawn[1].to(self.device)
 
     def gather(self, positions: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """Inputs (streams, batch, features) and targets (streams, batch)."""

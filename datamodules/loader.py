@@ -1,8 +1,8 @@
 """Batches of in-memory data, gathered whole: the loader that all datamodules share."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Protocol
 
 import torch
 from lightning.pytorch import Trainer
@@ -40,14 +40,40 @@ def data_rank(trainer: Trainer | None) -> tuple[int, int]:
     return shares.get("rank", 0), shares.get("num_replicas", 1)
 
 
-class Table(Protocol):
+class Table(ABC):
     """What the loader draws from: rows that are gathered by number, a whole batch at a time."""
 
+    @abstractmethod
     def __len__(self) -> int: ...
 
+    @abstractmethod
     def gather(self, rows: Tensor, epoch: int) -> tuple[Tensor, ...]:
         """The rows' columns, (inputs, targets, ...), each with the batch as first dimension."""
-        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The table's tensors, by the name of the attribute."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the table lies, and where the numbers of rows are wanted."""
+        return next((value.device for value in self.tensors().values()), torch.device("cpu"))
+
+    def to_device(self, device: torch.device) -> None:
+        """Moves the table."""
+        for name, value in self.tensors().items():
+            setattr(self, name, value.to(device))
+
+
+def place(table: Table, trainer: Trainer | None) -> None:
+    """Moves a table to the trainer's GPU if it takes no more than a quarter of the free memory.
+
+    Batches are then gathered there, and a step copies nothing from the host.
+    """
+    device = trainer.strategy.root_device if trainer else torch.device("cpu")
+    size = sum(value.nbytes for value in table.tensors().values())
+    if device.type == "cuda" and 4 * size <= torch.cuda.mem_get_info(device)[0]:
+        table.to_device(device)
 
 
 class Loader:
@@ -131,7 +157,7 @@ class Loader:
         # iter(), then restores the state, then sets the epoch.
         resume, self._resume = self._resume, {}
         start = resume["position"] if resume.get("epoch") == self.epoch else 0
-        order = self.order()
+        order = self.order().to(self.table.device)
         for batch in range(start, self.batches):
             self.position = batch + 1
             step = order[self.bounds[batch] : self.bounds[batch + 1]]

@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datamodules.in_memory import InMemory
-from datamodules.loader import keyed_generator
+from datamodules.loader import Table, keyed_generator
 from datamodules.mnist import MNIST
 
 
-class StackTable:
+class StackTable(Table):
     """Stacks of three grey images each, kept as row numbers and gathered a whole batch at a time.
 
     Args:

@@ -10,7 +10,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from datamodules.joined import JoinedRows, Rows
-from datamodules.loader import Loader, data_rank
+from datamodules.loader import Loader, data_rank, place
 from datamodules.splits import Share, Split, centre_and_scale, hold_out
 
 __all__ = ["JoinedRows", "Rows", "Share", "Split", "TabularData"]
@@ -140,6 +140,7 @@ class TabularData(LightningDataModule, ABC):
         table = self._table(part, shuffle)
         if not len(table):
             raise ValueError(f"--data.{part}_size=0: there are no rows for this")
+        place(table, self.trainer)
         return Loader(
             table,
             -(-len(table) // world_size) if full else self.batch_size,

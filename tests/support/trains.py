@@ -29,11 +29,14 @@ def fit(module, data, tmp_path, callbacks=(), **kwargs):
     return module, trainer
 
 
+CPU = torch.device("cpu")
+
+
 def seen_by(rank=0, world_size=1, dtype=torch.float32, overfit_batches=0):
     """What a datamodule asks of its trainer, on one of several processes."""
     shares = {"rank": rank, "num_replicas": world_size}
     return SimpleNamespace(
-        strategy=SimpleNamespace(distributed_sampler_kwargs=shares),
+        strategy=SimpleNamespace(distributed_sampler_kwargs=shares, root_device=CPU),
         overfit_batches=overfit_batches,
         lightning_module=SimpleNamespace(dtype=dtype),
     )
