@@ -29,7 +29,10 @@ class Compile(Callback):
         return f"Compile({self.modules})"
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for network in self._networks(pl_module):
+        networks = list(self._networks(pl_module))
+        if not networks:
+            raise ValueError(f"Compile: {type(pl_module).__name__} has no networks to compile")
+        for network in networks:
             network.compile(mode=self.mode)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

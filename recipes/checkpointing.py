@@ -44,20 +44,16 @@ def contexts(layers: list[nn.Module]) -> tuple[AbstractContextManager, AbstractC
 
 @contextmanager
 def unobserved(layers: list[nn.Module]) -> Iterator[None]:
-    """Within it batch-norm does not count a batch into its statistics: it has done so before."""
-    norms = [
-        norm
-        for layer in layers
-        for norm in layer.modules()
-        if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats
-    ]
-    for norm in norms:
-        norm.track_running_stats = False
+    """Within it batch-norm counts batches into copies of its statistics: it has done so before."""
+    norms = [m for layer in layers for m in layer.modules() if isinstance(m, _BatchNorm)]
+    kept = [dict(norm._buffers) for norm in norms]
+    for norm, buffers in zip(norms, kept, strict=True):
+        norm._buffers.update({k: v if v is None else v.clone() for k, v in buffers.items()})
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, buffers in zip(norms, kept, strict=True):
+            norm._buffers.update(buffers)
 
 
 def checkpoint_activations(network: nn.Module) -> nn.Module:

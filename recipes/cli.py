@@ -118,7 +118,7 @@ class RecipeCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
-        refuse_absent_devices(config.trainer)
+        refuse_absent_hardware(config.trainer)
         if config.ckpt_path and not any("--ckpt_path" in flag for flag in self.command):
             raise ValueError("ckpt_path in a config: give --ckpt_path on the command line")
         if self.subcommand != "fit" and not config.ckpt_path:
@@ -227,16 +227,23 @@ def latest(callbacks: list[Callback]) -> list[Callback]:
     return list(dict(zip(keys, callbacks, strict=True)).values())
 
 
-def refuse_absent_devices(trainer: Namespace) -> None:
-    """Raises ValueError if more CPU processes are asked for than there are cores.
+def refuse_absent_hardware(trainer: Namespace) -> None:
+    """Refuses what this machine does not have, where Lightning would not, or not in words.
 
-    Lightning would start them all: 99 processes take a machine down.
+    Raises:
+        ValueError: if there is no GPU; for float16 on a CPU, which Lightning makes bfloat16; or
+            if there are more CPU processes than cores, as 99 processes take a machine down
     """
     cores = os.cpu_count() or 1
-    on_cpu = trainer.accelerator == "cpu" or (
-        trainer.accelerator == "auto" and not torch.accelerator.is_available()
-    )
-    if on_cpu and str(trainer.devices).isdigit() and int(trainer.devices) > cores:
+    has_gpu = torch.accelerator.is_available()
+    if trainer.accelerator in ("gpu", "cuda") and not has_gpu:
+        raise ValueError(f"--trainer.accelerator={trainer.accelerator}: this machine has no GPU")
+    if trainer.accelerator != "cpu" and (trainer.accelerator != "auto" or has_gpu):
+        return
+    if str(trainer.precision) in ("16-mixed", "16"):
+        precision = f"--trainer.precision={trainer.precision}"
+        raise ValueError(f"{precision} needs a GPU, on a CPU there is bf16-mixed")
+    if str(trainer.devices).isdigit() and int(trainer.devices) > cores:
         raise ValueError(f"--trainer.devices={trainer.devices}: this machine has {cores} cores")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from callbacks import LossDrivenLR, LRDecay
+from callbacks import Compile, LossDrivenLR, LRDecay
 from recipes.regress.checks import alike
 
 
@@ -79,6 +79,8 @@ def check_trainer(trainer: Trainer, halves: bool, epochs: int, schedules: bool) 
             f"--trainer.precision={trainer.precision}: one member's overflow would skip the "
             "step of all; bf16-mixed has none"
         )
+    if any(isinstance(callback, Compile) for callback in trainer.callbacks):
+        raise ValueError("--trainer.callbacks: Compile does not reach the members of a study")
     if trainer.world_size > 1 and (halves or epochs):
         raise ValueError("halving and rounds change the members: --trainer.devices=1")
     every = trainer.check_val_every_n_epoch

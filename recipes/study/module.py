@@ -9,6 +9,7 @@ import torch
 from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveFloat, PositiveInt
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
@@ -170,6 +171,8 @@ class Study(LightningModule):
         data, rounds = self.trainer.datamodule, self.search.rounds
         if not hasattr(data, "join"):
             raise ValueError("--data: a study needs tabular data, such as Diabetes or UCI")
+        if isinstance(self.trainer.strategy, ModelParallelStrategy):
+            raise ValueError("--trainer.strategy: a study's networks are small: ddp, not sharded")
         if stage == "fit":
             check_epochs(self.trainer, rounds, self.halving > 1)
         epochs = self.trainer.max_epochs

@@ -5,10 +5,10 @@ from itertools import chain
 import pytest
 import torch
 
-from datamodules.loader import Loader, keyed_seed
+from datamodules.loader import Loader, Table, keyed_seed
 
 
-class Rows:
+class Rows(Table):
     """A table whose batches are the row numbers and the epoch."""
 
     def __init__(self, rows):
