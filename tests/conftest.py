@@ -15,7 +15,8 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # of child processes
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    for name in ("RECIPES_DEBUG", "WANDB_API_KEY", "WANDB_PROJECT", "PL_GLOBAL_SEED"):
+    left = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # by Lightning
+    for name in ("RECIPES_DEBUG", "WANDB_API_KEY", "WANDB_PROJECT", "PL_GLOBAL_SEED", *left):
         monkeypatch.delenv(name, raising=False)
     yield
     wandb.teardown()  # its process writes below the folder that it was started in

@@ -230,32 +230,6 @@ def test_rewinding_drops_what_is_trained_again_and_what_was_cut_off(tmp_path):
     rewind(tmp_path / "nothing.jsonl", 2)
 
 
-def test_one_process_and_two_train_the_same_student(recipe):
-    """Batches of 64 on one process, and of 32 on each of two; every image validated once."""
-    flags = (
-        "--trainer.max_epochs=2",
-        "--model.control=true",
-        "--model.scheme=mutual",
-        "--model.teacher=MLP",
-        "--model.teacher.inputs=64",
-        "--model.teacher.widths=[24]",
-        "--model.student=MLP",
-        "--model.student.inputs=64",
-        "--model.student.widths=[12]",
-    )
-    recipe("distill", "fit", "--name=one", "--data.batch_size=64", *flags)
-    command = [sys.executable, "-m", "recipes.distill", "fit", "--name=two", *flags]
-    command += ["--data.batch_size=32", "--trainer.devices=2", "--trainer.strategy=ddp"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for key, value in state("one").items():
-        torch.testing.assert_close(state("two")[key], value, rtol=1e-4, atol=1e-5)
-    one, two = (rows(Path("runs/distill", name))[-1] for name in ("one", "two"))
-    assert one["val/accuracy"] == pytest.approx(two["val/accuracy"], abs=1e-6)
-    assert one["val/errors"] == two["val/errors"]
-
-
 def test_a_resumed_run_takes_a_changed_learning_rate_and_says_so(recipe):
     small = ("--model.network=MLP", "--model.network.inputs=64", "--model.network.widths=[16]")
     recipe("classify", "fit", "--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", *small)

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ import recipes
 import recipes.gan.module
 from callbacks import GradientClip
 from datamodules.loader import keyed_generator, keyed_seed
+from launches import environment
 from recipes.gan import GAN
 from recipes.gan.losses import LOSSES
 from recipes.gan.module import PREDICTION
@@ -496,7 +496,6 @@ trainer: {max_steps: 3, limit_train_batches: 3, log_every_n_steps: 1}
 """
 
 
-@pytest.mark.xdist_group("processes")
 def test_two_processes_play_one_game(recipe):
     """The mean of what each computes of its part of the batch, with noise of its own."""
     Path("pair.yaml").write_text(PAIR)
@@ -504,9 +503,8 @@ def test_two_processes_play_one_game(recipe):
     recipe("gan", "fit", "--config=pair.yaml", "--name=start", *rates)
     command = [sys.executable, "-m", "recipes.gan", "fit", "--config=pair.yaml", "--name=two"]
     two = ["--data.batch_size=32", "--trainer.accelerator=cpu"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(recipes.__file__).parents[1])}
     done = subprocess.run(
-        [*command, "--config=ddp", *two], env=environment, capture_output=True, text=True
+        [*command, "--config=ddp", *two], env=environment(), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     start, found = (

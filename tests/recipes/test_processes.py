@@ -12,8 +12,6 @@ from launches import GAME, SUPPORT, difference, environment, weights
 from recipes.manual_ddp import ManualDDP, manual_ddp
 from trains import rows
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 # 33 rows for validation, which two processes have to share out without counting one twice.
 # Without batch-norm and dropout, which are of each process by itself. Adam's steps divide by the
 # gradient's size; where that is rounding alone, eps decides.
@@ -24,6 +22,7 @@ NETWORKS = {
     "distill": """
         --model.student=MLP --model.student.inputs=64 --model.student.widths=[16,16,16]
         --model.teacher=MLP --model.teacher.inputs=64 --model.teacher.widths=[32,32,32]
+        --model.scheme=mutual
         --data.val_size=33""",
     "regress": "--model.network.dropout=0 --model.ensemble=2 --data.val_size=0.1",
 }
@@ -79,7 +78,7 @@ def run(commands, processes, folder):
     launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     done = subprocess.run(
         [sys.executable, "-m", *launcher, str(SUPPORT / "fits.py"), json.dumps(commands)],
-        env=environment(RECIPES_DEBUG="1", OMP_NUM_THREADS="1", WANDB_MODE="disabled"),
+        env=environment(RECIPES_DEBUG="1"),
         capture_output=True,
         text=True,
         cwd=folder,
@@ -122,6 +121,9 @@ def trained(tmp_path_factory):
                     "gan", f"{strategy}-{kind}", sizes(f"--config=game.yaml {chosen} {flags}", 32)
                 )
             )
+    tested = ["test", "--ckpt_path=runs/regress/one-sgd/checkpoints/last.ckpt"]
+    alone.append(["regress", *tested])
+    together.append(["regress", *tested, "--config=ddp", "--data.batch_size=13"])
     run(alone, 1, folder)
     run(together, 2, folder)
     return lambda recipe, name: folder / "runs" / recipe / name
@@ -141,6 +143,13 @@ def test_two_processes_train_what_one_does(trained, recipe, overlay, kind):
     assert (two / f"placements-{rank}.json").exists()
     evaluated = [{k: v for k, v in rows(run)[-1].items() if "val/" in k} for run in (one, two)]
     assert evaluated[0] and evaluated[0] == pytest.approx(evaluated[1], rel=1e-5)
+
+
+def test_two_processes_test_as_one(trained):
+    """Scores that are no means over batches, such as R2, of batches of another size."""
+    one, two = rows(trained("regress", "one-sgd"), "test")
+    one.pop("checkpoint"), two.pop("checkpoint")
+    assert "test/r2" in one and two == pytest.approx(one, rel=1e-5)
 
 
 @pytest.mark.parametrize("recipe", ["classify", "distill", "regress"])

@@ -1,9 +1,5 @@
 """Regress: its metrics against others' in the target's own unit, its networks, what it refuses."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -373,21 +369,6 @@ def test_a_killed_run_resumes_identically(recipe, monkeypatch):
     assert rows(cut) == rows(whole)
     states = [torch.load(folder / "network.pt", weights_only=True) for folder in (whole, cut)]
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
-
-
-def test_two_processes_evaluate_as_one(recipe):
-    recipe("regress", "fit", "--name=a", "--trainer.max_epochs=2")
-    checkpoint = "--ckpt_path=runs/regress/a/checkpoints/last.ckpt"
-    recipe("regress", "test", checkpoint)
-    command = [sys.executable, "-m", "recipes.regress", "test", checkpoint]
-    two = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=13"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([*command, *two], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    lines = Path("runs/regress/a/test.jsonl").read_text().splitlines()
-    one, two = (json.loads(line) for line in lines)
-    one.pop("checkpoint"), two.pop("checkpoint")
-    assert two == pytest.approx(one, rel=1e-5)
 
 
 def test_training_without_validation_says_nothing_of_it(recipe, recwarn):

@@ -12,8 +12,6 @@ import torch
 
 from launches import GAME, difference, environment, weights
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 EPOCHS = "--trainer.limit_train_batches=4 --trainer.max_epochs=3 --trainer.limit_val_batches=1"
 KILL = "--trainer.callbacks+=kills.Kill --trainer.callbacks.step=6 --trainer.callbacks.rank="
 

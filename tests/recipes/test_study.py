@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn, optim
 from torch.optim.lr_scheduler import LambdaLR
 
+import launches
 from callbacks import LRDecay
 from datamodules import Diabetes, Quadratic
 from recipes.networks import MLP, LinearModel, QuadraticModel
@@ -987,7 +987,7 @@ def test_one_process_and_two_train_the_same_members(tmp_path):
         "--trainer.enable_progress_bar=false",
     ]
     command = [sys.executable, "-m", "recipes.study", "fit", *common, "--model.search=Grid", GRID]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = launches.environment()
     two = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=16"]
     for name, flags in (("one", []), ("two", two)):
         run = [*command, f"--name={name}", *flags]

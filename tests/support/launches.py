@@ -30,9 +30,12 @@ data: {class_path: Digits, init_args: {batch_size: 32}}
 def environment(**variables):
     """Of processes that import this project and what is in this folder."""
     paths = os.pathsep.join(map(str, (ROOT, SUPPORT)))
-    # Lightning leaves its own port there, which of two tests at a time only one can have.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MASTER_")}
-    return {**kept, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", **variables}
+    # What Lightning leaves there of earlier tests would be this run's ranks and port.
+    left = ("MASTER_", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "PL_GLOBAL_SEED")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left)}
+    own = {"PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
+    own |= {"OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}  # also before a test's own setting
+    return {**kept, **own, **variables}
 
 
 def weights(folder):
