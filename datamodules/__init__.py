@@ -4,6 +4,7 @@ from datamodules.california import California
 from datamodules.diabetes import Diabetes
 from datamodules.digits import Digits
 from datamodules.generated import Friedman, Linear
+from datamodules.hugging_face import HuggingFace
 from datamodules.images import Images
 from datamodules.mixtures import Grid, Mixture, Ring
 from datamodules.mnist import MNIST, FashionMNIST
@@ -23,6 +24,7 @@ __all__ = [
     "FashionMNIST",
     "Friedman",
     "Grid",
+    "HuggingFace",
     "Images",
     "Linear",
     "Mixture",

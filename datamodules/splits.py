@@ -37,11 +37,12 @@ class Split:
 
 
 def hold_out(rows: Tensor, share: float, option: str, *key: int) -> tuple[Tensor, Tensor]:
-    """Sets a random share of some rows apart.
+    """Sets a random share of some rows apart, or a number of them.
 
     Args:
         rows: row numbers, (n,)
-        share: 0 <= share < 1; round(share * n) rows are held out, halves rounded to even
+        share: 0 <= share < 1; round(share * n) rows are held out, halves rounded to even; from 1,
+            the number of rows that are held out
         option: that the share was given by, for the message
         key: which rows are held out is a pure function of it
 
@@ -51,7 +52,7 @@ def hold_out(rows: Tensor, share: float, option: str, *key: int) -> tuple[Tensor
     Raises:
         ValueError: if the share is of no row, or of all
     """
-    held = round(share * len(rows))
+    held = round(share * len(rows)) if share < 1 else int(share)
     if share and not 0 < held < len(rows):
         raise ValueError(f"{option}={share} of {len(rows)} rows is {held} of them: too few rows")
     order = torch.randperm(len(rows), generator=keyed_generator(*key))

@@ -1,0 +1,203 @@
+"""Datasets of the Hugging Face Hub, and Parquet and Arrow files, mapped into memory or streamed."""
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+from torch import Tensor
+
+from datamodules.in_memory import InMemory
+from datamodules.loader import Loader, Table, data_rank
+from datamodules.splits import Share, hold_out
+
+if TYPE_CHECKING:  # the extra: importing it takes a second
+    from datasets import Dataset, Features
+
+    from datamodules.features import Columns
+    from datamodules.local_files import Files
+    from datamodules.row_groups import RowGroup
+    from datamodules.sources import Found
+    from datamodules.streaming import StreamLoader
+
+WHITE = 255.0
+
+
+class MappedRows(Table):
+    """Some rows of a dataset whose files are mapped into memory.
+
+    Args:
+        dataset: all rows
+        columns: those that are read, and how they become tensors
+        rows: numbers of the rows that are used, (n,)
+    """
+
+    def __init__(self, dataset: "Dataset", columns: "Columns", rows: Tensor) -> None:
+        self.dataset = dataset.select_columns(columns.names).with_format("arrow")
+        self.columns, self.rows = columns, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_device(self, device: torch.device) -> None:
+        """Nothing: what is mapped from files stays there."""
+
+    def gather(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Inputs (batch, channels, height, width) or (batch, n), and targets (batch,)."""
+        return self.columns.tensors(self.dataset[self.rows[rows].tolist()])
+
+
+class HuggingFace(InMemory):
+    """Images or numbers with one target, from the Hugging Face Hub or Parquet or Arrow files.
+
+    Needs `pip install -e '.[huggingface]'`. Inputs are images, scaled to [0, 1], or numbers;
+    targets are class labels, integers or floats. The files are mapped into memory (what is not
+    Arrow yet is converted once) and shuffled as a whole; or, with `streaming`, read in passing: the
+    order of files and row groups is shuffled, and rows in blocks. Then the order is a pure
+    function of seed, epoch, number of processes, `batch_size`, `block` and `streams`, but not of
+    `num_workers`, and a run that stopped within an epoch goes on with the same of them.
+
+    Args:
+        path: name of a dataset on the Hub; or a folder, a Parquet or Arrow file, or a pattern of
+            files, as 'shards/*.parquet', whose splits are told by words in their names
+        inputs: the column of images or numbers, or several columns of numbers
+        target: the column of labels or numbers
+        name: of the dataset's configuration, if it has several
+        revision: on the Hub: a branch, a tag or a commit
+        train_split: name of the split that is trained on
+        val_split: name of the split for validation; by default `val_size` of the training split,
+            or none with `streaming`
+        test_split: name of the split for testing
+        val_size: held out for validation where there is no `val_split`: a number of rows, or a
+            share of them below 1; 0: no validation
+        streaming: read the files in passing, also from the Hub; they must be Parquet or Arrow
+        batch_size: rows per batch, on each process
+        num_workers: with `streaming`: processes that read and decode, 0 for the one that trains; a
+            divisor of `streams`
+        block: with `streaming`: consecutive rows that are shuffled together
+        streams: with `streaming`: places in the epoch's order from which batches are taken in turn
+        image_size: images are resized to so many pixels in height and width
+        image_mode: images are converted to grey (L) or to colours (RGB)
+        cache_dir: folder of what is downloaded and converted; by default the library's own
+        split_seed: decides which rows are held out for validation
+        seed: of the order
+
+    Raises:
+        ValueError: if the package is not installed
+    """
+
+    def __init__(
+        self,
+        path: str,
+        inputs: list[str] | str,
+        target: str,
+        name: str | None = None,
+        revision: str | None = None,
+        train_split: str = "train",
+        val_split: str | None = None,
+        test_split: str = "test",
+        val_size: PositiveInt | Share = 0.1,
+        streaming: bool = False,
+        batch_size: PositiveInt = 128,
+        num_workers: NonNegativeInt = 0,
+        block: PositiveInt = 1000,
+        streams: PositiveInt = 4,
+        image_size: PositiveInt | None = None,
+        image_mode: Literal["L", "RGB"] | None = None,
+        cache_dir: str | None = None,
+        split_seed: NonNegativeInt = 0,
+        seed: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__(batch_size, seed)
+        if find_spec("datasets") is None:
+            raise ValueError("--data=HuggingFace needs: pip install -e '.[huggingface]'")
+        self.path, self.name, self.revision, self.cache_dir = path, name, revision, cache_dir
+        self.inputs, self.target = inputs, target
+        self.splits = {"train": train_split, "val": val_split, "test": test_split}
+        self.val_size, self.split_seed = val_size, split_seed
+        self.streaming, self.num_workers, self.block = streaming, num_workers, block
+        self.streams, self.image_size, self.image_mode = streams, image_size, image_mode
+        self.files: dict[str, tuple[list[RowGroup], Columns]] = {}
+
+    def _source(self) -> "Files | Found":
+        from datamodules.sources import source
+
+        return source(self.path, self.name, self.revision, self.cache_dir)
+
+    def prepare_data(self) -> None:
+        if not self.streaming:
+            source = self._source()
+            for part, split in self.splits.items():
+                if split in source.splits:
+                    source.mapped(split, f"--data.{part}_split")
+
+    def setup(self, stage: str) -> None:
+        source = self._source()
+        if stage in ("test", "predict"):
+            parts = ["test"]
+        else:
+            parts = ["val"] if stage == "validate" and self.splits["val"] else ["train", "val"]
+        for part in parts:
+            if self.splits[part] is not None and part not in self.tables | self.files:
+                (self._stream if self.streaming else self._map)(source, part)
+        if "train" in self.tables and "val" not in self.tables and self.val_size:
+            whole = self.tables["train"]
+            rows = hold_out(whole.rows, self.val_size, "--data.val_size", self.split_seed)
+            for part, of_part in zip(("train", "val"), rows, strict=True):
+                self.tables[part] = MappedRows(whole.dataset, whole.columns, of_part)
+
+    def _columns(self, features: "Features") -> "Columns":
+        from datamodules.features import Columns
+
+        return Columns(features, self.inputs, self.target, self.image_size, self.image_mode)
+
+    def _map(self, source: "Files | Found", part: str) -> None:
+        dataset = source.mapped(self.splits[part], f"--data.{part}_split")
+        columns = self._columns(dataset.features)
+        self.tables[part] = table = MappedRows(dataset, columns, torch.arange(len(dataset)))
+        self.input_shape = table.gather(torch.arange(1), 0)[0].shape[1:]
+
+    def _stream(self, source: "Files | Found", part: str) -> None:
+        from datamodules.row_groups import Part, read, row_groups
+
+        files, features = source.streamed(self.splits[part], f"--data.{part}_split")
+        groups, columns = row_groups(files), self._columns(features)
+        if not groups:
+            raise ValueError(f"--data.{part}_split={self.splits[part]} has no rows")
+        self.files[part] = groups, columns
+        # Now, so that all images, in every worker, are of the first one's shape.
+        first = columns.cast(next(read([Part(groups[0], 0, 1)], columns.names, 1)))
+        self.input_shape = columns.tensors(first)[0].shape[1:]
+
+    def scale(self, inputs: Tensor) -> Tensor:
+        """Images from 0 to 255 to 0 to 1, numbers as they are, in the type of the weights."""
+        scaled = super().scale(inputs)
+        return scaled.div_(WHITE) if inputs.dtype == torch.uint8 else scaled
+
+    def on_after_batch_transfer(
+        self, batch: tuple[Tensor, ...], dataloader_idx: int
+    ) -> tuple[Tensor, ...]:
+        inputs, targets = super().on_after_batch_transfer(batch, dataloader_idx)
+        return inputs, targets.to(inputs.dtype) if targets.is_floating_point() else targets
+
+    def _loader(self, split: str, shuffle: bool = False) -> "Loader | StreamLoader":
+        if not self.streaming:
+            return super()._loader(split, shuffle)
+        from datamodules.streaming import StreamLoader
+        from datamodules.streams import Streams
+
+        rank, world_size = data_rank(self.trainer)
+        streams = Streams(
+            *self.files[split],
+            self.batch_size,
+            shuffle=shuffle,
+            block=self.block,
+            count=self.streams,
+            seed=self.seed,
+            rank=rank,
+            world_size=world_size,
+        )
+        return StreamLoader(streams, self.num_workers)
+
+    def val_dataloader(self) -> "Loader | StreamLoader | list[Loader]":
+        return self._loader("val") if "val" in self.tables | self.files else []
