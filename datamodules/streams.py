@@ -38,6 +38,10 @@ class Streams(IterableDataset):
     While shuffling, an incomplete last batch is left out; otherwise the rows are cut into
     near-equal batches.
 
+    `datasets` itself gives each process whole files (`split_dataset_by_node`), and so one of them
+    more batches than another, which then waits in vain; and what its shuffling buffer held is lost
+    when a run is resumed.
+
     Args:
         groups: the row groups of all files
         columns: those that are read, and how they become tensors

@@ -20,6 +20,7 @@ datasets = pytest.importorskip("datasets", reason="needs the extra: huggingface"
 np = pytest.importorskip("numpy")
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
+split_dataset_by_node = pytest.importorskip("datasets.distributed").split_dataset_by_node
 
 ROOT = Path(__file__).parents[2]
 FEATURES = datasets.Features(
@@ -264,6 +265,18 @@ def test_another_order_is_refused_in_the_middle_of_an_epoch(made, change, line):
     changed.load_state_dict({**loader.state_dict(), "position": 3})
     changed.set_epoch(1)
     assert len(seen(changed)) == len(changed)
+
+
+def test_the_librarys_own_shards_are_unequal(shards):
+    """The negative control: by whole files, one process would wait for another in vain."""
+    files = [str(path) for path in sorted(shards.glob("train-*.parquet"))]
+    whole = datasets.load_dataset("parquet", data_files=files, streaming=True, split="train")
+    shares = [
+        [row["id"] for row in split_dataset_by_node(whole, rank, 2, strategy="shards")]
+        for rank in (0, 1)
+    ]
+    assert sorted(shares[0] + shares[1]) == list(range(103))
+    assert abs(len(shares[0]) - len(shares[1])) > 8, "by more than a batch"
 
 
 def test_the_librarys_own_shuffling_does_not_resume():
