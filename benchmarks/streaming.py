@@ -76,13 +76,13 @@ def main() -> None:
     torch.set_num_threads(1)
     datasets.disable_progress_bars()
     datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name, "shards")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, "shards")
         folder.mkdir()
         images, labels = write(folder)
 
         def loader(**kwargs: int | bool) -> Iterable[tuple[torch.Tensor, ...]]:
-            columns = {"inputs": "image", "target": "label", "cache_dir": f"{name}/cache"}
+            columns = {"inputs": "image", "target": "label", "cache_dir": f"{temporary}/cache"}
             data = HuggingFace(str(folder), **columns, val_size=0, batch_size=size, **kwargs)
             data.prepare_data()
             data.setup("fit")
