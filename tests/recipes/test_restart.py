@@ -66,7 +66,7 @@ def assert_equal(folder, undisturbed):
     assert difference(weights(folder), undisturbed) == 0
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_when_one_process_is_killed_the_other_ends_and_the_run_resumes(undisturbed, rank):
     Path("game.yaml").write_text(GAME)
     process = start(*fit("killed", *f"{KILL}{rank}".split()), folder=".")
@@ -131,6 +131,7 @@ def slurm(rank, port, **more):
     }
 
 
+@pytest.mark.slow
 def test_slurm_queues_a_run_again_and_it_goes_on(undisturbed, tmp_path):
     """The signal comes within a step of both tasks; nothing is lost, not even half an epoch."""
     Path("game.yaml").write_text(GAME)
