@@ -243,6 +243,8 @@ def refuse_absent_hardware(trainer: Namespace) -> None:
     if str(trainer.precision) in ("16-mixed", "16"):
         precision = f"--trainer.precision={trainer.precision}"
         raise ValueError(f"{precision} needs a GPU, on a CPU there is bf16-mixed")
+    if trainer.sync_batchnorm:
+        raise ValueError("--trainer.sync_batchnorm=true needs GPUs: torch has it for no CPU")
     if str(trainer.devices).isdigit() and int(trainer.devices) > cores:
         raise ValueError(f"--trainer.devices={trainer.devices}: this machine has {cores} cores")
 

@@ -23,7 +23,7 @@ from recipes.files import read_checkpoint
 
 # The config of a recipe without --config, whichever it ships: real data, a minute on a CPU.
 EMBEDDED_DEFAULTS = ("digits", "diabetes")
-HARDWARE = Path(__file__).parent / "hardware"
+HARDWARE = Path(__file__).resolve().parent / "hardware"
 
 
 def embedded_default(module: type[LightningModule]) -> str:

@@ -73,6 +73,7 @@ def test_an_overlay_on_a_resumed_run_goes_on_with_it(recipe):
         ("classify", ("--config=fp16",), "--trainer.precision=16-mixed needs a GPU"),
         ("classify", ("--config=gpu",), "--trainer.accelerator=gpu: this machine has no GPU"),
         ("classify", ("--config=ddp", "--trainer.devices=99"), "--trainer.devices=99: this mach"),
+        ("gan", ("--config=ddp", "--trainer.sync_batchnorm=true"), "sync_batchnorm=true needs GPU"),
         ("study", ("--config=compile",), "Compile does not reach the members of a study"),
         (
             "gan",

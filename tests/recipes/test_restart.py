@@ -1,5 +1,6 @@
 """Runs on several processes and machines that die, and are started again."""
 
+import json
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from launches import GAME, difference, environment, weights
+from recipes.restart import job, unfinished
 
 EPOCHS = "--trainer.limit_train_batches=4 --trainer.max_epochs=3 --trainer.limit_val_batches=1"
 KILL = "--trainer.callbacks+=kills.Kill --trainer.callbacks.step=6 --trainer.callbacks.rank="
@@ -80,6 +82,49 @@ def test_when_one_process_is_killed_the_other_ends_and_the_run_resumes(undisturb
     assert torch.load(checkpoint, weights_only=True)["global_step"] == 4
     ended(start("recipes.gan", "fit", f"--ckpt_path={checkpoint}", folder="."))
     assert_equal(Path("runs/gan/killed"), undisturbed)
+
+
+@pytest.fixture
+def of_jobs(monkeypatch, tmp_path):
+    """Runs that jobs have left: a name, its job, its command, whether it has come to its end."""
+    for name in ("TORCHELASTIC_RUN_ID", "SLURM_JOB_ID", "SLURM_RESTART_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+
+    def left(name, of, command="fit", **more):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "run.json").write_text(json.dumps({"job": of, "command": command, **more}))
+        return folder
+
+    return left
+
+
+def test_a_run_goes_on_if_it_is_its_job_s_and_has_not_come_to_its_end(
+    of_jobs, monkeypatch, tmp_path
+):
+    of_jobs("others", "torchrun others")
+    of_jobs("ended", "torchrun mine", finished=True)
+    of_jobs("another", "torchrun mine", command="fit --name=another")
+    assert unfinished(tmp_path, "fit") == (None, None), "of no job"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
+    assert unfinished(tmp_path, "fit") == (None, None), "none of these"
+    folder = of_jobs("cut", "torchrun mine")
+    assert unfinished(tmp_path, "fit") == (folder, None), "before its first checkpoint"
+    (folder / "checkpoints").mkdir()
+    for age, name in enumerate(("checkpoints/last.ckpt", "hpc_ckpt_1.ckpt")):
+        (folder / name).touch()
+        os.utime(folder / name, (age, age))
+    assert unfinished(tmp_path, "fit") == (folder, folder / "hpc_ckpt_1.ckpt"), "the latest"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert job() == f"torchrun {os.getppid()}", "without an id, those of one launcher"
+
+
+def test_a_command_typed_twice_in_one_slurm_job_starts_twice(of_jobs, monkeypatch, tmp_path):
+    folder = of_jobs("cut", "slurm 7")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert unfinished(tmp_path, "fit") == (None, None)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert unfinished(tmp_path, "fit") == (folder, None), "but a requeued one goes on"
 
 
 def test_torchrun_starts_a_run_again_and_it_goes_on(undisturbed):
