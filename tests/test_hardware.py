@@ -3,18 +3,26 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
+from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from callbacks import ChannelsLast, Compile, MatmulPrecision
+from datamodules.images import ImageTable
+from datamodules.joined import JoinedRows, Rows
+from datamodules.loader import Loader, place
+from datamodules.stacked_mnist import StackTable
 from launches import ROOT, difference, environment, weights
 from recipes.checkpointing import Checkpointed, checkpoint_activations
 from recipes.cli import main
+from recipes.gan.checks import method_for
 from recipes.networks import MLP, ConvNet
-from recipes.sharding import alternating, units
+from recipes.sharding import alternating, plan_of, units
 from recipes.wrappers import large
 from trains import rows, seen_by
 
@@ -89,29 +97,31 @@ def test_what_cannot_be_is_refused_in_one_line(refused, recipe, args, line):
     assert told.startswith("error: ") and line in told and "\n" not in told
 
 
-@pytest.mark.parametrize(
-    ("recipe", "overlay", "line"),
-    [
-        ("classify", "tensor_parallel", "ConvNet has no tensor_parallel_plan"),
-        ("study", "fsdp", "a study's networks are small"),
-        ("gan", "fsdp", "--model.penalty_method=exact"),
-    ],
-)
-def test_what_cannot_be_split_is_refused(refused, recipe, overlay, line):
-    """On one process, which has to fit the overlay's sizes, the same is refused."""
-    sizes = "--trainer.strategy.init_args.{}_parallel_size=1"
-    flags = ["--trainer.devices=1", sizes.format("data"), "--model.penalty_method=exact"]
-    if overlay == "fsdp":
-        flags = flags if recipe == "gan" else flags[:-1]
-        assert line in refused(recipe, f"--config={overlay}", *flags)
-        return
-    network = ConvNet([4, 8])
-    from recipes.sharding import plan_of
+@pytest.mark.parametrize("recipe", ["study", "gan"])
+def test_what_cannot_be_sharded_is_refused(refused, recipe):
+    one = ["--trainer.devices=1", "--trainer.strategy.init_args.data_parallel_size=1"]
+    flags = {"study": (), "gan": ("--model.penalty_method=exact",)}[recipe]
+    line = {"study": "a study's networks are small", "gan": "--model.penalty_method=exact"}[recipe]
+    assert line in refused(recipe, "--config=fsdp", *one, *flags)
 
-    with pytest.raises(ValueError, match=line):
-        plan_of(network, 2, "--model.network")
-    with pytest.raises(ValueError, match="7 units do not divide by 2"):
+
+def test_what_tensor_parallelism_cannot_split_is_refused():
+    with pytest.raises(ValueError, match="ConvNet has no tensor_parallel_plan"):
+        plan_of(ConvNet([4, 8]), 2, "--model.network")
+    with pytest.raises(ValueError, match="7 units do not divide by 2 processes"):
         plan_of(MLP(4, [7]), 2, "--model.network")
+
+
+def test_penalties_are_differences_where_the_discriminator_cannot_be_differentiated_twice():
+    def of(given=None, strategy=None, callbacks=()):
+        return method_for(SimpleNamespace(strategy=strategy, callbacks=callbacks), given)
+
+    sharded = ModelParallelStrategy()
+    assert of() == "exact"
+    assert of(strategy=sharded) == of(callbacks=[Compile()]) == "finite_difference"
+    assert of("finite_difference") == of("finite_difference", sharded) == "finite_difference"
+    with pytest.raises(ValueError, match="exact differentiates a discriminator twice"):
+        of("exact", sharded)
 
 
 def test_a_plan_alternates_columns_and_rows():
@@ -235,8 +245,6 @@ def test_a_network_without_rows_of_layers_cannot_be_checkpointed():
 
 
 def test_only_the_first_process_makes_a_large_network(monkeypatch):
-    from lightning.pytorch.utilities import rank_zero_only
-
     assert not any(weight.is_meta for weight in large(lambda: MLP(4, [4, 4])).parameters())
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     assert all(weight.is_meta for weight in large(lambda: MLP(4, [4, 4])).parameters())
@@ -245,11 +253,6 @@ def test_only_the_first_process_makes_a_large_network(monkeypatch):
 @pytest.mark.parametrize("kind", ["ImageTable", "Rows", "JoinedRows", "StackTable"])
 def test_a_batch_of_data_on_a_device_copies_nothing_from_the_host(kind):
     """On torch's meta device, where a copy from or to the host fails."""
-    from datamodules.images import ImageTable
-    from datamodules.joined import JoinedRows, Rows
-    from datamodules.loader import Loader, place
-    from datamodules.stacked_mnist import StackTable
-
     images, labels = torch.zeros(40, 8, 8, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64)
     floats = Rows(torch.zeros(40, 3), torch.zeros(40))
     table = {

@@ -47,6 +47,7 @@ GAMES = {
     "adam": "",
     "accumulated": "--trainer.accumulate_grad_batches=2 --model.generator_optimizer=SGD "
     "--model.discriminator_optimizer=SGD",
+    "bf16": "--config=bf16",
     "fp16": "--config=scaled.yaml",  # a scale whose first steps overflow
 }
 SCALED = """
@@ -113,7 +114,7 @@ def trained(tmp_path_factory):
     together.append(command("distill", "ddp-frozen", split))
     strategies = ("ddp", "ddp_find_unused_parameters_true", "fsdp")
     for kind, flags in GAMES.items():
-        for strategy in strategies[:2] if kind == "fp16" else strategies:
+        for strategy in strategies[:2] if "16" in kind else strategies:
             chosen = f"--config=ddp --trainer.strategy={strategy}"
             chosen = "--config=fsdp" if strategy == "fsdp" else chosen
             together.append(
