@@ -72,6 +72,7 @@ class Run:
         if folder is not None and not config.name:
             facts = json.loads((folder / "run.json").read_text())
             facts["continued"] = [*facts.get("continued", []), now]
+            facts.pop("finished", None)
             return cls(folder, facts, is_new=False)
         parent = Path(config.trainer.default_root_dir or "runs") / recipe
         facts = {"recipe": recipe, "config": config_name, "wandb_id": secrets.token_hex(4), **now}
