@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -38,6 +39,9 @@ from recipes.run import Run, typed
 from recipes.settings import embedded_default, in_order
 from recipes.sharding import ShardedOptimizers
 from recipes.stepping import Accumulation
+
+# Seconds in which the first process, if it fails too, says so and ends the others: one line.
+PATIENCE = 3
 
 # Of every run, unless it has its own.
 DEFAULTS = (
@@ -182,7 +186,12 @@ class RecipeCLI(LightningCLI):
         if self.writes:
             print(f"run folder: {self.run.folder}", flush=True)
         with self._no_empty_run():
-            super()._run_subcommand(subcommand)
+            try:
+                super()._run_subcommand(subcommand)
+            except BaseException:
+                if self.trainer.strategy.launcher is not None:
+                    self.trainer.strategy.launcher.kill(signal.SIGTERM)  # what it has started
+                raise
         if self.writes:
             if subcommand == "fit":
                 self.run.finish()
@@ -271,6 +280,8 @@ def main(module: type[LightningModule], args: list[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("RECIPES_DEBUG"):
             raise
+        if rank_zero_only.rank:
+            time.sleep(PATIENCE)
         sys.exit(f"error: {one_line(error)}")
     finally:
         if wandb.run is not None:

@@ -11,6 +11,7 @@ from textwrap import shorten
 import wandb
 from jsonargparse import ArgumentError, DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
+from torch.multiprocessing import ProcessRaisedException
 
 # Errors whose text says all.
 KNOWN = (argparse.ArgumentError, ArgumentError, ValueError, OSError, FloatingPointError)
@@ -49,6 +50,10 @@ def one_line(error: BaseException, parser: LightningArgumentParser | None = None
         error: what was raised
         parser: of the subcommand, if it is known: mistyped options are compared with its own
     """
+    if isinstance(error, ProcessRaisedException):  # of a forked process, with its traceback
+        last = str(error).strip().splitlines()[-1]
+        kind, _, said = last.partition(": ")
+        return said if kind in {known.__name__ for known in KNOWN} else last
     text = " ".join(str(error).split()).replace("typing.", "")
     text = shorten(reason(re.sub(r'Parser key "([\w.]+)":', r"--\1:", text)), 350)
     if parser and (unknown := re.fullmatch(r"unrecognized arguments: (--[\w.]+).*", text)):

@@ -11,6 +11,7 @@ import yaml
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
+from torch.multiprocessing import ProcessRaisedException
 
 from callbacks import ChannelsLast, Compile, MatmulPrecision
 from datamodules.images import ImageTable
@@ -21,6 +22,7 @@ from launches import ROOT, difference, environment, weights
 from recipes.checkpointing import Checkpointed, checkpoint_activations
 from recipes.cli import main
 from recipes.gan.checks import method_for
+from recipes.messages import one_line
 from recipes.networks import MLP, ConvNet
 from recipes.sharding import alternating, plan_of, units
 from recipes.wrappers import large
@@ -95,6 +97,23 @@ def test_an_overlay_on_a_resumed_run_goes_on_with_it(recipe):
 def test_what_cannot_be_is_refused_in_one_line(refused, recipe, args, line):
     told = refused(recipe, *args)
     assert told.startswith("error: ") and line in told and "\n" not in told
+
+
+def test_two_processes_say_one_line():
+    command = [sys.executable, "-m", "recipes.regress", "fit", "--config=lbfgs", "--config=ddp"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+    assert errors == ["error: L-BFGS needs one process, not 2: --trainer.devices=1"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "line"),
+    [("ValueError: --a: b", "--a: b"), ("IndexError: list", "IndexError: list")],
+)
+def test_a_forked_process_s_error_is_one_line(raised, line):
+    text = f"\n\n-- Process 1 terminated with the following error:\nTraceback ...\n{raised}\n"
+    assert one_line(ProcessRaisedException(text, 1, 2)) == line
 
 
 @pytest.mark.parametrize("recipe", ["study", "gan"])

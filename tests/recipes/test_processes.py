@@ -1,8 +1,10 @@
 """Two processes train what one does: every recipe, by every overlay that has several."""
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -161,6 +163,18 @@ def test_every_weight_is_split(trained, recipe):
     split = placements(trained(recipe, "tensor_parallel-sgd"))
     assert all("Shard" in how for name, how in split.items() if "weight" in name)
     assert {"(Shard(dim=0),)", "(Shard(dim=1),)"} <= set(split.values())
+
+
+def test_a_sharded_run_goes_on_on_one_process(trained, recipe):
+    alone = ["--trainer.strategy=auto", "--trainer.devices=1", "--data.batch_size=64"]
+    for name in ("one-adam", "fsdp-adam"):
+        folder = Path("runs/classify", name)
+        shutil.copytree(trained("classify", name), folder)
+        checkpoint = f"--ckpt_path={folder}/checkpoints/last.ckpt"
+        recipe("classify", "fit", checkpoint, "--trainer.max_epochs=2", *alone)
+        assert rows(folder)[-1]["epoch"] == 1
+    one, two = (weights(Path("runs/classify", name)) for name in ("one-adam", "fsdp-adam"))
+    assert difference(one, two) < 1e-6
 
 
 @pytest.mark.parametrize("overlay", ["ddp", "fsdp", "tensor_parallel"])
