@@ -55,6 +55,7 @@ def one_line(error: BaseException, parser: LightningArgumentParser | None = None
         kind, _, said = last.partition(": ")
         return said if kind in {known.__name__ for known in KNOWN} else last
     text = " ".join(str(error).split()).replace("typing.", "")
+    text = re.sub(r"`Fabric\(\.\.\., precision='([\w-]+)'\)`", r"--trainer.precision=\1", text)
     text = shorten(reason(re.sub(r'Parser key "([\w.]+)":', r"--\1:", text)), 350)
     if parser and (unknown := re.fullmatch(r"unrecognized arguments: (--[\w.]+).*", text)):
         options = [option for action in parser._actions for option in action.option_strings]

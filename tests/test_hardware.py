@@ -91,6 +91,11 @@ def test_an_overlay_on_a_resumed_run_goes_on_with_it(recipe):
             "--model.penalty_method=exact differentiates a discriminator twice",
         ),
         ("regress", ("--config=lbfgs", "--config=bf16"), "--trainer.precision=bf16-mixed: bf16"),
+        (
+            "regress",
+            ("--config=lbfgs", "--config=fsdp"),
+            "does not support --trainer.precision=64-true",
+        ),
     ],
 )
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="of a machine without a GPU")

@@ -24,7 +24,7 @@ def check_dropout(network: nn.Module, mc_samples: int) -> None:
 def check_network(network: nn.Module, data: LightningDataModule | None, loss: Loss) -> None:
     """Refuses a network whose inputs are not the data's, or whose outputs are not the loss's.
 
-    Two rows go through a copy in evaluation mode, so that neither its batch-norm nor the random
+    Two rows go through it in evaluation mode, so that neither its batch-norm nor the random
     generators change. Data that do not tell the shape of their inputs are taken as they are.
 
     Args:
