@@ -191,6 +191,4 @@ class ShardedOptimizers(Callback):
             if fused and not isinstance(optimizer, torch.optim.Adam):  # AdamW is one
                 if any(isinstance(weight, DTensor) for weight in weights):
                     kind = type(optimizer).__name__
-                    raise ValueError(
-                        f"{kind} of sharded weights needs --model.optimizer.fused=false"
-                    )
+                    raise ValueError(f"{kind} of sharded weights needs fused=false")

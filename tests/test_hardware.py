@@ -121,11 +121,17 @@ def test_a_forked_process_s_error_is_one_line(raised, line):
     assert one_line(ProcessRaisedException(text, 1, 2)) == line
 
 
-@pytest.mark.parametrize("recipe", ["study", "gan"])
+@pytest.mark.parametrize("recipe", ["study", "gan", "classify"])
 def test_what_cannot_be_sharded_is_refused(refused, recipe):
     one = ["--trainer.devices=1", "--trainer.strategy.init_args.data_parallel_size=1"]
-    flags = {"study": (), "gan": ("--model.penalty_method=exact",)}[recipe]
-    line = {"study": "a study's networks are small", "gan": "--model.penalty_method=exact"}[recipe]
+    flags, line = {
+        "study": ((), "a study's networks are small"),
+        "gan": (("--model.penalty_method=exact",), "--model.penalty_method=exact"),
+        "classify": (
+            ("--model.optimizer=SGD", "--model.optimizer.lr=0.1"),
+            "SGD of sharded weights needs fused=false",
+        ),
+    }[recipe]
     assert line in refused(recipe, "--config=fsdp", *one, *flags)
 
 
