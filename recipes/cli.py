@@ -5,8 +5,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from callbacks import (
 )
 from recipes.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
 from recipes.manual_ddp import manual_ddp
-from recipes.messages import HelpFormatter, one_line, silence_noise
+from recipes.messages import HelpFormatter, one_line, recipe_names, silence_noise
 from recipes.restart import unfinished, warn_of_shared_store
 from recipes.run import Run, typed
 from recipes.settings import embedded_default, in_order
@@ -60,9 +61,13 @@ class RecipeCLI(LightningCLI):
     Args:
         module: the recipe's LightningModule
         args: command-line arguments
+        callbacks: further ones, which no config names
     """
 
-    def __init__(self, module: type[LightningModule], args: list[str]) -> None:
+    def __init__(
+        self, module: type[LightningModule], args: list[str], callbacks: Sequence[Callback] = ()
+    ) -> None:
+        self.further = callbacks
         self.recipe = Path(inspect.getfile(module)).parent.name
         card = sys.modules[module.__module__.rpartition(".")[0]].__doc__
         every = {"exit_on_error": False, "allow_abbrev": False, "formatter_class": HelpFormatter}
@@ -168,6 +173,7 @@ class RecipeCLI(LightningCLI):
         if getattr(self.model, "accumulates", False) and config.accumulate_grad_batches > 1:
             callbacks.insert(0, Accumulation(config.accumulate_grad_batches))
             config.accumulate_grad_batches = 1
+        callbacks += self.further
         for default in DEFAULTS:
             if not any(isinstance(callback, default) for callback in callbacks):
                 callbacks.append(default())
@@ -258,7 +264,27 @@ def refuse_absent_hardware(trainer: Namespace) -> None:
         raise ValueError(f"--trainer.devices={trainer.devices}: this machine has {cores} cores")
 
 
-def main(module: type[LightningModule], args: list[str] | None = None) -> None:
+def recipe_class(name: str, option: str = "--recipe") -> type[LightningModule]:
+    """The LightningModule of a recipe.
+
+    Args:
+        name: of the technique
+        option: that it was given by, for the message
+
+    Raises:
+        ValueError: if there is no such recipe; it lists them
+    """
+    if name not in recipe_names():
+        raise ValueError(f"{option}={name}: the recipes are {', '.join(recipe_names())}")
+    package = import_module(f"recipes.{name}")
+    return getattr(package, package.__all__[0])
+
+
+def main(
+    module: type[LightningModule],
+    args: list[str] | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> None:
     """Runs a recipe's command line; a mistake of the user's ends it with one line.
 
     Set the environment variable RECIPES_DEBUG to see the traceback instead.
@@ -266,6 +292,7 @@ def main(module: type[LightningModule], args: list[str] | None = None) -> None:
     Args:
         module: the recipe's LightningModule
         args: command-line arguments, those of the process by default
+        callbacks: further ones, such as what prunes a search's trial
 
     Raises:
         SystemExit: with status 1 after an error, 143 after a termination signal
@@ -273,7 +300,7 @@ def main(module: type[LightningModule], args: list[str] | None = None) -> None:
     silence_noise()
     status = 1
     try:
-        RecipeCLI(module, sys.argv[1:] if args is None else args)
+        RecipeCLI(module, sys.argv[1:] if args is None else args, callbacks)
         status = 0
     except SIGTERMException:  # Lightning's: by itself it ends with status 0
         status = 143

@@ -17,9 +17,9 @@ from torch.multiprocessing import ProcessRaisedException
 KNOWN = (argparse.ArgumentError, ArgumentError, ValueError, OSError, FloatingPointError)
 
 
-def recipes() -> list[str]:
-    """The names of the recipes: packages beside this file."""
-    return [path.parent.name for path in Path(__file__).parent.glob("*/__init__.py")]
+def recipe_names() -> list[str]:
+    """The names of the recipes: packages beside this file with a module.py."""
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/module.py"))
 
 
 class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -34,7 +34,7 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
             if len(names) < 20:
                 return match.group(0)
             # Of recipes, what is not a network for all is their own.
-            shared, own = ("recipes.", "callbacks.", "datamodules."), tuple(recipes())
+            shared, own = ("recipes.", "callbacks.", "datamodules."), tuple(recipe_names())
             names = [name for name in names if name.startswith(shared)]
             names = [name for name in names if name.split(".")[1] not in own]
             return f", known: {', '.join(names)}"

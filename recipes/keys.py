@@ -1,0 +1,79 @@
+"""A config as flat keys: those of the command line, the same for W&B, searches and tables."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+# What a metric's last word may be, without a bound's or a split's name, where more is better.
+MORE_IS_BETTER = frozenset(
+    "accuracy agreement control_accuracy teacher_accuracy gain r2 coverage density precision "
+    "recall modes high_quality samples_per_second".split()
+)
+# Where a run is, what is called so and who looks at it: no part of what is trained.
+PLACES = ("name", "group", "tags", "ckpt_path", "trainer.default_root_dir", "trainer.logger")
+
+
+def dotted(config: dict[str, Any]) -> dict[str, Any]:
+    """A nested config as flat keys, each of which `fit --<key>=<value>` takes.
+
+    `{"model": {"student": {"class_path": "MLP", "init_args": {"inputs": 64}}}}` is
+    `{"model.student.class_path": "MLP", "model.student.inputs": 64}`. Of classes in a list, such
+    as callbacks, the key has the class's name, `trainer.callbacks.LRDecay.warmup`: the place in
+    the list says nothing. (The command line sets only the last one's arguments.)
+
+    Args:
+        config: mappings, lists and plain values, as in a run's config.yaml
+    """
+    return dict(_walk("", config))
+
+
+def _walk(key: str, value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - as in a YAML file
+    if isinstance(value, dict) and value:
+        for name, item in value.items():
+            if name == "init_args" and "class_path" in value and isinstance(item, dict):
+                yield from _walk(key, item)
+            else:
+                yield from _walk(f"{key}.{name}" if key else name, item)
+    elif isinstance(value, list) and value and all(map(_is_class, value)):
+        seen: dict[str, int] = {}
+        for item in value:
+            name = item["class_path"].rpartition(".")[2]
+            seen[name] = seen.get(name, 0) + 1
+            number = f"-{seen[name]}" if seen[name] > 1 else ""
+            yield from _walk(f"{key}.{name}{number}", item)
+    else:
+        yield key, value
+
+
+def _is_class(value: object) -> bool:
+    return isinstance(value, dict) and "class_path" in value
+
+
+def is_place(key: str) -> bool:
+    """Whether a key says where a run is, and not what it trains."""
+    return key.startswith(PLACES)
+
+
+def is_seed(key: str) -> bool:
+    """Whether a key is a seed, of everything or of the data's split."""
+    return key == "seed_everything" or key.endswith("seed")
+
+
+def config_hash(settings: dict[str, Any]) -> str:
+    """Twelve hexadecimal digits that two runs share if they differ by seeds and place alone.
+
+    Args:
+        settings: `dotted`
+    """
+    kept = {k: v for k, v in settings.items() if not (is_seed(k) or is_place(k))}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def more_is_better(metric: str) -> bool:
+    """Whether larger values of a logged metric are better: of accuracy, not of a loss or error.
+
+    Args:
+        metric: log key, such as val/accuracy
+    """
+    return metric.rpartition("/")[2].removesuffix("_floor") in MORE_IS_BETTER
