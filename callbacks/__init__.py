@@ -20,6 +20,7 @@ from callbacks.prune import Prune
 from callbacks.requeue import Requeue
 from callbacks.threads import Threads
 from callbacks.throughput import Throughput
+from callbacks.totals import Totals
 from callbacks.write_predictions import WritePredictions
 
 __all__ = [
@@ -43,5 +44,6 @@ __all__ = [
     "Requeue",
     "Threads",
     "Throughput",
+    "Totals",
     "WritePredictions",
 ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import wandb
+import yaml
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
@@ -30,9 +31,11 @@ from callbacks import (
     GradientClip,
     KeyedNoise,
     Requeue,
+    Totals,
     WritePredictions,
 )
 from recipes.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
+from recipes.keys import dotted
 from recipes.manual_ddp import manual_ddp
 from recipes.messages import HelpFormatter, one_line, recipe_names, silence_noise
 from recipes.restart import unfinished, warn_of_shared_store
@@ -50,6 +53,7 @@ DEFAULTS = (
     ChangedSettings,
     FiniteLoss,
     WritePredictions,
+    Totals,
     ShardedOptimizers,
     Requeue,  # last, when all others have done what they do after a step
 )
@@ -106,6 +110,16 @@ class RecipeCLI(LightningCLI):
             "numbered. The root is --trainer.default_root_dir, by default runs.",
         )
 
+        parser.add_argument(
+            "--group", type=str | None, help="What W&B groups the run by; by default the recipe."
+        )
+        parser.add_argument(
+            "--tags",
+            type=list[str] | None,
+            help="What W&B finds the run by; by default the recipe, the data and what the "
+            "model is made of.",
+        )
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments("seed_everything", "data.init_args.seed")
 
@@ -141,14 +155,19 @@ class RecipeCLI(LightningCLI):
                 config.ckpt_path = checkpoint and str(checkpoint)
         shown = config.clone()
         shown.name = shown.ckpt_path = None  # so that it can be run again, in a folder of its own
-        self.save_config_kwargs["resolved"] = self._parser(self.subcommand).dump(
-            shown, skip_unset=False
-        )
+        resolved = self._parser(self.subcommand).dump(shown, skip_unset=False)
+        self.save_config_kwargs["resolved"] = resolved
         # The further processes of a run write nothing, and neither does a dry run.
         first = rank_zero_only.rank == 0 and LightningEnvironment().node_rank() == 0
         self.writes = first and not config.trainer.fast_dev_run
         self.run = Run.open(
-            config, self.run_folder, self.recipe, self.config_name, self.command, self.writes
+            config,
+            self.run_folder,
+            self.recipe,
+            self.config_name,
+            self.command,
+            dotted(yaml.safe_load(resolved)),
+            self.writes,
         )
         self.save_config_kwargs["run"] = self.run
         config.trainer.logger = self.run.loggers(config, self.subcommand)
@@ -200,7 +219,9 @@ class RecipeCLI(LightningCLI):
                 raise
         if self.writes:
             if subcommand == "fit":
-                self.run.finish()
+                (totals,) = (x for x in self.trainer.callbacks if isinstance(x, Totals))
+                spent = {"seconds": round(totals.seconds, 3), "samples": totals.samples}
+                self.run.note(self.trainer.loggers, **spent, finished=True)
             seconds = time.monotonic() - start
             print(f"run folder: {self.run.folder} ({subcommand} took {seconds:.0f} s)", flush=True)
 

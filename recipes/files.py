@@ -12,13 +12,14 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import torch
-import yaml
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
+
+from recipes.keys import dotted
 
 if TYPE_CHECKING:
     from recipes.run import Run
@@ -111,10 +112,16 @@ class SaveConfig(SaveConfigCallback):
         self.resolved, self.run = resolved, run
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        run = {name: fact for name, fact in self.run.facts.items() if name != "settings"}
         for logger in trainer.loggers:
-            logger.log_hyperparams({**yaml.safe_load(self.resolved), "run": self.run.facts})
+            logger.log_hyperparams(self.run.facts["settings"] | dotted({"run": run}))
         if self.run.is_new:
             replace_file(self.run.folder / "config.yaml", self.resolved)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Not before: configure_model may have made or changed them.
+        if trainer.is_global_zero and self.run.is_new:
+            self.run.note(trainer.loggers, parameters=count_parameters(pl_module))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not before: a run that cannot be resumed stays as it was.
@@ -122,6 +129,12 @@ class SaveConfig(SaveConfigCallback):
             rewind(self.run.folder / "metrics.jsonl", trainer.global_step)
             replace_file(self.run.folder / "config.yaml", self.resolved)
             self.run.write_facts()
+
+
+def count_parameters(module: LightningModule) -> dict[str, int]:
+    """How many numbers a module has, and how many of them are trained."""
+    counts = [(parameter.numel(), parameter.requires_grad) for parameter in module.parameters()]
+    return {"total": sum(n for n, _ in counts), "trained": sum(n for n, is_ in counts if is_)}
 
 
 class LastCheckpoint(ModelCheckpoint):

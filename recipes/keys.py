@@ -2,14 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-# What a metric's last word may be, without a bound's or a split's name, where more is better.
-MORE_IS_BETTER = frozenset(
-    "accuracy agreement control_accuracy teacher_accuracy gain r2 coverage density precision "
-    "recall modes high_quality samples_per_second".split()
-)
+# Metrics of which more is better; an extractor's or an optimizer's name may follow.
+MORE_IS_BETTER = (
+    "accuracy agreement control_accuracy teacher_accuracy gain r2 modes high_quality mode_entropy "
+    "classifier_score precision recall density coverage"
+).split()
+# What a recipe is about, rather than its loss.
+HEADLINES = ("val/accuracy", "val/rmse", "val/kid", "val/reverse_kl", "val/loss", "test/accuracy")
 # Where a run is, what is called so and who looks at it: no part of what is trained.
 PLACES = ("name", "group", "tags", "ckpt_path", "trainer.default_root_dir", "trainer.logger")
 
@@ -74,6 +76,19 @@ def more_is_better(metric: str) -> bool:
     """Whether larger values of a logged metric are better: of accuracy, not of a loss or error.
 
     Args:
-        metric: log key, such as val/accuracy
+        metric: log key, such as val/accuracy, val/recall_lenet or test/ensemble_r2/Adam
     """
-    return metric.rpartition("/")[2].removesuffix("_floor") in MORE_IS_BETTER
+    _, _, name = metric.partition("/")
+    name = name.partition("/")[0].removeprefix("ensemble_")
+    return any(name == word or name.startswith(f"{word}_") for word in MORE_IS_BETTER)
+
+
+def headline(metrics: Iterable[str]) -> str:
+    """The metric to compare runs by where none is named.
+
+    Args:
+        metrics: log keys that there are, at least one
+    """
+    found = sorted(metrics)
+    order = [*HEADLINES, "val/", "test/", ""]
+    return next(key for start in order for key in found if key.startswith(start))

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import secrets
 import shlex
 import shutil
@@ -15,8 +16,10 @@ from typing import Any
 import torch
 import wandb
 from jsonargparse import Namespace
+from lightning.pytorch.loggers import Logger, WandbLogger
 
 from recipes.files import replace_file
+from recipes.keys import config_hash, dotted
 from recipes.restart import job
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "wandb", "jsonargparse")
@@ -45,6 +48,7 @@ class Run:
         recipe: str,
         config_name: str,
         command: list[str],
+        settings: dict[str, Any],
         writes: bool,
     ) -> "Run":
         """The run to go on with, or a new one.
@@ -55,6 +59,7 @@ class Run:
             recipe: the technique
             config_name: names of the configs, joined by dashes
             command: the arguments, from the subcommand on
+            settings: the whole resolved config, `dotted`
             writes: whether this process makes the folder and the files in it
 
         Raises:
@@ -68,14 +73,25 @@ class Run:
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in PACKAGES},
             "hardware": hardware(),
+            "config_hash": config_hash(settings),
         }
         if folder is not None and not config.name:
             facts = json.loads((folder / "run.json").read_text())
             facts["continued"] = [*facts.get("continued", []), now]
             facts.pop("finished", None)
+            facts |= {"config_hash": now["config_hash"], "settings": settings}
             return cls(folder, facts, is_new=False)
         parent = Path(config.trainer.default_root_dir or "runs") / recipe
-        facts = {"recipe": recipe, "config": config_name, "wandb_id": secrets.token_hex(4), **now}
+        facts = {
+            "recipe": recipe,
+            "config": config_name,
+            "group": config.group or recipe,
+            "job_type": config_name,
+            "tags": config.tags or tags(recipe, settings),
+            "wandb_id": wandb_id(),
+            **now,
+            "settings": settings,
+        }
         if not writes:
             return cls(parent / (config.name or config_name), facts)
         folder = new_folder(parent, config_name, config.name)
@@ -87,10 +103,16 @@ class Run:
         """Writes run.json."""
         replace_file(self.folder / "run.json", json.dumps(self.facts, indent=1) + "\n")
 
-    def finish(self) -> None:
-        """Notes that the run has come to its end, so that its job does not go on with it."""
-        self.facts["finished"] = True
+    def note(self, loggers: list[Logger], **facts: Any) -> None:  # noqa: ANN401 - plain values
+        """Adds to what is known of the run, in its run.json and in W&B.
+
+        That it has "finished" is known at last, so that its job does not go on with it.
+        """
+        self.facts |= facts
         self.write_facts()
+        for logger in loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_hyperparams(dotted({"run": facts}))
 
     def discard_if_empty(self) -> None:
         """Removes a folder made for this process, unless it holds metrics or checkpoints."""
@@ -117,6 +139,8 @@ class Run:
         for logger in loggers:
             if logger.class_path.endswith(".WandbLogger"):
                 self._fill_wandb(logger)
+                if logger.class_path.startswith("lightning."):
+                    logger.class_path = "recipes.tracker.WandbRun"
         name = "metrics" if subcommand == "fit" else subcommand
         evaluated = None if subcommand == "fit" else config.ckpt_path
         init = Namespace(path=str(self.folder / f"{name}.jsonl"), checkpoint=evaluated)
@@ -130,8 +154,7 @@ class Run:
             init.id = self.facts["wandb_id"]
         init.name = init.get("name") or self.folder.name
         init.project = init.get("project") or os.environ.get("WANDB_PROJECT", PROJECT)
-        recipe, config = self.facts["recipe"], self.facts["config"]
-        settings = {"group": recipe, "job_type": config, "tags": [recipe]}
+        settings = {name: self.facts[name] for name in ("group", "job_type", "tags")}
         # wandb reads WANDB_MODE only once in a process, and Lightning's offline wins over it.
         mode = "offline" if init.get("offline") else os.environ.get("WANDB_MODE")
         silent = mode not in (None, "online")  # its hints are for the logged-in
@@ -140,6 +163,27 @@ class Run:
         if mode:
             settings["settings"]["mode"] = mode
         logger.dict_kwargs = {**settings, **(logger.get("dict_kwargs") or {})}
+
+
+def wandb_id() -> str:
+    """The id of a new W&B run: the one that a sweep's agent expects results of, or a random one."""
+    agent = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
+    return agent or secrets.token_hex(4)
+
+
+def tags(recipe: str, settings: dict[str, Any]) -> list[str]:
+    """What to find a run by: its recipe, its data, and what its model is made of.
+
+    Args:
+        recipe: the technique
+        settings: `dotted`
+    """
+    names = [
+        value.rpartition(".")[2]
+        for key, value in settings.items()
+        if re.fullmatch(r"data\.class_path|model\.(\w+\.class_path|scheme|loss)", key) and value
+    ]
+    return list(dict.fromkeys([recipe, *names]))
 
 
 def typed(recipe: str, command: list[str]) -> str:

@@ -19,6 +19,7 @@ from lightning.pytorch import Callback
 import recipes.cli
 from callbacks import KeyedNoise
 from recipes.files import AtomicCheckpointIO, plain, rewind
+from recipes.keys import dotted
 from recipes.run import Run
 from trains import interrupt_after, middle_of_epoch, rows
 
@@ -26,41 +27,50 @@ ROOT = Path(__file__).parent.parent
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
 
 
+def inspected(stored):
+    """What W&B has of a run, by its own reader."""
+    command = [Path(sys.executable).parent / "wandb", "leet", "inspect", "--summary", "--json"]
+    done = subprocess.run([*command, stored], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
 def test_wandb_runs_offline_and_is_read_back(recipe, monkeypatch, capfd):
     monkeypatch.delenv("WANDB_MODE")
     recipe("distill", "fit", "--seed_everything=5", *SHORT)
     folder = Path("runs/distill/digits-1")
     (stored,) = folder.glob("wandb/offline-run-*")
-    command = [Path(sys.executable).parent / "wandb", "leet", "inspect", "--summary", "--json"]
-    done = subprocess.run([*command, stored], capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
+    found = inspected(stored)
 
     facts = json.loads((folder / "run.json").read_text())
     config = found["config"]
-    assert facts.pop("finished")
-    assert config["run"] == facts, "seed, commit, versions and hardware"
-    assert {"commit", "dirty", "versions", "hardware", "seed", "command"} <= facts.keys()
+    assert facts["finished"] and facts["samples"] == 256 and 0 < facts["seconds"] < 60
+    settings = facts.pop("settings")
+    assert config == settings | dotted({"run": facts}), "each fact and setting under its own key"
+    expected = {"group", "job_type", "tags", "seed", "commit", "dirty", "versions", "hardware"}
+    assert expected | {"command", "parameters", "config_hash"} <= facts.keys()
+    assert facts["parameters"] == {"total": 68198, "trained": 68198}
     assert config["seed_everything"] == facts["seed"] == 5
-    assert config["model"]["temperature"] == 4 and config["trainer"]["max_epochs"] == 1
-    (decay,) = (c for c in config["trainer"]["callbacks"] if c["class_path"] == "callbacks.LRDecay")
-    assert decay["init_args"]["schedule"] == "cosine"
+    assert config["model.temperature"] == 4 and config["trainer.max_epochs"] == 1
+    assert config["trainer.callbacks.LRDecay.schedule"] == "cosine"
     text = json.dumps(found)
     for value in ('"distill"', '"digits"', '"digits-1"', facts["wandb_id"]):
         assert value in text, "group, job type, name and id"
     last = rows(folder)[-1]
-    summary = json.dumps(found)
-    assert f'"val/accuracy": {last["val/accuracy"]}'[:28] in summary
+    accuracy = pytest.approx(last["val/accuracy"])
+    assert found["summary"]["val/accuracy"] == {"last": accuracy, "max": accuracy}
+    assert last["samples"] == 256, "of validation's row too"
     output = capfd.readouterr()
     assert "wandb" not in output.out + output.err, "nothing is asked and nothing is advertised"
 
 
 def test_runs_compare_by_group_and_job_type(monkeypatch):
     run = Run(
-        Path("runs/distill/digits-1"), {"recipe": "distill", "config": "digits", "wandb_id": "a"}
+        Path("runs/distill/digits-1"),
+        {"group": "mine", "job_type": "digits", "tags": ["distill"], "wandb_id": "a"},
     )
     monkeypatch.setenv("WANDB_MODE", "offline")
     wandb, metrics = run.loggers(Namespace(trainer=Namespace(logger=None, barebones=False)), "fit")
-    assert wandb.dict_kwargs["group"] == "distill" and wandb.dict_kwargs["job_type"] == "digits"
+    assert wandb.dict_kwargs["group"] == "mine" and wandb.dict_kwargs["job_type"] == "digits"
     assert wandb.init_args.save_dir == "runs/distill/digits-1" and wandb.init_args.id == "a"
     assert metrics.init_args.path == "runs/distill/digits-1/metrics.jsonl"
 
@@ -258,3 +268,15 @@ def test_an_interrupted_run_without_metrics_keeps_its_checkpoints(recipe, monkey
     with pytest.raises(MemoryError):
         recipe("classify", "fit", "--trainer.max_epochs=3", "--trainer.logger=false")
     assert Path("runs/classify/digits-1/checkpoints/last.ckpt").exists()
+
+
+def test_in_a_sweep_the_agent_finds_its_result(recipe, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
+    monkeypatch.setenv("WANDB_RUN_ID", "ofagent1")
+    recipe("classify", "fit", "--name=trial", "--trainer.logger.offline=true", *SHORT)
+    (stored,) = Path("runs/classify/trial").glob("wandb/offline-run-*-ofagent1")
+    summary = inspected(stored)["summary"]
+    assert summary["val/accuracy"] == pytest.approx(rows(stored.parents[1])[-1]["val/accuracy"]), (
+        "a number, which W&B optimizes, not best and last"
+    )

@@ -45,9 +45,10 @@ OPTIONS = {
     "Requeue": {},
     "Threads": {},
     "Throughput": {},
+    "Totals": {},
     "WritePredictions": {},
 }
-OBSERVERS = ("Curves", "EMA", "Export", "FiniteLoss", "OptimizerStats", "Throughput")
+OBSERVERS = ("Curves", "EMA", "Export", "FiniteLoss", "OptimizerStats", "Throughput", "Totals")
 
 
 def config(names):

@@ -1,0 +1,67 @@
+"""How much a run has seen, and how long it has taken."""
+
+import time
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.data import extract_batch_size
+
+from datamodules.loader import data_rank
+from recipes.logs import is_logging_step
+
+
+class Totals(Callback):
+    """Counts a run's samples and seconds, also those before it was resumed.
+
+    `samples`: of all processes, each repetition counts; in the rows of training that are kept and
+    in validation's: what to draw runs over that differ by their batches. The run's `run.json` has
+    them in the end, and the seconds of training with its validation. (Lightning's Timer would
+    count these, but a Trainer that has one no longer ends after 1,000 epochs.)
+
+    ```yaml
+    - class_path: Totals
+    ```
+    """
+
+    def __init__(self) -> None:
+        self.samples, self.before = 0, 0.0  # before: seconds until it was resumed
+        self.start: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, with its validation."""
+        return self.before + (0 if self.start is None else time.monotonic() - self.start)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"samples": self.samples, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.samples, self.before = state_dict["samples"], state_dict["seconds"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.start = time.monotonic()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.before, self.start = self.seconds, None
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        *args: object,
+    ) -> None:
+        self.samples += extract_batch_size(batch) * data_rank(trainer)[1]
+        if is_logging_step(trainer):
+            self._log(pl_module)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._log(pl_module)
+
+    def _log(self, pl_module: LightningModule) -> None:
+        # Float32, Lightning's own choice, counts no further than 16,777,216. It stays on the CPU.
+        count = torch.tensor(self.samples, dtype=torch.float64)
+        pl_module.log("samples", count, batch_size=1)
