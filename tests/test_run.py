@@ -274,7 +274,7 @@ def test_in_a_sweep_the_agent_finds_its_result(recipe, monkeypatch):
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
     monkeypatch.setenv("WANDB_RUN_ID", "ofagent1")
-    recipe("classify", "fit", "--name=trial", "--trainer.logger.offline=true", *SHORT)
+    recipe("classify", "fit", "--name=trial", *SHORT)
     (stored,) = Path("runs/classify/trial").glob("wandb/offline-run-*-ofagent1")
     summary = inspected(stored)["summary"]
     assert summary["val/accuracy"] == pytest.approx(rows(stored.parents[1])[-1]["val/accuracy"]), (
