@@ -73,6 +73,7 @@ class Run:
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in PACKAGES},
             "hardware": hardware(),
+            "process": {"host": platform.node(), "id": os.getpid()},
             "config_hash": config_hash(settings),
         }
         if folder is not None and not config.name:

@@ -1,0 +1,43 @@
+"""The command line: python -m recipes.compare."""
+
+import argparse
+from pathlib import Path
+
+from recipes import compare as card
+from recipes.compare.report import compare
+from recipes.messages import ending_in_one_line
+
+
+def main(args: list[str] | None = None) -> None:
+    """Compares the runs that are named, or all of `runs`.
+
+    Args:
+        args: command-line arguments, those of the process by default
+
+    Raises:
+        SystemExit: with one line, after an error
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m recipes.compare",
+        description=card.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "runs",
+        nargs="*",
+        default=["runs"],
+        help="run folders, folders above them, W&B's folders on disk, or a W&B entity/project; "
+        "default: runs",
+    )
+    parser.add_argument("--metric", help="log key to compare by; default: what the recipe is about")
+    parser.add_argument(
+        "--output", type=Path, help="folder of the files; default: the one that holds the runs"
+    )
+    given = parser.parse_args(args)
+    with ending_in_one_line():
+        compare(given.runs, given.metric, given.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The comparison as one picture: curves with bands over seeds, and the final values."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from recipes.compare.groups import Group, band, mean_std
+from recipes.keys import more_is_better
+
+DRAWN = 10  # groups; more lines cannot be told apart
+
+
+def axis_of(metric: str) -> str:
+    """What a metric is drawn over: validation over epochs, the rest over batches."""
+    return "epoch" if metric.startswith("val/") else "step"
+
+
+def draw(groups: Sequence[Group], metric: str, path: Path) -> None:
+    """Draws the best groups: mean ± std over time, and each run's last value.
+
+    Args:
+        groups: the best first
+        metric: log key
+        path: of the PNG file
+    """
+    shown = groups[:DRAWN]
+    figure = Figure(figsize=(12, 1.8 + 0.25 * max(len(shown), 10)), layout="constrained")
+    over_time, final = figure.subplots(1, 2, width_ratios=[3, 2])
+    _curves(over_time, shown, metric)
+    _final(final, shown, metric)
+    if len(groups) > DRAWN:
+        figure.suptitle(f"the best {DRAWN} of {len(groups)}", fontsize="medium")
+    figure.savefig(path, dpi=120)
+
+
+def _curves(axes: Axes, groups: Sequence[Group], metric: str) -> None:
+    late = []
+    for index, group in enumerate(groups):
+        x, mean, std = band(group, metric, axis_of(metric))
+        axes.plot(x, mean, color=f"C{index}", label=group.label)
+        axes.fill_between(x, mean - std, mean + std, color=f"C{index}", alpha=0.2, linewidth=0)
+        late += [*(mean - std)[len(x) // 4 :], *(mean + std)[len(x) // 4 :]]
+    if late := [value for value in late if np.isfinite(value)]:  # where groups differ
+        margin = 0.05 * (max(late) - min(late)) or 0.01
+        axes.set_ylim(min(late) - margin, max(late) + margin)
+    label = {"step": "batches", "epoch": "epoch"}[axis_of(metric)]
+    axes.set(xlabel=label, title=f"{metric}, mean ± std over seeds")
+    axes.grid(alpha=0.3)
+
+
+def _final(axes: Axes, groups: Sequence[Group], metric: str) -> None:
+    for index, group in enumerate(groups):
+        values = group.values(lambda run: run.last(metric))
+        axes.plot(values, [index] * len(values), "o", color=f"C{index}", alpha=0.6)
+        axes.plot([np.mean(values)], [index], "|", color="black", markersize=14)
+    texts = [mean_std(group.values(lambda run: run.last(metric))) for group in groups]
+    axes.set_yticks(
+        range(len(groups)),
+        [f"{group.label}\n{text}" for group, text in zip(groups, texts, strict=True)],
+    )
+    for index, label in enumerate(axes.get_yticklabels()):
+        label.set_color(f"C{index}")
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+    better = "higher" if more_is_better(metric) else "lower"
+    axes.set(title=f"last value of each run ({better} is better)")
+    axes.grid(alpha=0.3, axis="x")

@@ -1,0 +1,152 @@
+"""The comparison as a whole: from what is named on the command line to table and files."""
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from recipes.compare.groups import Group, grouped, mean_std, short_names, shown
+from recipes.compare.page import write_page
+from recipes.compare.picture import draw
+from recipes.compare.runs import Run, UnreadableRun, read_folder, run_folders
+from recipes.compare.tracked import offline_runs, online_runs
+from recipes.keys import headline, more_is_better
+
+COLUMNS = 4  # of keys that vary, beyond which a group has its label alone
+
+
+def compare(sources: Sequence[str], metric: str | None = None, output: Path | None = None) -> None:
+    """Prints a table of runs and writes compare.png and compare.html.
+
+    Args:
+        sources: run folders, folders above them, W&B's folders on this disk, or entity/project
+        metric: log key to compare by; by default what the recipe is about
+        output: folder of the files; by default the one that holds all the runs
+
+    Raises:
+        ValueError: if there are no runs, or none has the metric; it lists those that there are
+    """
+    runs = read(sources)
+    known = sorted({key for run in runs for key in (*run.curves, *run.evaluated)})
+    if not known:
+        raise ValueError(f"{' '.join(sources)}: the runs have no metrics yet")
+    metric = metric or headline(known)
+    if metric not in known:
+        raise ValueError(f"--metric={metric}: the runs have {', '.join(known)}")
+    with_metric = [run for run in runs if run.last(metric) is not None]
+    varying, groups = ranked(with_metric, metric)
+    print(table(varying, groups, metric))
+    if without := len(runs) - len(with_metric):
+        print(f"left out: {without} of {len(runs)} runs, without {metric}")
+    folder = output or common_folder(sources)
+    folder.mkdir(parents=True, exist_ok=True)
+    draw(groups, metric, folder / "compare.png")
+    write_page(varying, groups, metric, folder / "compare.html")
+    print(f"{folder / 'compare.png'}, {folder / 'compare.html'}")
+
+
+def read(sources: Sequence[str]) -> list[Run]:
+    """All runs of the sources, sorted by recipe and name; what cannot be read is named.
+
+    Raises:
+        ValueError: if there are none
+    """
+    runs = []
+    for source in sources:
+        for run in found(source):
+            if isinstance(run, UnreadableRun):
+                print(f"skipped {run}", file=sys.stderr)
+            else:
+                runs.append(run)
+    if not runs:
+        raise ValueError(f"{' '.join(sources)}: no runs here that can be read")
+    return sorted(runs, key=lambda run: (str(run.facts.get("recipe")), natural(run.name)))
+
+
+def found(source: str) -> Iterable[Run | UnreadableRun]:
+    """The runs of one source.
+
+    Raises:
+        ValueError: if it is neither a folder nor entity/project
+    """
+    path = Path(source)
+    if not path.exists():
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", source) and source.split("/")[0] != "runs":
+            return online_runs(source)
+        raise ValueError(f"{source}: no such folder; a W&B project is entity/project")
+    folders = list(run_folders(path if path.is_dir() else path.parent))
+    if not folders:
+        return offline_runs(path)
+    return map(try_folder, folders)
+
+
+def try_folder(folder: Path) -> Run | UnreadableRun:
+    """The run, or why it cannot be read."""
+    try:
+        return read_folder(folder)
+    except UnreadableRun as error:
+        return error
+
+
+def natural(name: str) -> list[tuple[int, int | str]]:
+    """A sorting key by which digits-10 comes after digits-9."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
+
+
+def ranked(runs: Sequence[Run], metric: str) -> tuple[list[str], list[Group]]:
+    """The keys that vary, and the groups, the best first."""
+    varying, groups = grouped(runs)
+    sign = -1 if more_is_better(metric) else 1
+
+    def place(group: Group) -> tuple[bool, float]:
+        values = group.values(lambda run: run.last(metric))
+        mean = sum(values) / len(values)
+        return mean != mean, sign * mean  # NaN last
+
+    return varying, sorted(groups, key=place)
+
+
+def table(varying: Sequence[str], groups: Sequence[Group], metric: str) -> str:
+    """The groups in Markdown: settings, last value, best value, runs, seconds, samples a second."""
+    names = short_names(varying)
+    columns = varying if 0 < len(varying) <= COLUMNS else []
+    result = Table(box=box.MARKDOWN)
+    for key in columns or ["runs"]:
+        result.add_column(names.get(key, key))
+    for name in (metric, "best", "n", "seconds", "samples/s"):
+        result.add_column(name, justify="right")
+    for group in groups:
+        cells = [shown(group.settings.get(key)) for key in columns] or [group.label]
+        result.add_row(
+            *cells,
+            mean_std(group.values(lambda run: run.last(metric))),
+            mean_std(group.values(lambda run: run.best(metric))),
+            group.count,
+            mean_std(group.values(lambda run: run.facts.get("seconds")), 3),
+            mean_std(group.values(speed), 3),
+        )
+    console = Console(width=1000, color_system=None)
+    with console.capture() as captured:
+        console.print(result)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip())
+
+
+def speed(run: Run) -> float | None:
+    """Samples a second over the whole of training, with its validation."""
+    seconds = run.facts.get("seconds")
+    return run.facts["samples"] / seconds if seconds else None
+
+
+def common_folder(sources: Sequence[str]) -> Path:
+    """The folder that holds all the sources, or the present one for a W&B project."""
+    folders = [Path(source) for source in sources if Path(source).exists()]
+    if not folders:
+        return Path()
+    if len(folders) == 1:
+        return folders[0]
+    return Path(os.path.relpath(os.path.commonpath([folder.resolve() for folder in folders])))
