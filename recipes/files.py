@@ -112,6 +112,8 @@ class SaveConfig(SaveConfigCallback):
         self.resolved, self.run = resolved, run
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return  # the run's own stay: what evaluates it may have others
         run = {name: fact for name, fact in self.run.facts.items() if name != "settings"}
         for logger in trainer.loggers:
             logger.log_hyperparams(self.run.facts["settings"] | dotted({"run": run}))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -34,7 +35,7 @@ def _walk(key: str, value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - 
     if isinstance(value, dict) and value:
         for name, item in value.items():
             if name == "init_args" and "class_path" in value and isinstance(item, dict):
-                yield from _walk(key, item)
+                yield from _walk(key, item) if item else ()
             else:
                 yield from _walk(f"{key}.{name}" if key else name, item)
     elif isinstance(value, list) and value and all(map(_is_class, value)):
@@ -90,5 +91,5 @@ def headline(metrics: Iterable[str]) -> str:
         metrics: log keys that there are, at least one
     """
     found = sorted(metrics)
-    order = [*HEADLINES, "val/", "test/", ""]
-    return next(key for start in order for key in found if key.startswith(start))
+    named = (key for name in HEADLINES for key in found if re.match(rf"{name}(_|$)", key))
+    return next(named, None) or max(found, key=lambda key: key.startswith(("val/", "test/")))

@@ -2,12 +2,8 @@
 
 import argparse
 import logging
-import os
 import re
-import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from textwrap import shorten
@@ -70,21 +66,6 @@ def one_line(error: BaseException, parser: LightningArgumentParser | None = None
     if isinstance(error, KNOWN) and text:
         return text
     return f"{type(error).__name__}: {text}"
-
-
-@contextmanager
-def ending_in_one_line() -> Iterator[None]:
-    """Ends the process with one line after an error; RECIPES_DEBUG shows the traceback instead.
-
-    Raises:
-        SystemExit: with status 1
-    """
-    try:
-        yield
-    except Exception as error:
-        if os.environ.get("RECIPES_DEBUG"):
-            raise
-        sys.exit(f"error: {one_line(error)}")
 
 
 def reason(text: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from recipes import compare as card
 from recipes.compare.report import compare
-from recipes.messages import ending_in_one_line
+from recipes.mistakes import ending_in_one_line
 
 
 def main(args: list[str] | None = None) -> None:

@@ -99,12 +99,11 @@ def labels(groups: list[list[Run]], varying: list[str]) -> list[str]:
         parts = [f"{names[k]}={shown(settings[k])}" for k in everywhere if k in settings]
         label = shorten(", ".join(parts), LABEL, placeholder=" ...")
         found.append(label)
-    seen: dict[str, int] = {}
-    for index, label in enumerate(found):  # told apart by what only some have
-        seen[label] = seen.get(label, 0) + 1
-        if found.count(label) > 1:
-            found[index] = f"{label} ({groups[index][0].name})"
-    return found
+    # Told apart by their first run, where what differs is not in all of them or too long.
+    return [
+        f"{label} ({runs[0].name})" if found.count(label) > 1 else label
+        for label, runs in zip(found, groups, strict=True)
+    ]
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from rich import box
@@ -37,7 +38,9 @@ def compare(sources: Sequence[str], metric: str | None = None, output: Path | No
         raise ValueError(f"{' '.join(sources)}: the runs have no metrics yet")
     metric = metric or headline(known)
     if metric not in known:
-        raise ValueError(f"--metric={metric}: the runs have {', '.join(known)}")
+        close = get_close_matches(metric, known, n=1)
+        is_it = f" is it {close[0]}?" if close else ""
+        raise ValueError(f"--metric={metric}:{is_it} the runs have {', '.join(known)}")
     with_metric = [run for run in runs if run.last(metric) is not None]
     varying, groups = ranked(with_metric, metric)
     print(table(varying, groups, metric))

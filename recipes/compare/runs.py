@@ -4,7 +4,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -186,31 +187,30 @@ def is_alive(process: int) -> bool:
     return True
 
 
-def curves(rows: Iterable[dict[str, Any]]) -> dict[str, Curve]:
-    """A run's rows as one curve a metric; what is not a number is left out.
-
-    W&B has "NaN" and "Infinity" as text.
-    """
-    columns: dict[str, tuple[list[float], list[int]]] = {}
-    axes: dict[str, list[float]] = {axis: [] for axis in AXES}
+def curves(rows: Sequence[dict[str, Any]]) -> dict[str, Curve]:
+    """A run's rows as one curve a metric; what is not a number is left out."""
+    alike: dict[tuple[str, ...], list[int]] = {}  # rows of the same keys, read column by column
     for index, row in enumerate(rows):
-        for axis, values in axes.items():
-            value = row.get(axis)
-            values.append(np.nan if value is None else value)
-        for key, value in row.items():
-            if isinstance(value, str) and value.removeprefix("-") in ("NaN", "Infinity"):
-                value = float(value)
-            if key not in axes and isinstance(value, (int, float)):
-                values, indices = columns.setdefault(key, ([], []))
-                values.append(value)
-                indices.append(index)
-    arrays = {axis: np.array(values, dtype=float) for axis, values in axes.items()}
-    return {
-        key: Curve(
-            np.array(values, dtype=float), {a: array[indices] for a, array in arrays.items()}
-        )
-        for key, (values, indices) in columns.items()
-    }
+        alike.setdefault(tuple(row), []).append(index)
+    parts: dict[str, list[tuple[list[int], np.ndarray]]] = {}
+    for keys, indices in alike.items():
+        columns = zip(*(rows[index].values() for index in indices), strict=True)
+        for key, column in zip(keys, columns, strict=True):
+            # An unknown value is None; W&B has "NaN" and "Infinity" as text.
+            with suppress(TypeError, ValueError):
+                parts.setdefault(key, []).append((indices, np.array(column, dtype=float)))
+    axes = {axis: np.full(len(rows), np.nan) for axis in AXES}
+    for axis, values in axes.items():
+        for indices, numbers in parts.pop(axis, ()):
+            values[indices] = numbers
+    return {key: _curve(found, axes) for key, found in parts.items() if found}
+
+
+def _curve(parts: list[tuple[list[int], np.ndarray]], axes: dict[str, np.ndarray]) -> Curve:
+    indices = np.concatenate([indices for indices, _ in parts])
+    order = np.argsort(indices)
+    value = np.concatenate([numbers for _, numbers in parts])[order]
+    return Curve(value, {axis: values[indices[order]] for axis, values in axes.items()})
 
 
 def run_folders(source: Path) -> Iterator[Path]:

@@ -28,7 +28,7 @@ def offline_runs(source: Path) -> Iterator[Run | UnreadableRun]:
     """
     files = sorted(source.rglob("*.wandb"), key=lambda path: path.parent.name)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        parts = list(pool.map(_try_records, files))
+        parts = list(pool.map(try_records, files))
     runs: dict[str, list[tuple[Path, list[dict[str, Any]]]]] = {}
     for file, records in zip(files, parts, strict=True):
         if isinstance(records, UnreadableRun):
@@ -39,7 +39,8 @@ def offline_runs(source: Path) -> Iterator[Run | UnreadableRun]:
         yield _joined(found)
 
 
-def _try_records(file: Path) -> list[dict[str, Any]] | UnreadableRun:
+def try_records(file: Path) -> list[dict[str, Any]] | UnreadableRun:
+    """The records of a .wandb file, or why it cannot be read."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
     done = subprocess.run(command, capture_output=True, text=True)
     try:
@@ -66,10 +67,19 @@ def _joined(parts: list[tuple[Path, list[dict[str, Any]]]]) -> Run:
             elif record["type"] == "config":
                 config.update(content.get("update", {}))
             elif record["type"] == "history":
-                found.append(content["item"] | {FOLDER: file.parent / "files"})
+                found.append(nested(content["item"]) | {FOLDER: file.parent / "files"})
         rows = resumed(rows, found)
     last = max(file.stat().st_mtime for file, _ in parts)
     return tracked(name, config, rows, last, lambda row, path: (row[FOLDER] / path).read_bytes())
+
+
+def nested(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with media as mappings, as in a project: `{"a.b": 1}` is `{"a": {"b": 1}}`."""
+    media = [key.removesuffix("._type") for key in row if key.endswith("._type")]
+    for name in media:
+        parts = [key for key in row if key.startswith(f"{name}.")]
+        row[name] = {key.removeprefix(f"{name}."): row.pop(key) for key in parts}
+    return row
 
 
 def resumed(before: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

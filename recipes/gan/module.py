@@ -33,6 +33,7 @@ from recipes.gan.penalties import (
     total,
 )
 from recipes.hyperparameters import save_hyperparameters
+from recipes.keys import dotted
 from recipes.logs import is_logging_step, log_means, log_terms
 from recipes.networks import evaluating
 from recipes.sharding import distribute
@@ -350,7 +351,7 @@ class GAN(LightningModule):
     def _record(self, facts: dict[str, str]) -> None:
         """Keeps what the evaluation depends on, such as the hash of a classifier, with the run."""
         for logger in self.trainer.loggers:
-            logger.log_hyperparams({"evaluation": facts})
+            logger.log_hyperparams(dotted({"run": {"evaluation": facts}}))
         if facts and not self.trainer.fast_dev_run:
             folder = Path(self.trainer.default_root_dir)
             replace_file(folder / "evaluation.json", json.dumps(facts, indent=1) + "\n")
