@@ -91,7 +91,8 @@ def test_the_same_from_folders_from_wandb_on_disk_and_from_its_project(recipe, m
     monkeypatch.delenv("WANDB_MODE")
     sample = {"class_path": "Samples", "init_args": {"every": 0, "count": 50}}
     Path("few.yaml").write_text(json.dumps({"trainer": {"callbacks": [sample], "max_epochs": 2}}))
-    ring = ("gan", "fit", "--config=ring", "--config=few.yaml", *FEW)
+    sizes = ("--data.samples=2000", "--data.val_samples=500", "--data.test_samples=500")
+    ring = ("gan", "fit", "--config=ring", "--config=few.yaml", *sizes, *FEW)
     recipe(*ring, "--name=whole")
     # Resumed in its second epoch, and tested: further W&B files of the same run.
     with monkeypatch.context() as patch:
