@@ -3,8 +3,8 @@
     python -m recipes.dashboard gan --entity=mine --project=lightning-recipes
     python -m recipes.dashboard gan --print > gan.json     # the same, without an account
 
-The panels are in panels.py. Runs are those that have the recipe's name as a tag, in groups of one
-config each: a curve is the mean over seeds, in a band of a standard deviation. What is compared:
-validation by epoch, training by batch (`trainer/global_step`), batch sizes by epoch too, which is
-as many samples for all. Needs `pip install -e '.[dashboard]'`.
+The panels are in panels.py. Seeds of one config are one group of runs, so that a curve is their
+mean in a band of a standard deviation. Validation is drawn by epoch, training by batch
+(`trainer/global_step`) and, to compare batch sizes, by samples. A workspace is a view of its own
+each time it is saved. Needs `pip install -e '.[dashboard]'`.
 """

@@ -3,7 +3,8 @@
 import wandb_workspaces.reports.v2 as wr
 from wandb_workspaces.reports.v2.interface import Panel
 
-EPOCH, BATCH, SECONDS = "epoch", "trainer/global_step", "RelativeTime(Process)"
+# Axes: of validation, of training, of runs that differ by their batches, and of the machine.
+EPOCH, BATCH, SAMPLES, SECONDS = "epoch", "trainer/global_step", "samples", "RelativeTime(Process)"
 Sections = dict[str, list[Panel]]
 
 
@@ -109,7 +110,7 @@ LOSS: Sections = {
     "Loss": [
         curves("validation loss", "val/loss"),
         curves("training loss", "train/loss", x=BATCH),
-        curves("training loss by epoch: compares batch sizes", "train/loss"),
+        curves("training loss by samples: compares batch sizes", "train/loss", x=SAMPLES),
     ],
 }
 OPTIMIZERS: Sections = {

@@ -53,12 +53,13 @@ def runs(recipe: str) -> ws.RunsetSettings:
     A study has a run for each optimizer, which is already a mean over seeds, and in study.png its
     colour. All other runs are grouped by all that they were configured with but the seed.
     """
-    shown, job = ws.And(ws.Tags().isin([recipe])), ws.Metric("JobType")
-    if recipe != "study":
-        # The value of a key with a dot in it is below the whole key.
-        groups = [job, ws.Config("run.config_hash.value")]
-        return ws.RunsetSettings(filters=shown, groupby=groups)
-    return ws.RunsetSettings(filters=shown, groupby=[job], group_colors=optimizer_colors())
+    # The value of a config key with a dot in it is below the whole key. A run of some --tags has
+    # only those, and a study's optimizers have only tags.
+    shown = ws.Or(ws.Tags().isin([recipe]), ws.Config("run.recipe.value") == recipe)
+    job, config = ws.Metric("JobType"), ws.Config("run.config_hash.value")
+    if recipe == "study":
+        return ws.RunsetSettings(filters=shown, groupby=[job], group_colors=optimizer_colors())
+    return ws.RunsetSettings(filters=shown, groupby=[job, config])
 
 
 def optimizer_colors() -> dict[str, str]:

@@ -76,8 +76,10 @@ def test_what_a_dashboard_shows():
     """Read from the file: runs of the recipe alone, seeds in one group, no other panel twice."""
     spec = json.loads((GOLDEN / "dashboard-distill.json").read_text())["section"]
     (runs,) = spec["runSets"]
-    (only,) = runs["filters"]["filters"]
-    assert (only["key"]["name"], only["op"], only["value"]) == ("tags", "IN", ["distill"])
+    tag, config = runs["filters"]["filters"]
+    assert (tag["key"]["name"], tag["op"], tag["value"]) == ("tags", "IN", ["distill"])
+    assert (config["key"]["name"], config["value"]) == ("run.recipe.value", "distill")
+    assert config["connector"] == "OR"
     assert [group["name"] for group in runs["grouping"]] == ["jobType", "run.config_hash.value"]
     panels = [p for s in spec["panelBankConfig"]["sections"] for p in s["panels"]]
     assert len({panel["__id__"] for panel in panels}) == len(panels)
