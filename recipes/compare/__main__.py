@@ -1,11 +1,10 @@
 """The command line: python -m recipes.compare."""
 
-import argparse
 from pathlib import Path
 
 from recipes import compare as card
 from recipes.compare.report import compare
-from recipes.mistakes import ending_in_one_line
+from recipes.mistakes import Parser, ending_in_one_line
 
 
 def main(args: list[str] | None = None) -> None:
@@ -17,12 +16,7 @@ def main(args: list[str] | None = None) -> None:
     Raises:
         SystemExit: with one line, after an error
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m recipes.compare",
-        description=card.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser("compare", card.__doc__)
     parser.add_argument(
         "runs",
         nargs="*",
@@ -34,8 +28,8 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument(
         "--output", type=Path, help="folder of the files; default: the one that holds the runs"
     )
-    given = parser.parse_args(args)
     with ending_in_one_line():
+        given = parser.parse_args(args)
         compare(given.runs, given.metric, given.output)
 
 

@@ -1,30 +1,17 @@
 """The command line: python -m recipes.dashboard gan."""
 
-import argparse
 import os
 import sys
-from typing import NoReturn
 
 import recipes.dashboard
-from recipes.messages import one_line, recipe_names
+from recipes.messages import recipe_names
+from recipes.mistakes import Parser, ending_in_one_line
 from recipes.run import PROJECT
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are raised."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(message)
-
-
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Of this command line."""
-    found = Parser(
-        prog="python -m recipes.dashboard",
-        description=recipes.dashboard.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    found = Parser("dashboard", recipes.dashboard.__doc__)
     found.add_argument("recipe", choices=recipe_names(), help="whose runs the workspace shows")
     found.add_argument(
         "--entity", default=os.environ.get("WANDB_ENTITY", ""), help="user or team of W&B"
@@ -69,12 +56,8 @@ def main(args: list[str] | None = None) -> None:
     Raises:
         SystemExit: with status 1 after an error
     """
-    try:
+    with ending_in_one_line():
         run(sys.argv[1:] if args is None else args)
-    except Exception as error:
-        if os.environ.get("RECIPES_DEBUG"):
-            raise
-        sys.exit(f"error: {one_line(error)}")
 
 
 if __name__ == "__main__":

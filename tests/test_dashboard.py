@@ -12,7 +12,7 @@ from recipes.dashboard.__main__ import main
 from recipes.messages import recipe_names
 
 pytest.importorskip("wandb_workspaces", reason="needs: pip install -e '.[dashboard]'")
-GOLDEN = Path(__file__).parent.parent / "golden"
+GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_it_is_saved_where_it_was_told_to(monkeypatch, capsys):
     ("args", "line"),
     [
         ((), "error: the following arguments are required: recipe"),
-        (("gna",), "error: argument recipe: invalid choice: 'gna' (choose from 'classify', "),
+        (("gna",), "error: recipe: invalid choice: 'gna' (choose from 'classify', "),
         (("gan", "--entitty=us"), "error: unrecognized arguments: --entitty=us"),
         (("gan",), "error: --entity is missing: the W&B user or team whose project it is"),
         (("gan", "--entity=us"), "error: no W&B account is known here: wandb login, or --print"),
