@@ -15,10 +15,11 @@ import wandb
 from recipes.compare.runs import AXES, Run, UnreadableRun, curves, state
 
 # The pictures that a run logs, the later the better, and what they are called in its folder.
-MEDIA = {"samples/raw": "samples.png", "samples/ema": "samples.png"}
+MEDIA = {"samples/raw": "samples.png", "samples/ema": "samples.png", "study": "study.png"}
 
 
 FOLDER = "_folder"  # of a row's files
+STUDY = "study"  # a fact of the further W&B runs that a study has, one an optimizer
 
 
 def offline_runs(source: Path) -> Iterator[Run | UnreadableRun]:
@@ -36,7 +37,9 @@ def offline_runs(source: Path) -> Iterator[Run | UnreadableRun]:
         else:
             runs.setdefault(file.stem, []).append((file, records))
     for found in runs.values():
-        yield _joined(found)
+        run = _joined(found)
+        if STUDY not in run.facts:
+            yield run
 
 
 def try_records(file: Path) -> list[dict[str, Any]] | UnreadableRun:
@@ -64,6 +67,7 @@ def _joined(parts: list[tuple[Path, list[dict[str, Any]]]]) -> Run:
             content = record.get(record["type"], {})
             if record["type"] == "run":
                 name = content["display_name"]
+                config.update(content.get("config", {}).get("update", {}))
             elif record["type"] == "config":
                 config.update(content.get("update", {}))
             elif record["type"] == "history":
@@ -80,6 +84,11 @@ def nested(row: dict[str, Any]) -> dict[str, Any]:
         parts = [key for key in row if key.startswith(f"{name}.")]
         row[name] = {key.removeprefix(f"{name}."): row.pop(key) for key in parts}
     return row
+
+
+def image(media: dict[str, Any]) -> str:
+    """The path of an image, or of the last of several."""
+    return media["filenames"][-1] if "filenames" in media else media["path"]
 
 
 def resumed(before: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -113,7 +122,8 @@ def online_runs(project: str, api: Any = None) -> Iterator[Run]:  # noqa: ANN401
                 with TemporaryDirectory() as folder, run.file(path).download(folder) as file:
                     return Path(file.name).read_bytes()
 
-            yield tracked(run.name, dict(run.config), rows, written, read)
+            if f"run.{STUDY}" not in run.config:
+                yield tracked(run.name, dict(run.config), rows, written, read)
     except (wandb.errors.Error, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{project} cannot be read from W&B (wandb login): {reason}") from error
@@ -147,7 +157,7 @@ def tracked(
         if "samples" in row:
             step = row.get("trainer/global_step")
             training.append(numbers | {a: row.get(a) for a in AXES} | {"step": step})
-        pictures |= {k: (row, row[k]["filenames"][-1]) for k in MEDIA if k in row}
+        pictures |= {key: (row, image(row[key])) for key in MEDIA if key in row}
     return Run(
         name=name,
         state=state(facts, written),

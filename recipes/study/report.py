@@ -18,6 +18,7 @@ from recipes.files import replace_file
 from recipes.study.metrics import metrics, sums
 from recipes.study.picture import draw
 from recipes.study.record import Choice, Record, choose
+from recipes.tracker import definition
 
 if TYPE_CHECKING:
     from recipes.study.module import Study
@@ -299,7 +300,11 @@ def log_optimizer(
         id=f"{main.id}-{step}-{''.join(filter(str.isalnum, optimizer))}",
         tags=["study", "optimizer"],
         dir=str(folder),
-        config={"study": study, "choices": [vars(c.trial) for c in chosen]},
+        config={
+            **main.config,
+            "run.study": study,
+            "run.choices": [vars(choice.trial) for choice in chosen],
+        },
         settings=wandb.Settings(
             silent=True, console="off", mode="offline" if main.offline else "online"
         ),
@@ -307,6 +312,8 @@ def log_optimizer(
         resume="allow",
     )
     record = records[chosen[0].record]
+    for name in record.series:
+        run.define_metric(**definition(name))
     ids = [i for c in chosen if c.record == chosen[0].record for i in c.ids]
     for number, epoch in enumerate(record.epochs):
         values: dict[str, float] = {"epoch": epoch}

@@ -940,7 +940,8 @@ def test_wandb_has_a_run_for_each_optimizer_in_one_group(recipe, monkeypatch):
             (file,) = run.glob("*.wandb")
             assert b"study/mine" in file.read_bytes(), "the group"
     (chosen,) = [c for c in read(folder / "chosen.csv") if c["optimizer"] == "Adam"]
-    assert found["config"]["choices"][0]["learning_rate"] == float(chosen["learning_rate"])
+    assert found["config"]["run.choices"][0]["learning_rate"] == float(chosen["learning_rate"])
+    assert {"run.seed", "run.commit", "run.config_hash"} <= found["config"].keys()
     rows = [r for r in read(folder / "members.csv") if r["optimizer"] == "Adam"]
     last = [float(r["val/rmse"]) for r in rows if r["learning_rate"] == chosen["learning_rate"]]
     assert f'"val/rmse": {sum(last) / len(last)}'[:20] in text
