@@ -933,7 +933,6 @@ def test_wandb_has_a_run_for_each_optimizer_in_one_group(recipe, monkeypatch):
     command = [Path(sys.executable).parent / "wandb", "leet", "inspect", "--summary", "--json"]
     done = subprocess.run([*command, adam], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
-    text = json.dumps(found)
     assert found["name"] == "mine/Adam"
     for run in stored:
         if run != adam and run.name.count("-") == 5:
