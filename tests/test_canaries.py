@@ -3,6 +3,7 @@
 What the run logs is also what its dashboard shows.
 """
 
+import json
 import re
 from types import SimpleNamespace
 
@@ -99,7 +100,9 @@ def not_logged(panels, keys):
     return [name for name in missing if name not in ABSENT]
 
 
-def test_a_dashboard_shows_what_is_logged(still):
+def test_a_dashboard_finds_its_runs_and_shows_what_they_log(still):
+    facts = json.loads((still.folder / "run.json").read_text())
+    assert still.recipe == facts["recipe"] == facts["tags"][0] and facts["config_hash"]
     panels = pytest.importorskip("recipes.dashboard.panels", exc_type=ImportError)
     quality = MixtureQuality()  # of the ring and the grid
     quality.centers, quality.std = torch.zeros(2, 2), 1.0
