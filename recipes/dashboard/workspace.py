@@ -54,7 +54,7 @@ def runs(recipe: str) -> ws.RunsetSettings:
     colour. All other runs are grouped by all that they were configured with but the seed.
     """
     # The value of a config key with a dot in it is below the whole key. A run of some --tags has
-    # only those, and a study's optimizers have only tags.
+    # only those.
     shown = ws.Or(ws.Tags().isin([recipe]), ws.Config("run.recipe.value") == recipe)
     job, config = ws.Metric("JobType"), ws.Config("run.config_hash.value")
     if recipe == "study":
