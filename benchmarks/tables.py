@@ -1,11 +1,12 @@
 """Runs of the command line that a table is made of: started once, resumed, then read."""
 
 import json
-import shutil
 import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from recipes.seeds.wanted import Wanted
 
 
 def finished(recipe: str, config: str, name: str, *flags: str, test: bool = True) -> Path:
@@ -21,26 +22,17 @@ def finished(recipe: str, config: str, name: str, *flags: str, test: bool = True
         test: whether to test it
 
     Raises:
-        SystemExit: if the folder holds a run with another config or other flags
+        SystemExit: if the folder holds a run with other settings
     """
-    folder = Path("runs", recipe, name)
-    settings, made = folder / "settings", Path("recipes", recipe, f"{config}.yaml").read_text()
-    wanted = "\n".join([*flags, made])
-    if settings.exists() and settings.read_text() != wanted:
-        sys.exit(f"error: {folder} was made with other settings; move it away")
-    checkpoint = folder / "checkpoints" / "last.ckpt"
-    command = [sys.executable, "-m", f"recipes.{recipe}"]
-    if not (folder / "trained").exists():
-        resume = [f"--ckpt_path={checkpoint}"]
-        if not checkpoint.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # cut off in its first epoch
-            resume = [f"--config={config}", f"--name={name}", *flags]
-        subprocess.run([*command, "fit", *resume], check=True)
-        settings.write_text(wanted)
-        (folder / "trained").touch()
-    if test and not (folder / "test.jsonl").exists():
-        subprocess.run([*command, "test", f"--ckpt_path={checkpoint}"], check=True)
-    return folder
+    run = Wanted(recipe, name, (f"--config={config}", *flags))
+    for subcommand in ("fit", "test") if test else ("fit",):
+        try:
+            remaining = run.remaining(subcommand)
+        except ValueError as error:
+            sys.exit(f"error: {error}")
+        if remaining:
+            subprocess.run([sys.executable, "-m", f"recipes.{recipe}", *remaining], check=True)
+    return run.folder
 
 
 def last_row(path: Path) -> dict[str, float]:

@@ -1,0 +1,120 @@
+"""A run that is wanted: what of it is still to be done, be it all, the rest or nothing."""
+
+import io
+import json
+import shutil
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recipes.cli import main, recipe_class
+from recipes.keys import PLACES, dotted
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One training, and what there may be of it already.
+
+    Attributes:
+        recipe: the technique
+        name: of its folder
+        flags: of its `fit`, also --config
+    """
+
+    recipe: str
+    name: str
+    flags: tuple[str, ...]
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Those that it shall have, `dotted`."""
+        return resolved(self.recipe, self.flags)
+
+    @property
+    def folder(self) -> Path:
+        """Of the run."""
+        root = self.settings["trainer.default_root_dir"] or "runs"
+        return Path(root, self.recipe, self.name)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What its run.json says; nothing if there is none."""
+        path = self.folder / "run.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has been trained to its end."""
+        return "finished" in self.facts
+
+    def remaining(self, subcommand: str) -> list[str] | None:
+        """The arguments of the recipe's command line that do what is still to be done, if any.
+
+        A run that was cut off before its first checkpoint is removed, to be trained anew.
+
+        Args:
+            subcommand: fit; or test, once, of what has been trained
+
+        Raises:
+            ValueError: if the folder is of something else or has other settings
+        """
+        checkpoint = self.folder / "checkpoints" / "last.ckpt"
+        if subcommand == "test":
+            done = (self.folder / "test.jsonl").exists()
+            return ["test", f"--ckpt_path={checkpoint}"] if self.is_finished and not done else None
+        if self.folder.exists():
+            self._refuse_another()
+            if self.is_finished:
+                return None
+            if checkpoint.exists():
+                return ["fit", f"--ckpt_path={checkpoint}"]
+            shutil.rmtree(self.folder)
+        return ["fit", *self.flags, f"--name={self.name}"]
+
+    def _refuse_another(self) -> None:
+        if not self.facts:
+            raise ValueError(f"{self.folder} is not a run's folder; move it away")
+        config = self.folder / "config.yaml"
+        if not config.exists():  # cut off before it began
+            return
+        made = dotted(yaml.safe_load(config.read_text()))
+        for key in sorted(made.keys() | self.settings.keys()):
+            has, wanted = made.get(key), self.settings.get(key)
+            if has != wanted and not key.startswith(PLACES):
+                difference = f"--{key}={has}, not {wanted}"
+                raise ValueError(f"{self.folder} was made with {difference}; move it away")
+
+
+def resolved(recipe: str, flags: tuple[str, ...]) -> dict[str, Any]:
+    """The whole config of a `fit` with some flags, `dotted`.
+
+    Raises:
+        SystemExit: after a mistake in the flags, with the command line's own line
+    """
+    shown = io.StringIO()
+    try:
+        with redirect_stdout(shown):
+            main(recipe_class(recipe), ["fit", *flags, "--print_config"])
+    except SystemExit as stop:
+        if stop.code:
+            raise
+    return dotted(yaml.safe_load(shown.getvalue()))
+
+
+def run_recipe(recipe: str, args: list[str]) -> None:
+    """Runs a recipe's command line in this process as if it had been started for it.
+
+    Args:
+        recipe: the technique
+        args: the arguments, from the subcommand on
+    """
+    # Lightning's ddp starts the further processes by these.
+    sys.argv = [f"recipes.{recipe}", *args]
+    sys.modules["__main__"].__spec__ = find_spec(f"recipes.{recipe}.__main__")
+    main(recipe_class(recipe), args)
