@@ -13,8 +13,13 @@ MORE_IS_BETTER = (
 ).split()
 # What a recipe is about, rather than its loss.
 HEADLINES = ("val/accuracy", "val/rmse", "val/kid", "val/reverse_kl", "val/loss", "test/accuracy")
-# Where a run is, what is called so and who looks at it: no part of what is trained.
-PLACES = ("name", "group", "tags", "ckpt_path", "trainer.default_root_dir", "trainer.logger")
+# Where a run is, what it is called and who looks at it: no part of what is trained.
+PLACES = (
+    *("name", "group", "tags", "ckpt_path", "trainer.default_root_dir", "trainer.logger"),
+    *("trainer.enable_progress_bar", "trainer.enable_model_summary"),
+)
+# What keys of files and folders end in, which lie elsewhere on another machine.
+FILES = ("data_dir", "checkpoint")
 
 
 def dotted(config: dict[str, Any]) -> dict[str, Any]:
@@ -54,8 +59,8 @@ def _is_class(value: object) -> bool:
 
 
 def is_place(key: str) -> bool:
-    """Whether a key says where a run is, and not what it trains."""
-    return key.startswith(PLACES)
+    """Whether a key says where a run or its files are, and not what it trains."""
+    return key.startswith(PLACES) or key.endswith(FILES)
 
 
 def is_seed(key: str) -> bool:
