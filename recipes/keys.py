@@ -65,7 +65,7 @@ def is_place(key: str) -> bool:
 
 def is_seed(key: str) -> bool:
     """Whether a key is a seed, of everything or of the data's split."""
-    return key == "seed_everything" or key.endswith("seed")
+    return key in ("seed_everything", "data.split") or key.endswith("seed")
 
 
 def config_hash(settings: dict[str, Any]) -> str:

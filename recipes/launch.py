@@ -83,7 +83,7 @@ def _work(task: Task, threads: int | None) -> None:
     if threads is not None:
         import torch
 
-        torch.set_num_threads(threads)
+        torch.set_num_threads(min(threads, torch.get_num_threads()))  # OMP_NUM_THREADS may be less
     task.target(*task.arguments)
 
 

@@ -69,14 +69,8 @@ def wanted(arguments: argparse.Namespace, flags: list[str]) -> list[Wanted]:
     for flag in flags:
         if re.match(r"--(seed_everything|ckpt_path)\b", flag):
             raise ValueError(f"{flag}: recipes.seeds sets it, see --seeds")
-    name = arguments.name
-    flags = [*(f"--config={config}" for config in arguments.config), f"--group={name}", *flags]
     return [
-        Wanted(
-            arguments.recipe,
-            f"{name}-s{seed}",
-            (*(flag.replace("{seed}", str(seed)) for flag in flags), f"--seed_everything={seed}"),
-        )
+        Wanted.of_seed(arguments.recipe, arguments.name, arguments.config, flags, seed)
         for seed in arguments.seeds
     ]
 

@@ -31,6 +31,23 @@ class Wanted:
     name: str
     flags: tuple[str, ...]
 
+    @classmethod
+    def of_seed(
+        cls, recipe: str, name: str, configs: list[str], flags: list[str], seed: int
+    ) -> "Wanted":
+        """One of several runs, `<name>-s<seed>` in the group `name`.
+
+        Args:
+            recipe: the technique
+            name: of all of them
+            configs: files, or bare names of shipped ones
+            flags: of their `fit`; {seed} in them is the run's
+            seed: of everything
+        """
+        own = [flag.replace("{seed}", str(seed)) for flag in flags]
+        given = [*(f"--config={config}" for config in configs), f"--group={name}", *own]
+        return cls(recipe, f"{name}-s{seed}", (*given, f"--seed_everything={seed}"))
+
     @cached_property
     def settings(self) -> dict[str, Any]:
         """Those that it shall have, `dotted`."""

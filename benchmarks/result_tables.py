@@ -1,0 +1,113 @@
+"""The results that are kept in results/, and the tables that documents have of them."""
+
+import json
+import re
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recipes.seeds.wanted import Wanted
+from tables import mean_std
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
+DOCUMENTS = (ROOT / "README.md", ROOT / "RESULTS.md")
+MARKS = re.compile(r"(<!-- results( by metric)?: ([\w -]+?) -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+
+@dataclass
+class Entry:
+    """A result, as results.yaml has it.
+
+    Attributes:
+        name: of its file, and of its runs
+        of: what a table calls it
+        recipe: the technique
+        config: bare name of the shipped config
+        seeds: how many, from 0
+        show: for each column, a metric and its digits: .2f, or .2% for 100 times the metric
+        flags: of `fit`; {seed} in them is the run's
+    """
+
+    name: str
+    of: str
+    recipe: str
+    config: str
+    seeds: int
+    show: dict[str, tuple[str, str]]
+    flags: list[str] = field(default_factory=list)
+
+    @property
+    def path(self) -> Path:
+        """Of its numbers."""
+        return RESULTS / f"{self.name}.json"
+
+    @property
+    def runs(self) -> list[Wanted]:
+        """One a seed."""
+        same = (self.recipe, self.name, [self.config], self.flags)
+        return [Wanted.of_seed(*same, seed) for seed in range(self.seeds)]
+
+    def stored(self) -> dict[str, Any]:
+        """Its numbers."""
+        return json.loads(self.path.read_text())
+
+    def cells(self) -> dict[str, str]:
+        """What is shown, by column: mean ± std over seeds."""
+        found, stored = {}, self.stored()
+        for label, (metric, style) in self.show.items():
+            scale = 100 if style.endswith("%") else 1
+            found[label] = mean_std([scale * value for value in stored[metric]], int(style[1:-1]))
+        return found
+
+
+def listed() -> dict[str, Entry]:
+    """All results, by name."""
+    entries = yaml.safe_load((RESULTS / "results.yaml").read_text())
+    return {name: Entry(name, **entry) for name, entry in entries.items()}
+
+
+def by_metric(entries: list[Entry]) -> list[list[str]]:
+    """Rows of a table with a column for each metric, its header first."""
+    labels = list(dict.fromkeys(label for entry in entries for label in entry.show))
+    rows = [[entry.of, *(entry.cells().get(label, "") for label in labels)] for entry in entries]
+    return [["", *labels], *rows]
+
+
+def by_result(entries: list[Entry]) -> list[list[str]]:
+    """Rows of a table with columns for recipe, seeds and seconds, its header first."""
+    rows = [["recipe", "config", "on test data, mean ± std over seeds", "seeds", "seconds"]]
+    for entry in entries:
+        seconds = statistics.mean(entry.stored()["seconds"])
+        said = ", ".join(f"{label} **{value}**" for label, value in entry.cells().items())
+        rows.append(
+            [
+                f"`{entry.recipe}`",
+                f"`{entry.config}`",
+                f"{entry.of}: {said}",
+                str(entry.seeds),
+                f"{seconds:.{int(seconds < 10)}f}",
+            ]
+        )
+    return rows
+
+
+def with_tables(text: str) -> str:
+    """A document with its tables made anew.
+
+    Args:
+        text: in which a table lies between <!-- results: NAME ... --> or, with a column for each
+            metric, <!-- results by metric: NAME ... -->, and <!-- end -->
+    """
+    entries = listed()
+
+    def table(mark: re.Match[str]) -> str:
+        named = [entries[name] for name in mark[3].split()]
+        header, *rows = by_metric(named) if mark[2] else by_result(named)
+        lines = [header, ["---"] * len(header), *rows]
+        return mark[1] + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+    return MARKS.sub(table, text)

@@ -1,0 +1,123 @@
+"""The results in results/*.json, and the tables in README.md and RESULTS.md that are made of them.
+
+python benchmarks/results.py                  writes the tables anew
+python benchmarks/results.py --check          says what does not match
+python benchmarks/results.py --run [NAME ...] first makes the results, all by default, where it goes
+                                              on with what is in ./runs
+
+What the results are is in results/results.yaml.
+"""
+
+import argparse
+import subprocess
+import sys
+from typing import Any
+
+from recipes.keys import config_hash
+from recipes.run import git_state
+from recipes.seeds.result import gathered, save
+from result_tables import DOCUMENTS, RESULTS, ROOT, Entry, listed, with_tables
+
+
+def run(entries: list[Entry]) -> None:
+    """Trains what is missing of some results, then saves them.
+
+    Not one by one: files that were written before a run would make it one of no commit.
+
+    Raises:
+        SystemExit: if files differ from the commit
+    """
+    if git_state().get("dirty", True):
+        sys.exit("error: --run: commit first, so that the results are of a commit")
+    for entry in entries:
+        options = {"recipe": entry.recipe, "config": entry.config, "name": entry.name}
+        flags = [f"--{option}={value}" for option, value in options.items()]
+        flags += [f"--seeds={entry.seeds}", "--test", *entry.flags]
+        subprocess.run([sys.executable, "-m", "recipes.seeds", *flags], check=True)
+    for entry in entries:
+        seeds = list(range(entry.seeds))
+        save(entry.path, gathered(entry.runs, seeds, [entry.config], entry.flags))
+
+
+def stale(entry: Entry) -> list[str]:
+    """Why a result is not that of the present code and list; nothing if it is."""
+    if not entry.path.exists():
+        return ["missing"]
+    result = entry.stored()
+    made = [result[key] for key in ("recipe", "config", "flags", "seeds")]
+    asked = [entry.recipe, [entry.config], entry.flags, list(range(entry.seeds))]
+    faults = {
+        "made with other settings than results.yaml has": made != asked,
+        "the config or a default has changed since": not is_present(entry, result),
+        "made from files that are in no commit": result["dirty"] is not False,
+        f"commit {result['commit']} is not in the history": not is_known(result["commit"]),
+        "fewer than 3 seeds": len(result["seeds"]) < 3,
+    }
+    return [fault for fault, holds in faults.items() if holds]
+
+
+def is_present(entry: Entry, result: dict[str, Any]) -> bool:
+    """Whether a result was made with the settings that its entry now has."""
+    return result["config_hash"] == config_hash(entry.runs[0].settings)
+
+
+def is_known(commit: str) -> bool:
+    """Whether a commit is in the history of this checkout, as far as that is here."""
+
+    def git(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True)
+
+    try:
+        if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
+            return True  # no checkout, or one without its history
+        return git("merge-base", "--is-ancestor", commit, "HEAD").returncode == 0
+    except OSError:  # no git
+        return True
+
+
+def stale_results() -> list[str]:
+    """What is wrong with the results, each with the command that puts it right."""
+    entries = listed()
+    strangers = sorted({path.stem for path in RESULTS.glob("*.json")} - entries.keys())
+    return [f"results/{name}.json is not in results.yaml" for name in strangers] + [
+        f"results/{name}.json: {fault}; python benchmarks/results.py --run {name}"
+        for name, entry in entries.items()
+        for fault in stale(entry)
+    ]
+
+
+def stale_documents() -> list[str]:
+    """Which documents do not have the results' tables."""
+    return [
+        f"{path.name} has other tables than results/ gives; python benchmarks/results.py"
+        for path in DOCUMENTS
+        if path.read_text() != with_tables(path.read_text())
+    ]
+
+
+def main() -> None:
+    """Runs the command.
+
+    Raises:
+        SystemExit: with status 1 and a line for each thing that does not match
+    """
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    parser.add_argument("--check", action="store_true", help="say what does not match")
+    parser.add_argument("--run", nargs="*", metavar="NAME", help="make results")
+    arguments = parser.parse_args()
+    entries = listed()
+    if strangers := [name for name in arguments.run or () if name not in entries]:
+        sys.exit(f"error: --run {' '.join(strangers)}: results.yaml has {', '.join(entries)}")
+    if arguments.run is not None:
+        run([entries[name] for name in arguments.run or entries])
+    faults = stale_results()
+    if not faults and not arguments.check:
+        for path in DOCUMENTS:
+            path.write_text(with_tables(path.read_text()))
+    if faults := faults or stale_documents():
+        sys.exit("\n".join(f"error: {fault}" for fault in faults))
+
+
+if __name__ == "__main__":
+    main()
