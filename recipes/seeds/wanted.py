@@ -95,7 +95,7 @@ class Wanted:
         return ["fit", *self.flags, f"--name={self.name}"]
 
     def _refuse_another(self) -> None:
-        if not self.facts:
+        if not self.facts and any(self.folder.iterdir()):
             raise ValueError(f"{self.folder} is not a run's folder; move it away")
         config = self.folder / "config.yaml"
         if not config.exists():  # cut off before it began

@@ -1,0 +1,114 @@
+"""What README.md and RESULTS.md say is what results/ has, and that is of the present code."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import result_tables
+import results
+from result_tables import ROOT, listed, with_tables
+from results import is_known, is_present, stale, stale_documents, stale_results
+
+ENTRY = """
+{of: a network, recipe: regress, config: diabetes, seeds: 3,
+ show: {RMSE: [test/rmse, .1f], "coverage, %": [test/coverage, .2%]}}
+"""
+NUMBERS = {
+    "seeds": [0, 1, 2],
+    "seconds": [9, 10, 14],
+    "test/rmse": [1, 2, 3],
+    "test/coverage": [0.5, 0.5, 0.53],
+}
+
+
+@pytest.fixture
+def elsewhere_too(tmp_path, monkeypatch):
+    """A copy of what the tables are made of, to be changed."""
+    shutil.copytree(ROOT / "results", tmp_path / "results")
+    documents = [Path(shutil.copy(path, tmp_path)) for path in results.DOCUMENTS]
+    for module in (result_tables, results):
+        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
+        monkeypatch.setattr(module, "DOCUMENTS", documents)
+    return tmp_path / "results"
+
+
+def changed(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_the_documents_have_the_results_and_these_are_of_the_present_code():
+    assert stale_results() == []
+    assert stale_documents() == []
+    for document in results.DOCUMENTS:
+        assert "<!-- results" in document.read_text()
+
+
+def test_another_value_is_noticed(elsewhere_too):
+    assert stale_documents() == []
+    changed(elsewhere_too / "digits-online.json", **{"test/gain": [0.1, 0.2, 0.3, 0.2, 0.1]})
+    assert [fault.split()[0] for fault in stale_documents()] == ["README.md", "RESULTS.md"]
+    for path in results.DOCUMENTS:
+        path.write_text(with_tables(path.read_text()))
+    assert stale_documents() == [] and "18.00 ± 8.37" in Path("RESULTS.md").read_text()
+
+
+def test_another_config_is_noticed(tmp_path):
+    entry = listed()["digits-teacher"]
+    made, text = entry.stored(), (ROOT / "recipes/classify/digits.yaml").read_text()
+    copy = tmp_path / "copy.yaml"
+    for old, new, is_same in (("", "", True), ("lr: 0.01", "lr: 0.02", False)):
+        copy.write_text(text.replace(old, new) if old else text)
+        assert is_present(replace(entry, config=str(copy)), made) == is_same
+    assert is_present(replace(entry, flags=[*entry.flags, "--data.batch_size=63"]), made) is False
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({"dirty": True}, "made from files that are in no commit"),
+        ({"commit": "0" * 40}, f"commit {'0' * 40} is not in the history"),
+        ({"config_hash": "0"}, "the config or a default has changed since"),
+        ({"seeds": [0, 1]}, "fewer than 3 seeds"),
+        ({"flags": ["--data.split=1"]}, "made with other settings than results.yaml has"),
+    ],
+)
+def test_a_result_that_cannot_be_made_again_is_named(elsewhere_too, values, fault):
+    if "commit" in values and is_known(values["commit"]):
+        pytest.skip("the history is not here")
+    changed(elsewhere_too / "diabetes-linear.json", **values)
+    assert fault in stale(listed()["diabetes-linear"])
+
+
+def test_each_result_is_listed_and_there(elsewhere_too):
+    (elsewhere_too / "gan-ring.json").rename(elsewhere_too / "gan-rink.json")
+    listed_not_there = "gan-ring.json: missing; python benchmarks/results.py --run gan-ring"
+    assert stale(listed()["gan-ring"]) == ["missing"]
+    assert {"results/gan-rink.json is not in results.yaml", f"results/{listed_not_there}"} <= {
+        *stale_results()
+    }
+
+
+def test_tables(elsewhere_too):
+    (elsewhere_too / "results.yaml").write_text(f"one: {ENTRY}\ntwo: {ENTRY}")
+    for name in ("one", "two"):
+        (elsewhere_too / f"{name}.json").write_text(json.dumps(NUMBERS))
+    text = "Before.\n<!-- results{}: one two -->\nold\n<!-- end -->\nAfter."
+    lines = with_tables(text.format(" by metric")).splitlines()
+    assert lines[2:6] == [
+        "|  | RMSE | coverage, % |",
+        "| --- | --- | --- |",
+        *2 * ["| a network | 2.0 ± 1.0 | 51.00 ± 1.73 |"],
+    ]
+    row = "a network: RMSE **2.0 ± 1.0**, coverage, % **51.00 ± 1.73** | 3 | 11 |"
+    assert with_tables(text.format("")).splitlines()[4:6] == 2 * [
+        f"| `regress` | `diabetes` | {row}"
+    ]
+    assert lines[:2] + lines[6:] == [
+        *text.format(" by metric").splitlines()[:2],
+        "<!-- end -->",
+        "After.",
+    ]
+    assert with_tables("no table") == "no table"
