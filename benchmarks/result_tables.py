@@ -82,7 +82,7 @@ def by_result(entries: list[Entry]) -> list[list[str]]:
     rows = [["recipe", "config", "on test data, mean ± std over seeds", "seeds", "seconds"]]
     for entry in entries:
         seconds = statistics.mean(entry.stored()["seconds"])
-        said = ", ".join(f"{label} **{value}**" for label, value in entry.cells().items())
+        said = ", ".join(f"{label} {value}" for label, value in entry.cells().items())
         rows.append(
             [
                 f"`{entry.recipe}`",
