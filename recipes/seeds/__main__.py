@@ -1,11 +1,9 @@
 """The command line: python -m recipes.seeds."""
 
 import argparse
-import os
 import re
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -13,17 +11,11 @@ from tqdm import tqdm
 import recipes.seeds
 from recipes.cli import recipe_class
 from recipes.launch import Task, last_line, launch
-from recipes.messages import one_line, recipe_names
+from recipes.messages import recipe_names
+from recipes.mistakes import Parser, ending_in_one_line
 from recipes.seeds.result import gathered, save
 from recipes.seeds.wanted import Wanted, run_recipe
 from recipes.settings import embedded_default
-
-
-class Parser(argparse.ArgumentParser):
-    """Says a mistake in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(message.removeprefix("argument "))
 
 
 def seed_list(text: str) -> list[int]:
@@ -40,12 +32,7 @@ def seed_list(text: str) -> list[int]:
 
 def parser() -> Parser:
     """Of this command; what it does not know is for `fit`."""
-    made = Parser(
-        prog="python -m recipes.seeds",
-        description=recipes.seeds.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    made = Parser("seeds", recipes.seeds.__doc__)
     made.add_argument("--recipe", required=True, help=", ".join(recipe_names()))
     made.add_argument("--config", action="append", default=[], help="as for the recipe's fit")
     made.add_argument(
@@ -116,10 +103,10 @@ def make(args: list[str]) -> bool:
                 good &= complete(runs, "test", arguments.jobs)
     except Timeout:
         raise ValueError(f"--name={arguments.name}: another process makes these runs") from None
-    if trained := [str(run.folder) for run in runs if run.is_finished]:
-        compare(trained)
     if arguments.save and good:
         save(arguments.save, gathered(runs, arguments.seeds, arguments.config, flags))
+    if trained := [str(run.folder) for run in runs if run.is_finished]:
+        compare(trained)
     return good
 
 
@@ -132,14 +119,11 @@ def main(args: list[str] | None = None) -> None:
     Raises:
         SystemExit: with status 1 after an error, or if a run has failed
     """
-    try:
-        good = make(sys.argv[1:] if args is None else args)
-    except KeyboardInterrupt:
-        sys.exit("interrupted; the same command goes on")
-    except Exception as error:
-        if os.environ.get("RECIPES_DEBUG"):
-            raise
-        sys.exit(f"error: {one_line(error)}")
+    with ending_in_one_line():
+        try:
+            good = make(sys.argv[1:] if args is None else args)
+        except KeyboardInterrupt:
+            sys.exit("interrupted; the same command goes on")
     if not good:
         sys.exit(1)
 
