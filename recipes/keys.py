@@ -18,8 +18,6 @@ PLACES = (
     *("name", "group", "tags", "ckpt_path", "trainer.default_root_dir", "trainer.logger"),
     *("trainer.enable_progress_bar", "trainer.enable_model_summary"),
 )
-# What keys of files and folders end in, which lie elsewhere on another machine.
-FILES = ("data_dir", "checkpoint")
 
 
 def dotted(config: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +58,7 @@ def _is_class(value: object) -> bool:
 
 def is_place(key: str) -> bool:
     """Whether a key says where a run or its files are, and not what it trains."""
-    return key.startswith(PLACES) or key.endswith(FILES)
+    return key.startswith(PLACES) or key.endswith("data_dir")
 
 
 def is_seed(key: str) -> bool:
@@ -68,14 +66,30 @@ def is_seed(key: str) -> bool:
     return key in ("seed_everything", "data.split") or key.endswith("seed")
 
 
-def config_hash(settings: dict[str, Any]) -> str:
-    """Twelve hexadecimal digits that two runs share if they differ by seeds and place alone.
+def compared(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings by which two runs differ as experiments: neither seeds nor places.
+
+    Of a checkpoint's path, such as a teacher's, the run's own seed does not count.
 
     Args:
         settings: `dotted`
     """
+    seed = rf"(?<!\d){settings.get('seed_everything')}(?!\d)"
     kept = {k: v for k, v in settings.items() if not (is_seed(k) or is_place(k))}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+    for key, value in kept.items():
+        if key.endswith("checkpoint") and isinstance(value, str):
+            kept[key] = re.sub(seed, "{seed}", value)
+    return kept
+
+
+def config_hash(settings: dict[str, Any]) -> str:
+    """Twelve hexadecimal digits that two runs share if they differ by seeds and places alone.
+
+    Args:
+        settings: `dotted`
+    """
+    text = json.dumps(compared(settings), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def more_is_better(metric: str) -> bool:

@@ -351,3 +351,13 @@ def test_a_config_hash_knows_settings_but_neither_seeds_nor_places():
     settings = {"model.x": 1, "seed_everything": 0, "data.split_seed": 0, "name": "a"}
     others = settings | {"seed_everything": 1, "data.split_seed": 2, "name": "b", "tags": ["x"]}
     assert config_hash(settings) == config_hash(others) != config_hash(settings | {"model.x": 2})
+
+
+def test_a_checkpoint_of_each_seed_is_the_same_setting_and_of_another_teacher_is_not():
+    teacher = "model.teacher_checkpoint"
+    one, two, other = (
+        {"seed_everything": seed, teacher: f"runs/classify/{name}-s{seed}/10/last.ckpt"}
+        for seed, name in ((1, "small"), (2, "small"), (1, "large"))
+    )
+    assert config_hash(one) == config_hash(two) != config_hash(other)
+    assert config_hash(one) != config_hash(one | {teacher: one[teacher].replace("10", "11")})

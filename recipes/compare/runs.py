@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from recipes.keys import dotted, is_place, is_seed, more_is_better
+from recipes.keys import compared, dotted, more_is_better
 
 # What a run draws that is worth seeing beside another's.
 PICTURES = ("samples.png", "study.png")
@@ -63,8 +63,7 @@ class Run:
     @property
     def compared(self) -> dict[str, Any]:
         """The settings by which runs can differ: neither seeds nor places."""
-        kept = {k: v for k, v in self.settings.items() if not (is_seed(k) or is_place(k))}
-        return {"recipe": self.facts.get("recipe")} | kept
+        return {"recipe": self.facts.get("recipe")} | compared(self.settings)
 
     def last(self, metric: str) -> float | None:
         """The metric's latest value, that of `test` for test/..."""
