@@ -23,6 +23,7 @@ from recipes.files import read_checkpoint
 
 # The config of a recipe without --config, whichever it ships: real data, a minute on a CPU.
 EMBEDDED_DEFAULTS = ("digits", "diabetes")
+SEARCH_SPACE = "sweep"  # a recipe's, beside its configs
 HARDWARE = Path(__file__).resolve().parent / "hardware"
 
 
@@ -93,7 +94,7 @@ def shipped_config(name: str, folder: Path) -> str:
             raise ValueError(f"--config={name} is not a YAML file of settings")
         return name
     own, overlays = (
-        {path.stem: str(path) for path in sorted(place.glob("*.yaml"))}
+        {path.stem: str(path) for path in sorted(place.glob("*.yaml")) if path.stem != SEARCH_SPACE}
         for place in (folder, HARDWARE)
     )
     shipped = own | overlays

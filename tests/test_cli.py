@@ -18,7 +18,8 @@ from trains import rows
 
 ROOT = Path(__file__).parent.parent
 HARDWARE = sorted(ROOT.glob("recipes/hardware/*.yaml"))
-CONFIGS = sorted({*ROOT.glob("recipes/*/*.yaml")}.difference(HARDWARE))
+SWEEPS = sorted(ROOT.glob("recipes/*/sweep.yaml"))
+CONFIGS = sorted({*ROOT.glob("recipes/*/*.yaml")}.difference(HARDWARE, SWEEPS))
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
 DECAY = ("fit", "--trainer.callbacks+=LRDecay")
 MISTAKES = {

@@ -1,0 +1,95 @@
+"""The command line of searches."""
+
+import argparse
+import math
+import os
+import sys
+from pathlib import Path
+
+from recipes.keys import more_is_better
+from recipes.messages import one_line, recipe_names
+from recipes.tune.options import TRIALS, parse
+from recipes.tune.space import Space
+from recipes.tune.sweeps import METHODS, read_space
+
+
+def count(given: argparse.Namespace, space: Space, sampler: str) -> int:
+    """How many trials there shall be in all."""
+    if sampler == "grid":
+        return min(given.trials or space.run_cap or math.inf, space.grid_size())
+    return given.trials or space.run_cap or TRIALS
+
+
+def main(args: list[str] | None = None) -> None:
+    """Runs a search's command line; a mistake of the user's ends it with one line.
+
+    Args:
+        args: command-line arguments, those of the process by default
+
+    Raises:
+        SystemExit: with status 1 after an error, 130 after Ctrl-C
+    """
+    try:
+        search_from(*parse(sys.argv[1:] if args is None else args))
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get("RECIPES_DEBUG"):
+            raise
+        sys.exit(f"error: {one_line(error)}")
+
+
+def search_from(given: argparse.Namespace, flags: list[str]) -> None:
+    """Runs the search that options describe.
+
+    Args:
+        given: the search's options
+        flags: of each trial's fit
+
+    Raises:
+        ValueError: if an option or the space is not accepted, or Optuna is not there
+    """
+    if given.recipe not in recipe_names():
+        raise ValueError(f"--recipe={given.recipe}: the recipes are {', '.join(recipe_names())}")
+    space = read_space(given.space or Path(__file__).parents[1] / given.recipe / "sweep.yaml")
+    try:
+        from recipes.tune import result, search
+    except ModuleNotFoundError as error:
+        if error.name != "optuna":
+            raise
+        raise ValueError("a search needs Optuna: pip install -e '.[search]'") from error
+    metric = given.metric or space.metric
+    if metric is None:
+        raise ValueError("--metric: neither given nor in the space")
+    own = space.goal if metric == space.metric else None
+    study = given.study or "-".join(["tune", *(Path(name).stem for name in given.config)])
+    root = [f.partition("=")[2] for f in flags if f.startswith("--trainer.default_root_dir=")]
+    folder = Path(*(root[-1:] or ["runs"]), given.recipe, study)
+    sampler = given.sampler or METHODS[space.method]
+    settings = search.Search(
+        recipe=given.recipe,
+        flags=[*(f"--config={name}" for name in given.config), *flags],
+        space=space,
+        study=study,
+        storage=given.storage or f"sqlite:///{folder}/study.db",
+        folder=folder,
+        trials=count(given, space, sampler),
+        sampler=sampler,
+        pruner=given.pruner or ("halving" if space.early_terminate else "none"),
+        metric=metric,
+        goal=given.goal or own or ("maximize" if more_is_better(metric) else "minimize"),
+        value=given.value,
+        seed=given.seed,
+        grace=given.grace,
+    )
+    result.write(settings, search.run(settings, given.jobs, given.timeout))
+
+
+if __name__ == "__main__":
+    if os.environ.get("RECIPES_TUNE_FOLLOWER"):
+        from recipes.tune.trial import follow
+
+        follow()
+    else:
+        main()

@@ -1,0 +1,127 @@
+"""A study's trials as a queue that processes of several machines take from.
+
+A trial whose process has died goes back into the queue and keeps its number, and with it what was
+drawn for it, its place in the grid and its folder. Optuna's own way, heartbeats, adds the trial
+again under another number, and is there for databases alone.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+MOST_TRIES = 3  # of a trial that takes its process down each time
+
+
+def open_storage(url: str) -> BaseStorage:
+    """Where a study is kept.
+
+    Args:
+        url: of a database, as SQLAlchemy has it, or `journal:<file>`, for shared file systems
+
+    Raises:
+        ValueError: if it cannot be opened
+    """
+    kind, _, path = url.partition(":")
+    try:
+        if kind == "journal":
+            return JournalStorage(JournalFileBackend(path))
+        # Processes wait for each other longer than SQLite's 5 s.
+        patience = {"connect_args": {"timeout": 60}} if kind == "sqlite" else {}
+        if kind == "sqlite" and not path.endswith(":memory:"):
+            Path(path.removeprefix("///")).parent.mkdir(parents=True, exist_ok=True)
+        return RDBStorage(url, engine_kwargs=patience)
+    except Exception as error:  # of SQLAlchemy's many, and of each driver's
+        raise ValueError(f"--storage={url}: {error}") from error
+
+
+class Queue:
+    """The trials of a study.
+
+    Args:
+        study: of Optuna
+        storage: that holds it
+        total: number of trials that there shall be; any beyond it are left alone
+        grace: seconds after which a trial without a sign of life is run again
+    """
+
+    def __init__(self, study: optuna.Study, storage: BaseStorage, total: int, grace: float) -> None:
+        self.study, self.storage, self.total, self.grace = study, storage, total, grace
+        self.study_id = storage.get_study_id_from_name(study.study_name)
+
+    def trials(self) -> list[FrozenTrial]:
+        """Those that there are, by number."""
+        return self.study.get_trials(deepcopy=False)[: self.total]
+
+    def finished(self) -> list[FrozenTrial]:
+        """Those that have ended, well or not."""
+        return [trial for trial in self.trials() if trial.state.is_finished()]
+
+    def ended_well(self) -> list[FrozenTrial]:
+        """Those that have a value."""
+        return [t for t in self.trials() if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+
+    def free(self) -> int:
+        """How many trials a process could take now."""
+        trials = self.trials()
+        waiting = sum(trial.state == TrialState.WAITING for trial in trials)
+        return waiting + self.total - len(trials)
+
+    def take(self) -> optuna.Trial | None:
+        """A trial to run, which no other process has; nothing if there is none left."""
+        while self.free():
+            trial = self.study.ask()
+            if trial.number >= self.total:  # others were faster
+                self.put_back(trial.number)
+                continue
+            tries = trial.user_attrs.get("tries", 0) + 1
+            if tries <= MOST_TRIES:
+                trial.set_user_attr("tries", tries)
+                return trial
+            trial.set_user_attr("reason", f"its process died {MOST_TRIES} times")
+            self.study.tell(trial, state=TrialState.FAIL)
+        return None
+
+    def put_back(self, number: int) -> None:
+        """Lets a trial be run again, from its last checkpoint if it has one."""
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self.storage.set_trial_state_values(self._id(number), TrialState.WAITING)
+
+    def put_back_dead(self) -> None:
+        """Puts back what no process runs any more."""
+        for trial in self.trials():
+            if trial.state == TrialState.RUNNING:
+                # Of one just taken again, the sign of life may still be its last process's.
+                started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+                signs = (started, trial.user_attrs.get("alive", started))
+                if all(abs(time.time() - sign) > self.grace for sign in signs):
+                    self.put_back(trial.number)
+
+    @contextlib.contextmanager
+    def alive(self, number: int) -> Iterator[None]:
+        """Shows within the context that a process runs a trial."""
+        over = threading.Event()
+        trial_id = self._id(number)
+
+        def show() -> None:
+            while not over.is_set():
+                with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+                    self.storage.set_trial_user_attr(trial_id, "alive", time.time())
+                over.wait(self.grace / 6)
+
+        thread = threading.Thread(target=show, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _id(self, number: int) -> int:
+        return self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)

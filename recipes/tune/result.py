@@ -1,0 +1,104 @@
+"""What a search leaves: the best config, its pictures, and the table of its best trials."""
+
+import contextlib
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import optuna
+import yaml
+from optuna.trial import FrozenTrial, TrialState
+
+from recipes.files import replace_file
+from recipes.tune.outcome import outcome, short, table
+from recipes.tune.queue import Queue
+from recipes.tune.search import Search
+
+SHOWN = 5  # trials in the table
+
+
+def write(search: Search, queue: Queue) -> None:
+    """Writes best.yaml and the pictures to the study's folder, and prints the best trials.
+
+    Raises:
+        ValueError: if no trial has come to its end
+    """
+    complete = [trial for trial in queue.trials() if trial.state == TrialState.COMPLETE]
+    if not complete:
+        ended = queue.finished()
+        last = f", the last: {outcome(ended[-1], search.metric)}" if ended else ""
+        raise ValueError(f"--study={search.study}: no trial of {len(ended)} came to its end{last}")
+    sign = -1 if search.goal == "maximize" else 1
+    complete.sort(key=lambda trial: sign * trial.value)  # of equal ones, the first
+    best = search.folder / "best.yaml"
+    replace_file(best, best_config(search, complete[0], len(queue.finished())))
+    pictures = draw(queue.study, search.metric, search.folder)
+    print(table(search.metric, complete[:SHOWN]))
+    print(f"\nbest: python -m recipes.{search.recipe} fit --config {best}")
+    print(f"pictures: {', '.join(map(str, pictures))}", flush=True)
+    compare_runs(search, queue)
+
+
+def best_config(search: Search, best: FrozenTrial, ended: int) -> str:
+    """The whole resolved config of the best trial, with a header that says where it is from.
+
+    Args:
+        search: that found it
+        best: the trial
+        ended: number of trials that it is the best of
+    """
+    settings = yaml.safe_load(best.user_attrs["config"])
+    settings["group"] = None  # a run of it is none of the search's
+    value = f"{search.metric} {best.value:.6g} ({search.value} validation)"
+    header = [
+        f"{value}: trial {best.number} of {ended} of the search {search.study}.",
+        "",
+        f"  python -m recipes.{search.recipe} fit --config {search.folder / 'best.yaml'}",
+        "",
+        *(f"{key}: {short(value)}" for key, value in best.params.items()),
+    ]
+    lines = "".join(f"# {line}".rstrip() + "\n" for line in header)
+    return lines + yaml.safe_dump(settings, sort_keys=False)
+
+
+def draw(study: optuna.Study, metric: str, folder: Path) -> list[Path]:
+    """Draws Optuna's pictures: the values in their order, the importances, and each parameter.
+
+    Args:
+        study: with a complete trial
+        metric: log key, for the axes
+        folder: of the pictures
+
+    Returns:
+        the files; without importances if there are too few trials to tell them
+    """
+    matplotlib.use("Agg")
+    from optuna.visualization import matplotlib as plots
+
+    pictures: dict[str, Callable[..., object]] = {
+        "history": plots.plot_optimization_history,
+        "importances": plots.plot_param_importances,
+        "slice": plots.plot_slice,
+    }
+    paths = []
+    for name, plot in pictures.items():
+        with warnings.catch_warnings(), matplotlib.rc_context({"font.size": 9}):
+            warnings.simplefilter("ignore")  # that they are experimental
+            # Of one trial, or of trials that are all alike, no importance can be told.
+            with contextlib.suppress(ValueError, RuntimeError):
+                plot(study, target_name=metric)
+                paths.append(folder / f"{name}.png")
+                matplotlib.pyplot.gcf().savefig(paths[-1], dpi=150, bbox_inches="tight")
+            matplotlib.pyplot.close("all")
+    return paths
+
+
+def compare_runs(search: Search, queue: Queue) -> None:
+    """Compares the trials' runs, those whose folders are on this machine."""
+    folders = [trial.user_attrs.get("folder", "") for trial in queue.ended_well()]
+    folders = [folder for folder in folders if Path(folder, "run.json").is_file()]
+    with contextlib.suppress(ModuleNotFoundError):
+        from recipes.compare.report import compare
+
+        compare(folders, search.metric, search.folder)

@@ -1,0 +1,144 @@
+"""One process of a search: takes a trial, runs it as a run of its own, says how it ended."""
+
+import contextlib
+import importlib.util
+import io
+import json
+import math
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import optuna
+import torch
+from optuna.trial import FrozenTrial, TrialState
+
+from recipes.cli import main, recipe_class
+from recipes.files import replace_file
+from recipes.tune.report import Report
+from recipes.tune.space import flag
+
+if TYPE_CHECKING:
+    from recipes.tune.search import Search
+
+FOLLOWER = "RECIPES_TUNE_FOLLOWER"  # what further processes of a trial are told
+# Errors of one setting, after which others are tried; any other, at first, is a mistake.
+OF_A_SETTING = (FloatingPointError, torch.OutOfMemoryError)
+
+
+def run(search: "Search") -> None:
+    """Takes a trial, if there is one, and runs it.
+
+    Raises:
+        SystemExit: with status 1 and a line after a mistake of the user's, 143 after a termination
+            signal; in both cases the trial can be run again
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the search ends its trials
+    signal.signal(signal.SIGTERM, terminate)
+    queue = search.open()
+    trial = queue.take()
+    if trial is None:
+        return
+    with queue.alive(trial.number):
+        try:
+            train(search, trial)
+        except (Exception, SystemExit) as end:
+            cause = (
+                end.__context__ if isinstance(end, SystemExit) else end
+            )  # if RECIPES_DEBUG is set
+            terminated = isinstance(end, SystemExit) and end.code == 143
+            if terminated or not (isinstance(cause, OF_A_SETTING) or queue.ended_well()):
+                queue.put_back(trial.number)
+                raise
+            trial.set_user_attr("reason", str(cause or end).removeprefix("error: "))
+            queue.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+
+
+def terminate(*_: object) -> NoReturn:
+    """Ends the process as Lightning does in training: after what its `finally` does."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
+
+
+def train(search: "Search", trial: optuna.Trial) -> None:
+    """Runs a trial and tells how it ended, unless it failed.
+
+    Raises:
+        SystemExit: if it failed
+    """
+    arguments = fit_arguments(search, trial)
+    follow_with(search, arguments)
+    report = Report(search.metric, trial)
+    main(recipe_class(search.recipe), arguments, [report])
+    folder = Path(trial.user_attrs["folder"])
+    trial.set_user_attr("config", (folder / "config.yaml").read_text())
+    if report.pruned:
+        facts = json.loads((folder / "run.json").read_text())
+        replace_file(folder / "run.json", json.dumps({**facts, "pruned": True}, indent=1) + "\n")
+        trial.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+        return
+    value = worth(trial.study.get_trials(deepcopy=False)[trial.number], search)
+    if value is None or not math.isfinite(value):
+        said = "there was no validation" if value is None else f"{search.metric} ended as {value}"
+        sys.exit(f"error: {said}")
+    trial.study.tell(trial, value, skip_if_finished=True)
+
+
+def worth(trial: FrozenTrial, search: "Search") -> float | None:
+    """A trial's value: the metric at its last validation, or at its best."""
+    values = [value for _, value in sorted(trial.intermediate_values.items())]
+    if not values:
+        return None
+    if search.value == "last":
+        return values[-1]
+    return max(values) if search.goal == "maximize" else min(values)
+
+
+def fit_arguments(search: "Search", trial: optuna.Trial) -> list[str]:
+    """The command line of a trial: a new run, or what is left of one whose process has died."""
+    settings = search.space.suggest(trial)
+    if left := trial.user_attrs.get("folder"):
+        checkpoint = Path(left) / "checkpoints" / "last.ckpt"
+        if checkpoint.is_file():
+            return ["fit", f"--ckpt_path={checkpoint}"]
+        shutil.rmtree(left, ignore_errors=True)
+    flags = [flag(key, value) for key, value in settings.items()]
+    name = f"{search.study}-{trial.number}"
+    return ["fit", *search.flags, *flags, f"--group={search.study}", f"--name={name}"]
+
+
+def follow_with(search: "Search", arguments: list[str]) -> None:
+    """Lets processes that Lightning adds to a trial be its followers, not searches of their own.
+
+    Lightning starts them as this process was, but this one is a fork of another.
+    """
+    follower: dict[str, Any] = {"recipe": search.recipe, "metric": search.metric}
+    os.environ[FOLLOWER] = json.dumps({**follower, "arguments": arguments})
+    sys.modules["__main__"].__spec__ = importlib.util.find_spec("recipes.tune.__main__")
+
+
+def follow() -> None:
+    """Runs a further process of a trial."""
+    follower = json.loads(os.environ[FOLLOWER])
+    report = Report(follower["metric"])
+    main(recipe_class(follower["recipe"]), follower["arguments"], [report])
+
+
+def check(search: "Search") -> None:
+    """Parses the command lines that a space can come to.
+
+    Raises:
+        SystemExit: with status 1 and a line, if one is not understood
+    """
+    for settings in search.space.samples():
+        flags = [flag(key, value) for key, value in settings.items()]
+        with contextlib.redirect_stdout(io.StringIO()):
+            try:
+                arguments = ["fit", *search.flags, *flags, "--print_config"]
+                main(recipe_class(search.recipe), arguments)
+            except SystemExit as end:
+                if end.code:
+                    raise
