@@ -8,6 +8,8 @@ from pathlib import Path
 import matplotlib
 import optuna
 import yaml
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from optuna.trial import FrozenTrial, TrialState
 
 from recipes.files import replace_file
@@ -71,27 +73,42 @@ def draw(study: optuna.Study, metric: str, folder: Path) -> list[Path]:
         folder: of the pictures
 
     Returns:
-        the files; without importances if there are too few trials to tell them
+        the files; importances are told from two trials on
     """
     matplotlib.use("Agg")
+    from matplotlib import pyplot
     from optuna.visualization import matplotlib as plots
 
     pictures: dict[str, Callable[..., object]] = {
         "history": plots.plot_optimization_history,
-        "importances": plots.plot_param_importances,
         "slice": plots.plot_slice,
     }
+    if sum(trial.state == TrialState.COMPLETE for trial in study.trials) > 1:
+        pictures["importances"] = plots.plot_param_importances
     paths = []
     for name, plot in pictures.items():
-        with warnings.catch_warnings(), matplotlib.rc_context({"font.size": 9}):
+        with warnings.catch_warnings(), pyplot.rc_context({"figure.figsize": (7, 4)}):
             warnings.simplefilter("ignore")  # that they are experimental
-            # Of one trial, or of trials that are all alike, no importance can be told.
-            with contextlib.suppress(ValueError, RuntimeError):
-                plot(study, target_name=metric)
-                paths.append(folder / f"{name}.png")
-                matplotlib.pyplot.gcf().savefig(paths[-1], dpi=150, bbox_inches="tight")
-            matplotlib.pyplot.close("all")
+            plot(study, target_name=metric)
+            paths.append(folder / f"{name}.png")
+            make_readable(pyplot.gcf())
+            pyplot.savefig(paths[-1], dpi=150, bbox_inches="tight")
+            pyplot.close("all")
     return paths
+
+
+def make_readable(figure: Figure) -> None:
+    """Gives each parameter the room that its labels need."""
+    if len(figure.axes) > 1:  # and the last is the scale of colours
+        figure.set_size_inches(3.5 * (len(figure.axes) - 1) + 1, 4)
+    for axes in figure.axes:
+        if axes.get_xscale() == "log":
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        legend = axes.get_legend()
+        if legend is not None and len(legend.get_texts()) == 1:
+            legend.remove()  # the title says it
 
 
 def compare_runs(search: Search, queue: Queue) -> None:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
 
 from recipes.launch import Task, last_line, launch
 from recipes.tune import trial
@@ -16,6 +18,8 @@ from recipes.tune.samplers import pruner, sampler
 from recipes.tune.space import Space
 
 POLL = 0.5  # seconds between two looks at what other processes run
+# With what Optuna imports once a study is opened, half a second each time.
+PRELOAD = ["recipes.tune.trial", "alembic.command", "alembic.migration", "sqlalchemy.orm"]
 # What a study is of: a search that differs in one of them is another study.
 IDENTITY = ("recipe", "flags", "parameters", "metric", "goal", "value")
 
@@ -64,7 +68,23 @@ class Search:
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         storage = open_storage(self.storage)
-        study = optuna.create_study(
+        study = self._study(storage)
+        identity = {**asdict(self), "parameters": self.space.parameters}
+        for name in IDENTITY:
+            known = study.user_attrs.get(name, identity[name])
+            if known != identity[name]:
+                if all(trial.state == TrialState.WAITING for trial in study.trials):
+                    # Nothing has come of it, such as of a command with a mistake in it.
+                    optuna.delete_study(study_name=self.study, storage=storage)
+                    return self.open()
+                said = f"its {name} was {known}, not {identity[name]}; give another name"
+                raise ValueError(f"--study={self.study}: {said}")
+            if name not in study.user_attrs:
+                study.set_user_attr(name, identity[name])
+        return Queue(study, storage, self.trials, self.grace)
+
+    def _study(self, storage: BaseStorage) -> optuna.Study:
+        return optuna.create_study(
             storage=storage,
             sampler=sampler(self.sampler, self.space, self.seed),
             pruner=pruner(self.pruner, self.space.early_terminate),
@@ -72,15 +92,6 @@ class Search:
             direction=self.goal,
             load_if_exists=True,
         )
-        identity = {**asdict(self), "parameters": self.space.parameters}
-        for name in IDENTITY:
-            known = study.user_attrs.get(name, identity[name])
-            if known != identity[name]:
-                said = f"its {name} was {known}, not {identity[name]}; give another name"
-                raise ValueError(f"--study={self.study}: {said}")
-            if name not in study.user_attrs:
-                study.set_user_attr(name, identity[name])
-        return Queue(study, storage, self.trials, self.grace)
 
 
 def run(search: Search, jobs: int, timeout: float) -> Queue:
@@ -134,7 +145,7 @@ def processes(
         for number, target in enumerate(targets)
     )
     try:
-        for task, status in launch(tasks, jobs, ["recipes.tune.trial"]):
+        for task, status in launch(tasks, jobs, PRELOAD):
             if status == 1:
                 raise ValueError(last_line(task.log).removeprefix("error: "))
             if status:

@@ -51,6 +51,8 @@ def run(search: "Search") -> None:
             )  # if RECIPES_DEBUG is set
             terminated = isinstance(end, SystemExit) and end.code == 143
             if terminated or not (isinstance(cause, OF_A_SETTING) or queue.ended_well()):
+                if not terminated:  # a mistake, of which nothing shall be left
+                    shutil.rmtree(trial.user_attrs.get("folder", ""), ignore_errors=True)
                 queue.put_back(trial.number)
                 raise
             trial.set_user_attr("reason", str(cause or end).removeprefix("error: "))
