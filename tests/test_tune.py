@@ -182,6 +182,19 @@ def test_a_trial_whose_process_died_is_taken_again_as_it_was(store):
 
 
 @STORES
+def test_a_study_stays_where_it_is_when_the_process_goes_elsewhere(store, tmp_path, monkeypatch):
+    """As jsonargparse does while it reads a config, and the sign of life is given meanwhile."""
+    queue = opened(store)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with queue.alive(queue.take().number):
+        time.sleep(0.1)
+    assert not list(Path().iterdir())
+    monkeypatch.chdir(tmp_path)
+    assert "alive" in opened(store).trials()[0].user_attrs
+
+
+@STORES
 def test_no_trial_is_taken_twice_nor_beyond_the_total(store):
     queue = opened(store)
     taken = [opened(store).take().number, *(queue.take().number for _ in range(3))]

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from recipes.keys import more_is_better
-from recipes.messages import one_line, recipe_names
+from recipes.messages import recipe_names
+from recipes.mistakes import ending_in_one_line
 from recipes.tune.options import TRIALS, parse
 from recipes.tune.space import Space
 from recipes.tune.sweeps import METHODS, read_space
@@ -30,14 +31,11 @@ def main(args: list[str] | None = None) -> None:
         SystemExit: with status 1 after an error, 130 after Ctrl-C
     """
     try:
-        search_from(*parse(sys.argv[1:] if args is None else args))
+        with ending_in_one_line():
+            search_from(*parse(sys.argv[1:] if args is None else args))
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)
         sys.exit(130)
-    except Exception as error:
-        if os.environ.get("RECIPES_DEBUG"):
-            raise
-        sys.exit(f"error: {one_line(error)}")
 
 
 def search_from(given: argparse.Namespace, flags: list[str]) -> None:

@@ -3,8 +3,8 @@
 import argparse
 import math
 from pathlib import Path
-from typing import NoReturn
 
+from recipes.mistakes import Parser
 from recipes.tune import __doc__ as card
 
 TRIALS = 20  # unless the command or the space says how many
@@ -74,26 +74,14 @@ OPTIONS = {
 }
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are raised, to become one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(message.removeprefix("argument "))
-
-
 def parse(args: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The search's own options, and what is left for each trial's fit.
 
     Raises:
         ValueError: if an option is not accepted
     """
-    parser = Parser(
-        prog="python -m recipes.tune",
-        description=card,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        epilog="Any other option is of each trial's fit: --trainer.max_epochs=60",
-    )
+    parser = Parser("tune", card)
+    parser.epilog = "Any other option is of each trial's fit: --trainer.max_epochs=60"
     for name, settings in OPTIONS.items():
         metavar = {} if "choices" in settings else {"metavar": name.upper()}
         parser.add_argument(f"--{name}", **metavar, **settings)

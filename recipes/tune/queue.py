@@ -30,13 +30,16 @@ def open_storage(url: str) -> BaseStorage:
     """
     kind, _, path = url.partition(":")
     try:
+        # Absolute: jsonargparse goes to a config's folder to read it, while another thread writes.
+        file = Path(path.removeprefix("///")).expanduser().absolute()
+        if kind in ("journal", "sqlite"):
+            file.parent.mkdir(parents=True, exist_ok=True)
         if kind == "journal":
-            return JournalStorage(JournalFileBackend(path))
-        # Processes wait for each other longer than SQLite's 5 s.
-        patience = {"connect_args": {"timeout": 60}} if kind == "sqlite" else {}
-        if kind == "sqlite" and not path.endswith(":memory:"):
-            Path(path.removeprefix("///")).parent.mkdir(parents=True, exist_ok=True)
-        return RDBStorage(url, engine_kwargs=patience)
+            return JournalStorage(JournalFileBackend(str(file)))
+        if kind == "sqlite":  # whose own patience, when others write, is 5 s
+            patience = {"connect_args": {"timeout": 60}}
+            return RDBStorage(f"sqlite:///{file}", engine_kwargs=patience)
+        return RDBStorage(url)
     except Exception as error:  # of SQLAlchemy's many, and of each driver's
         raise ValueError(f"--storage={url}: {error}") from error
 

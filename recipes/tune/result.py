@@ -1,6 +1,5 @@
 """What a search leaves: the best config, its pictures, and the table of its best trials."""
 
-import contextlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from optuna.trial import FrozenTrial, TrialState
 
+from recipes.compare.report import compare
 from recipes.files import replace_file
 from recipes.tune.outcome import outcome, short, table
 from recipes.tune.queue import Queue
@@ -115,7 +115,5 @@ def compare_runs(search: Search, queue: Queue) -> None:
     """Compares the trials' runs, those whose folders are on this machine."""
     folders = [trial.user_attrs.get("folder", "") for trial in queue.ended_well()]
     folders = [folder for folder in folders if Path(folder, "run.json").is_file()]
-    with contextlib.suppress(ModuleNotFoundError):
-        from recipes.compare.report import compare
-
+    if folders:
         compare(folders, search.metric, search.folder)
