@@ -19,7 +19,7 @@ from recipes.cli import recipe_class
 from recipes.keys import dotted
 from recipes.regress import Regress
 from recipes.tune.__main__ import main
-from recipes.tune.queue import MOST_TRIES, Queue, open_storage
+from recipes.tune.queue import MOST_DEATHS, Queue, open_storage
 from recipes.tune.report import Report
 from recipes.tune.samplers import Keyed, sampler
 from recipes.tune.space import flag
@@ -205,11 +205,14 @@ def test_no_trial_is_taken_twice_nor_beyond_the_total(store):
 
 def test_a_trial_that_takes_its_process_down_is_given_up():
     queue = opened("sqlite:///study.db")
-    for _ in range(MOST_TRIES):
-        queue.put_back(queue.take().number)
+    for _ in range(MOST_DEATHS):
+        queue.put_back(queue.take().number)  # as after Ctrl-C, however often
+        assert queue.take().number == 0
+        time.sleep(0.6)
+        queue.put_back_dead()
     assert queue.take().number == 1
     first = queue.trials()[0]
-    assert first.state == TrialState.FAIL and "died 3 times" in first.user_attrs["reason"]
+    assert first.state == TrialState.FAIL and "died, 3 times" in first.user_attrs["reason"]
 
 
 def settings_of(kind, total, killed=None, store="journal:study.journal", **kwargs):

@@ -1,4 +1,4 @@
-"""A search for a recipe's best settings, by Optuna: grid, random, TPE or Gaussian process.
+r"""A search for a recipe's best settings, by Optuna: grid, random, TPE or Gaussian process.
 
 Akiba et al., "Optuna: A Next-generation Hyperparameter Optimization Framework" (2019),
 https://arxiv.org/abs/1907.10902. Needs the extra `search`.
@@ -19,9 +19,11 @@ Failed:  a trial whose loss is not finite, or that lacks memory, is recorded wit
 
 Several machines run the same command with one --storage, such as postgresql://..., each taking
 trials from the same study. SQLite on a network file system loses data; journal:<file> does not.
-As a SLURM array, where each job begins no trial after 20 hours:
+As a SLURM array, whose jobs begin no trial after 20 hours:
 
     #SBATCH --array=0-7 --ntasks=1 --gpus=1 --time=24:00:00
-    srun python -m recipes.tune --recipe distill --config mnist --trials 100 --timeout 72000
+    srun python -m recipes.tune --recipe distill --config mnist --trials 100 --timeout 72000 \
         --storage journal:$HOME/mnist.journal
+
+On a Ray cluster, `python -m recipes.tune.on_ray` lets Ray Tune draw from the same spaces.
 """

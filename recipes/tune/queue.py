@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-MOST_TRIES = 3  # of a trial that takes its process down each time
+MOST_DEATHS = 3  # of a trial that takes its process down each time
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -80,42 +80,38 @@ class Queue:
         """A trial to run, which no other process has; nothing if there is none left."""
         while self.free():
             trial = self.study.ask()
-            if trial.number >= self.total:  # others were faster
-                self.put_back(trial.number)
-                continue
-            tries = trial.user_attrs.get("tries", 0) + 1
-            if tries <= MOST_TRIES:
-                trial.set_user_attr("tries", tries)
+            if trial.number < self.total:
                 return trial
-            trial.set_user_attr("reason", f"its process died {MOST_TRIES} times")
-            self.study.tell(trial, state=TrialState.FAIL)
+            self.put_back(trial.number)  # others were faster
         return None
 
-    def put_back(self, number: int) -> None:
+    def put_back(self, number: int, state: TrialState = TrialState.WAITING) -> None:
         """Lets a trial be run again, from its last checkpoint if it has one."""
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-            self.storage.set_trial_state_values(self._id(number), TrialState.WAITING)
+            self.storage.set_trial_state_values(self._id(number), state)
 
     def put_back_dead(self) -> None:
-        """Puts back what no process runs any more."""
+        """Puts back what no process runs any more; gives up what took down several."""
         for trial in self.trials():
-            if trial.state == TrialState.RUNNING:
-                # Of one just taken again, the sign of life may still be its last process's.
-                started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-                signs = (started, trial.user_attrs.get("alive", started))
-                if all(abs(time.time() - sign) > self.grace for sign in signs):
-                    self.put_back(trial.number)
+            # Of one just taken again, the sign of life may still be its last process's.
+            started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+            signs = (started, trial.user_attrs.get("alive", started))
+            dead = all(abs(time.time() - sign) > self.grace for sign in signs)
+            if trial.state == TrialState.RUNNING and dead:
+                deaths = trial.user_attrs.get("deaths", 0) + 1
+                self._note(trial.number, "deaths", deaths)
+                self._note(trial.number, "reason", f"its process died, {deaths} times")
+                given_up = deaths == MOST_DEATHS
+                self.put_back(trial.number, TrialState.FAIL if given_up else TrialState.WAITING)
 
     @contextlib.contextmanager
     def alive(self, number: int) -> Iterator[None]:
         """Shows within the context that a process runs a trial."""
         over = threading.Event()
-        trial_id = self._id(number)
 
         def show() -> None:
             while not over.is_set():
-                with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-                    self.storage.set_trial_user_attr(trial_id, "alive", time.time())
+                self._note(number, "alive", time.time())
                 over.wait(self.grace / 6)
 
         thread = threading.Thread(target=show, daemon=True)
@@ -125,6 +121,10 @@ class Queue:
         finally:
             over.set()
             thread.join()
+
+    def _note(self, number: int, name: str, value: float | str) -> None:
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self.storage.set_trial_user_attr(self._id(number), name, value)
 
     def _id(self, number: int) -> int:
         return self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
