@@ -212,6 +212,17 @@ def test_classes_that_vary_are_labelled_by_what_all_have():
     assert "Adam" in table(varying, groups, "val/accuracy")
 
 
+def test_a_long_label_has_what_tells_it_from_the_others():
+    for name, teacher in (("a", "long/" * 20), ("b", None)):
+        settings = {"model.scheme": f"scheme-{name}", "model.teacher": teacher}
+        write_run(name, settings=settings | {"model.alpha": len(name)})
+    _, groups = grouped(read(["runs"]))
+    assert [group.label for group in groups] == ["scheme=scheme-a", "scheme=scheme-b"]
+    write_run("c", settings={"model.scheme": "scheme-b", "model.teacher": None, "model.alpha": 2})
+    _, groups = grouped(read(["runs"]))
+    assert groups[2].label == "alpha=2, scheme=scheme-b"
+
+
 @pytest.mark.parametrize(
     ("values", "text"),
     [

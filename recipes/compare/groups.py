@@ -88,22 +88,40 @@ def labels(groups: list[list[Run]], varying: list[str]) -> list[str]:
     """What to call each group: its values of the keys that vary, or its runs' name.
 
     Where a class varies, so do its arguments: the label has the class and what others have too.
+    If that is too long, it has the keys alone that tell the groups apart.
     """
     if not varying:
         return [groups[0][0].facts.get("config") or groups[0][0].name]
-    everywhere = [k for k in varying if all(k in runs[0].compared for runs in groups)] or varying
-    names = short_names(everywhere)
-    found: list[str] = []
-    for runs in groups:
-        settings = runs[0].compared
-        parts = [f"{names[k]}={shown(settings[k])}" for k in everywhere if k in settings]
-        label = shorten(", ".join(parts), LABEL, placeholder=" ...")
-        found.append(label)
+    settings = [runs[0].compared for runs in groups]
+    keys = [key for key in varying if all(key in each for each in settings)] or varying
+    found = [label(each, keys) for each in settings]
+    if max(map(len, found)) > LABEL:
+        found = [label(each, telling(settings, keys)) for each in settings]
+    found = [shorten(text, LABEL, placeholder=" ...") for text in found]
     # Told apart by their first run, where what differs is not in all of them or too long.
     return [
-        f"{label} ({runs[0].name})" if found.count(label) > 1 else label
-        for label, runs in zip(found, groups, strict=True)
+        text if text and found.count(text) == 1 else f"{text} ({runs[0].name})".strip()
+        for text, runs in zip(found, groups, strict=True)
     ]
+
+
+def label(settings: dict[str, Any], keys: Sequence[str]) -> str:
+    """A setting's values of some keys, of which those that are null say nothing."""
+    names = short_names(keys)
+    known = [key for key in keys if settings.get(key) is not None]
+    return ", ".join(f"{names[key]}={shown(settings[key])}" for key in known)
+
+
+def telling(settings: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[str]:
+    """As few of the keys as tell the settings apart, found one by one."""
+
+    def told_apart(chosen: Sequence[str]) -> int:
+        return len({label(each, chosen) for each in settings})
+
+    chosen: list[str] = []
+    while told_apart(chosen) < told_apart(keys):
+        chosen.append(max(keys, key=lambda key: told_apart([*chosen, key])))
+    return [key for key in keys if key in chosen]
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:

@@ -65,5 +65,5 @@ def _final(axes: Axes, groups: Sequence[Group], metric: str) -> None:
         label.set_color(f"C{index}")
     axes.set_ylim(len(groups) - 0.5, -0.5)
     better = "higher" if more_is_better(metric) else "lower"
-    axes.set(title=f"last value of each run ({better} is better)")
+    axes.set(title=f"last values ({better} is better)")
     axes.grid(alpha=0.3, axis="x")

@@ -71,6 +71,7 @@ def test_replicated_weights(monkeypatch):
         torch.testing.assert_close(two[key], value, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_sharded_weights(tmp_path):
     """FSDP2 on two processes trains what one does, and resumes bit-identically.
 

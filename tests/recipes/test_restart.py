@@ -139,6 +139,7 @@ def test_torchrun_starts_a_run_again_and_it_goes_on(undisturbed):
     assert_equal(Path("runs/gan/elastic"), undisturbed)
 
 
+@pytest.mark.slow
 def test_two_machines_of_two_processes_each_by_torchrun():
     """Data x tensor parallel: the batch is shared out by two pairs that share out the layers."""
     network = "--model.network=MLP --model.network.inputs=64 --model.network.widths=[32,16]"

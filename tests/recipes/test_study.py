@@ -854,7 +854,12 @@ def test_what_was_chosen_can_be_trained_again(recipe):
 
 
 @pytest.mark.parametrize(
-    "flags", [(), ("--model.halving=2", "--model.rungs=2"), ("--model.search=Bayes",)]
+    "flags",
+    [
+        (),
+        ("--model.halving=2", "--model.rungs=2"),
+        pytest.param(("--model.search=Bayes",), marks=pytest.mark.slow),
+    ],
 )
 def test_an_interrupted_study_ends_as_an_uninterrupted_one(flags, recipe, monkeypatch):
     if "--model.search=Bayes" in flags:
