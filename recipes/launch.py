@@ -80,10 +80,8 @@ def _work(task: Task, threads: int | None) -> None:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(min(threads, torch.get_num_threads()))  # OMP_NUM_THREADS may be less
+    if threads is not None and (torch := sys.modules.get("torch")):  # as preloaded
+        torch.set_num_threads(min(threads, torch.get_num_threads()))
     task.target(*task.arguments)
 
 
