@@ -69,16 +69,17 @@ def is_seed(key: str) -> bool:
 def compared(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings by which two runs differ as experiments: neither seeds nor places.
 
-    Of a checkpoint's path, such as a teacher's, the run's own seed does not count.
+    Of a checkpoint's path, such as a teacher's, the run's own seed does not count where the path
+    says that it is one: teacher-s3, seed=3. Another number, as in digits-1, is part of its name.
 
     Args:
         settings: `dotted`
     """
-    seed = rf"(?<!\d){settings.get('seed_everything')}(?!\d)"
+    seed = rf"(\bs|_s|seed[-_=]?){settings.get('seed_everything')}(?!\d)"
     kept = {k: v for k, v in settings.items() if not (is_seed(k) or is_place(k))}
     for key, value in kept.items():
         if key.endswith("checkpoint") and isinstance(value, str):
-            kept[key] = re.sub(seed, "{seed}", value)
+            kept[key] = re.sub(seed, r"\1{seed}", value)
     return kept
 
 

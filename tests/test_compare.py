@@ -372,3 +372,9 @@ def test_a_checkpoint_of_each_seed_is_the_same_setting_and_of_another_teacher_is
     )
     assert config_hash(one) == config_hash(two) != config_hash(other)
     assert config_hash(one) != config_hash(one | {teacher: one[teacher].replace("10", "11")})
+
+
+def test_a_number_in_the_name_of_one_teacher_is_no_seed():
+    path = "runs/classify/digits-1/checkpoints/epoch=2-step=40.ckpt"  # as runs are numbered
+    settings = [{"seed_everything": seed, "model.teacher_checkpoint": path} for seed in range(3)]
+    assert len(set(map(config_hash, settings))) == 1
