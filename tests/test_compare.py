@@ -252,16 +252,19 @@ def test_what_is_running_or_was_stopped_is_counted_beside_the_mean(capsys):
     old = write_run("old", (0.3,), {"seed_everything": 3}, finished=False, **elsewhere)
     os.utime(old / "metrics.jsonl", (0, 0))
     write_run("new", (0.4,), {"seed_everything": 4}, finished=False, **elsewhere)
+    first = {"process": HERE | {"id": dead.pid}, "continued": [{"process": HERE}]}
+    write_run("resumed", (0.5,), {"seed_everything": 5}, finished=False, **first)
     states = {run.name: run.state for run in read(["runs"])}
     assert states == {
         "done": "finished",
         "live": "running",
         "new": "running",
+        "resumed": "running",
         "dead": "stopped",
         "old": "stopped",
     }
     (row,) = [line for line in printed(capsys, "runs").splitlines() if "0.8000" in line]
-    assert "| 1 + 2 running + 2 stopped |" in row, "the mean is of the run that has finished"
+    assert "| 1 + 3 running + 2 stopped |" in row, "the mean is of the run that has finished"
 
 
 def test_a_damaged_run_is_named_and_skipped(capsys):

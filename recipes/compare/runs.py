@@ -170,8 +170,9 @@ def state(facts: dict[str, Any], last_write: float) -> str:
     """
     if facts.get("finished"):
         return "finished"
-    if facts.get("process.host") == platform.node():
-        return "running" if is_alive(facts["process.id"]) else "stopped"
+    latest = dotted(facts["continued"][-1]) if facts.get("continued") else facts
+    if latest.get("process.host") == platform.node():
+        return "running" if is_alive(latest["process.id"]) else "stopped"
     return "running" if time.time() - last_write < QUIET else "stopped"
 
 
