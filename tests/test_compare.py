@@ -158,6 +158,14 @@ def test_of_errors_less_is_better_and_of_diverged_runs_none():
         (folder / "metrics.jsonl").write_text(json.dumps(row) + "\n")
     _, groups = ranked(read(["runs"]), "val/rmse")
     assert [group.runs[0].name for group in groups] == ["b", "d", "a", "c"]
+    assert np.isnan(groups[-1].runs[0].best("val/rmse"))
+
+
+def test_seeds_of_which_one_has_diverged_are_compared(capsys):
+    for seed, last in enumerate((0.7, float("nan"), float("inf"))):
+        write_run(str(seed), (0.5, last), {"seed_everything": seed})
+    assert "| nan ± nan | inf ± nan | 3 |" in re.sub(" +", " ", printed(capsys, "runs"))
+    assert Path("runs/compare.html").exists()
 
 
 @pytest.mark.parametrize(
@@ -232,6 +240,8 @@ def test_a_long_label_has_what_tells_it_from_the_others():
         ([], "-"),
         ([0.0, 0.0], "0.000 ± 0.000"),
         ([float("nan")], "nan"),
+        ([float("nan"), 0.5], "nan ± nan"),
+        ([float("inf"), 0.5], "inf ± nan"),
     ],
 )
 def test_numbers_are_shown_with_four_digits(values, text):

@@ -163,6 +163,8 @@ def mean_std(values: Sequence[float], digits: int = 4) -> str:
     text = f"{mean:.{min(places, 8)}f}"
     if len(values) == 1:
         return text
+    if not np.isfinite(values).all():  # of a run that has diverged
+        return f"{text} ± nan"
     return f"{text} ± {statistics.stdev(values):.{min(places, 8)}f}"
 
 

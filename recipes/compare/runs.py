@@ -75,8 +75,8 @@ class Run:
         """The metric's best value over time."""
         if metric not in self.curves:
             return self.evaluated.get(metric)
-        best = np.nanmax if more_is_better(metric) else np.nanmin
-        return float(best(self.curves[metric].value))
+        best = np.fmax if more_is_better(metric) else np.fmin  # NaN only if all are
+        return float(best.reduce(self.curves[metric].value))
 
 
 def read_folder(folder: Path) -> Run:
