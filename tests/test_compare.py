@@ -277,6 +277,18 @@ def test_what_is_running_or_was_stopped_is_counted_beside_the_mean(capsys):
     assert "| 1 + 3 running + 2 stopped |" in row, "the mean is of the run that has finished"
 
 
+def test_each_run_counts_once_however_often_it_is_named(capsys):
+    for seed in range(2):
+        write_run(str(seed), (0.5,), {"seed_everything": seed})
+    once = printed(capsys, "runs").splitlines()[:-1]
+    printed(capsys, "runs/distill")
+    every = sorted(Path("runs/distill").iterdir())  # as a shell's *
+    assert {path.name for path in every} == {"0", "1", "compare.html", "compare.png"}
+    assert printed(capsys, *every).splitlines()[:-1] == once
+    assert printed(capsys, "runs", "runs/distill/1").splitlines()[:-1] == once
+    assert "| 1 |" in printed(capsys, "runs/distill/1/run.json")
+
+
 def test_a_damaged_run_is_named_and_skipped(capsys):
     write_run("whole")
     damaged = write_run("damaged")

@@ -59,9 +59,9 @@ def read(sources: Sequence[str]) -> list[Run]:
     Raises:
         ValueError: if there are none
     """
-    runs = []
+    runs, folders = [], set()
     for source in sources:
-        for run in found(source):
+        for run in found(source, folders):
             if isinstance(run, UnreadableRun):
                 print(f"skipped {run}", file=sys.stderr)
             else:
@@ -71,8 +71,12 @@ def read(sources: Sequence[str]) -> list[Run]:
     return sorted(runs, key=lambda run: (str(run.facts.get("recipe")), natural(run.name)))
 
 
-def found(source: str) -> Iterable[Run | UnreadableRun]:
+def found(source: str, before: set[Path]) -> Iterable[Run | UnreadableRun]:
     """The runs of one source.
+
+    Args:
+        source: as on the command line; a file of a run is that run, as a shell's * names all
+        before: folders of runs in other sources, each of which is one run; it adds to them
 
     Raises:
         ValueError: if it is neither a folder nor entity/project
@@ -82,10 +86,12 @@ def found(source: str) -> Iterable[Run | UnreadableRun]:
         if re.fullmatch(r"[\w.-]+/[\w.-]+", source) and source.split("/")[0] != "runs":
             return online_runs(source)
         raise ValueError(f"{source}: no such folder; a W&B project is entity/project")
-    folders = list(run_folders(path if path.is_dir() else path.parent))
+    folders = {folder.resolve(): folder for folder in run_folders(path)}
     if not folders:
-        return offline_runs(path)
-    return map(try_folder, folders)
+        return offline_runs(path.parent if path.suffix == ".wandb" else path)
+    new = [folder for place, folder in folders.items() if place not in before]
+    before.update(folders)
+    return map(try_folder, new)
 
 
 def try_folder(folder: Path) -> Run | UnreadableRun:
@@ -147,7 +153,8 @@ def speed(run: Run) -> float | None:
 
 def common_folder(sources: Sequence[str]) -> Path:
     """The folder that holds all the sources, or the present one for a W&B project."""
-    folders = [Path(source) for source in sources if Path(source).exists()]
+    paths = [Path(source) for source in sources if Path(source).exists()]
+    folders = [path if path.is_dir() else path.parent for path in paths]
     if not folders:
         return Path()
     if len(folders) == 1:

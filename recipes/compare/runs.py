@@ -214,9 +214,10 @@ def _curve(parts: list[tuple[list[int], np.ndarray]], axes: dict[str, np.ndarray
 
 
 def run_folders(source: Path) -> Iterator[Path]:
-    """The folders of runs in and below a folder."""
-    if (source / "run.json").exists():
-        yield source
+    """The folders of runs in and below a folder, or of the run that a file belongs to."""
+    folder = source if source.is_dir() else source.parent
+    if (folder / "run.json").exists():
+        yield folder
         return
     for file in sorted(source.rglob("run.json")):
         yield file.parent
