@@ -301,10 +301,27 @@ def test_a_damaged_run_is_named_and_skipped(capsys):
     lines = captured.err.splitlines()
     assert lines[0] == "skipped runs/distill/damaged/metrics.jsonl, line 1 is damaged"
     assert lines[1].startswith("skipped runs/distill/empty/run.json: ") and len(lines) == 2
+    (damaged / "metrics.jsonl").write_text("null\n3\n")  # JSON, but no rows
+    main(["runs"])
+    assert "damaged/metrics.jsonl, line 1 is damaged" in capsys.readouterr().err
     # A run that has finished has no half-written row.
     (damaged / "metrics.jsonl").write_text('{"step": 1, "val/accuracy": 0.5}\n{"step": 2, "va')
     main(["runs"])
     assert "damaged/metrics.jsonl, line 2 is damaged" in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_be_opened_is_named_and_one_without_samples_has_no_speed(capsys):
+    write_run("whole", settings={"seed_everything": 0})
+    removed = write_run("removed") / "metrics.jsonl"
+    removed.unlink()
+    removed.mkdir()
+    folder = write_run("before", settings={"seed_everything": 1})
+    facts = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({k: facts[k] for k in facts if k != "samples"}))
+    main(["runs"])
+    captured = capsys.readouterr()
+    assert captured.err.startswith("skipped runs/distill/removed: ")
+    assert "| 2 | 2.00 ± 0.00 |      50.0 |" in captured.out
 
 
 def test_a_damaged_wandb_file_is_named_and_skipped(capsys):

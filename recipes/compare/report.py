@@ -100,6 +100,8 @@ def try_folder(folder: Path) -> Run | UnreadableRun:
         return read_folder(folder)
     except UnreadableRun as error:
         return error
+    except OSError as error:  # of somebody else, or removed meanwhile
+        return UnreadableRun(f"{folder}: {error}")
 
 
 def natural(name: str) -> list[tuple[int, int | str]]:
@@ -147,8 +149,8 @@ def table(varying: Sequence[str], groups: Sequence[Group], metric: str) -> str:
 
 def speed(run: Run) -> float | None:
     """Samples a second over the whole of training, with its validation."""
-    seconds = run.facts.get("seconds")
-    return run.facts["samples"] / seconds if seconds else None
+    seconds, samples = run.facts.get("seconds"), run.facts.get("samples")
+    return samples / seconds if seconds and samples else None
 
 
 def common_folder(sources: Sequence[str]) -> Path:

@@ -147,15 +147,15 @@ def read_rows(path: Path, is_live: bool) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = path.read_bytes().splitlines()
-    try:
-        return json.loads(b"[" + b",".join(lines) + b"]")  # much faster than line by line
-    except ValueError:
-        pass
+    with suppress(ValueError):
+        rows = json.loads(b"[" + b",".join(lines) + b"]")  # much faster than line by line
+        if all(isinstance(row, dict) for row in rows):
+            return rows
     found = []
     for number, line in enumerate(lines, 1):
         try:
-            found.append(json.loads(line))
-        except ValueError as error:
+            found.append(dict(json.loads(line)))
+        except (ValueError, TypeError) as error:
             if not is_live or number < len(lines):
                 raise UnreadableRun(f"{path}, line {number} is damaged") from error
     return found
