@@ -90,7 +90,9 @@ class Project:
 def test_the_same_from_folders_from_wandb_on_disk_and_from_its_project(recipe, monkeypatch, capsys):
     monkeypatch.delenv("WANDB_MODE")
     sample = {"class_path": "Samples", "init_args": {"every": 0, "count": 50}}
-    Path("few.yaml").write_text(json.dumps({"trainer": {"callbacks": [sample], "max_epochs": 2}}))
+    stats = {"class_path": "OptimizerStats", "init_args": {"every": 2}}  # logs rows of its own
+    few = {"callbacks": [sample, stats], "max_epochs": 2}
+    Path("few.yaml").write_text(json.dumps({"trainer": few}))
     sizes = ("--data.samples=2000", "--data.val_samples=500", "--data.test_samples=500")
     ring = ("gan", "fit", "--config=ring", "--config=few.yaml", *sizes, *FEW)
     recipe(*ring, "--name=whole")
@@ -101,6 +103,8 @@ def test_the_same_from_folders_from_wandb_on_disk_and_from_its_project(recipe, m
             recipe(*ring, "--name=cut")
     cut = "--ckpt_path=runs/gan/cut/checkpoints/last.ckpt"
     recipe("gan", "fit", cut)
+    (first, _) = sorted(Path("runs/gan/cut/wandb").glob("offline-run-*"))
+    first.rename(first.with_name(first.name.removeprefix("offline-")))  # as if logged in at first
     recipe("gan", "test", cut, "--data.batch_size=16")
     files = sorted(Path("runs").rglob("*.wandb"))
     assert len(files) == 4
@@ -112,6 +116,7 @@ def test_the_same_from_folders_from_wandb_on_disk_and_from_its_project(recipe, m
     assert [run.name for run in folders] == [run.name for run in on_disk] == ["cut", "whole"]
     assert set(project) == {"whole"}
     assert folders[0].evaluated and folders[0].pictures
+    assert any(key.startswith("optimizer/") for key in folders[0].curves)
     for source in (on_disk, project.values()):
         for run in source:
             same = next(other for other in folders if other.name == run.name)

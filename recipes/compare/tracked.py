@@ -27,7 +27,10 @@ def offline_runs(source: Path) -> Iterator[Run | UnreadableRun]:
 
     They are read by `wandb leet inspect`, several at a time.
     """
-    files = sorted(source.rglob("*.wandb"), key=lambda path: path.parent.name)
+    # By their time: it begins the names after "run-" or "offline-run-".
+    files = sorted(
+        source.rglob("*.wandb"), key=lambda path: path.parent.name.removeprefix("offline-")
+    )
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         parts = list(pool.map(try_records, files))
     runs: dict[str, list[tuple[Path, list[dict[str, Any]]]]] = {}
@@ -152,9 +155,10 @@ def tracked(
         numbers = {k: v for k, v in row.items() if "/" in k and not isinstance(v, dict)}
         numbers.pop("trainer/global_step", None)
         # A fit says in each row of validation how much it has seen; `validate` does not.
-        if any(k.startswith("test/") for k in numbers) or "samples" not in row:
-            evaluated |= {k: v for k, v in numbers.items() if k.startswith(("val/", "test/"))}
-        if "samples" in row:
+        of_data = {k: v for k, v in numbers.items() if k.startswith(("val/", "test/"))}
+        if any(k.startswith("test/") for k in of_data) or "samples" not in row:
+            evaluated |= of_data
+        if "samples" in row or numbers.keys() - of_data.keys():
             step = row.get("trainer/global_step")
             training.append(numbers | {a: row.get(a) for a in AXES} | {"step": step})
         pictures |= {key: (row, image(row[key])) for key in MEDIA if key in row}
