@@ -219,9 +219,7 @@ class RecipeCLI(LightningCLI):
                 raise
         if self.writes:
             if subcommand == "fit":
-                (totals,) = (x for x in self.trainer.callbacks if isinstance(x, Totals))
-                spent = {"seconds": round(totals.seconds, 3), "samples": totals.samples}
-                self.run.note(self.trainer.loggers, **spent, finished=True)
+                self.run.note(self.trainer.loggers, finished=True)
             seconds = time.monotonic() - start
             print(f"run folder: {self.run.folder} ({subcommand} took {seconds:.0f} s)", flush=True)
 

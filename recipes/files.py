@@ -19,6 +19,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
+from callbacks.totals import Totals
 from recipes.keys import dotted
 
 if TYPE_CHECKING:
@@ -131,6 +132,13 @@ class SaveConfig(SaveConfigCallback):
             rewind(self.run.folder / "metrics.jsonl", trainer.global_step)
             replace_file(self.run.folder / "config.yaml", self.resolved)
             self.run.write_facts()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Here, in the process that has trained: of ddp_notebook it is not the one that started.
+        if trainer.is_global_zero:
+            totals = next(found for found in trainer.callbacks if isinstance(found, Totals))
+            spent = {"seconds": round(totals.seconds, 3), "samples": totals.samples}
+            self.run.note(trainer.loggers, **spent)
 
 
 def count_parameters(module: LightningModule) -> dict[str, int]:

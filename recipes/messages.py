@@ -111,6 +111,7 @@ def silence_noise() -> None:
     for message in (
         r".*isinstance\(treespec, LeafSpec\).*",  # Lightning's own use of torch
         r"Checkpoint directory .* exists and is not empty.*",  # a resumed run
+        r".*use `self\.log\('samples', .*",  # each process counts those of all
         r"Total length of `list` across ranks is zero.*",  # data without validation
         r"Metric `Kernel Inception Distance` will save all.*",  # as many as are generated
         r"Couldn't infer the batch indices.*",  # which WritePredictions does not need

@@ -109,7 +109,9 @@ class Run:
 
         That it has "finished" is known at last, so that its job does not go on with it.
         """
-        self.facts |= facts
+        # The process that trains may be another than the one that notes that it has.
+        known = json.loads((self.folder / "run.json").read_text())
+        self.facts |= known | facts
         self.write_facts()
         for logger in loggers:
             if isinstance(logger, WandbLogger):

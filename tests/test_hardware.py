@@ -1,5 +1,6 @@
 """The overlays: that each is one, what it sets, and what is refused before training."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -175,6 +176,10 @@ def test_ddp_is_forked_where_python_is_not_started_anew(recipe):
     forked, one = (Path("runs/classify", name) for name in ("digits-ddp_spawn-1", "one"))
     assert difference(weights(forked), weights(one)) < 1e-6
     assert yaml.safe_load((forked / "config.yaml").read_text())["trainer"]["devices"] == 2
+    assert "'samples'" not in done.stderr, "nothing that a user could act on"
+    facts, same = (json.loads((run / "run.json").read_text()) for run in (forked, one))
+    assert facts["samples"] == same["samples"] > 0 and facts["seconds"] > 0 and facts["finished"]
+    assert facts["parameters"] == same["parameters"]
 
 
 def test_compiled_networks_train_the_same(recipe):
