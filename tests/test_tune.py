@@ -324,6 +324,47 @@ def test_another_search_is_not_mixed_with_this_one(finished, monkeypatch):
         search(space=GRID.replace("0.01", "0.02"))
 
 
+BREAKS = """
+import os, signal
+from pathlib import Path
+from lightning.pytorch import Callback
+
+class Breaks(Callback):
+    def setup(self, trainer, module, stage):
+        if Path("kill").exists():
+            Path("kill").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_train_epoch_start(self, trainer, module):
+        if Path("full").exists() and trainer.current_epoch == 1:
+            raise OSError("No space left on device")
+"""
+
+
+def test_what_a_first_trial_has_trained_is_kept_whatever_ends_it(monkeypatch, capfd):
+    Path("breaks.py").write_text(BREAKS)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:.")  # of the processes
+    monkeypatch.syspath_prepend(".")
+    args = ("--trials=1", "--grace=1", "--trainer.callbacks+=breaks.Breaks")
+    folder = Path("runs/regress/tune-0")
+    Path("kill").touch()  # once, when there is a folder and no more
+    Path("full").touch()
+    with pytest.raises(SystemExit, match="error: No space left on device"):
+        search(*args, space=LINE)
+    assert not Path("kill").exists() and (folder / "checkpoints/last.ckpt").is_file()
+    Path("full").unlink()
+    search(*args, space=LINE)
+    facts = json.loads((folder / "run.json").read_text())
+    assert len(facts["continued"]) == 1 and "finished" in facts
+    # A folder that was there before is nobody's to remove.
+    mine = Path("runs/regress/third-0/mine.txt")
+    mine.parent.mkdir()
+    mine.touch()
+    with pytest.raises(SystemExit, match="third-0 exists"):
+        search(*args, "--study=third", space=LINE)
+    assert mine.exists()
+
+
 # Pruning
 
 

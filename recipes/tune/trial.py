@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from recipes.tune.search import Search
 
 FOLLOWER = "RECIPES_TUNE_FOLLOWER"  # what further processes of a trial are told
+LAST = Path("checkpoints", "last.ckpt")  # in a run's folder
 # Errors of one setting, after which others are tried; any other, at first, is a mistake.
 OF_A_SETTING = (FloatingPointError, torch.OutOfMemoryError)
 
@@ -51,8 +52,10 @@ def run(search: "Search") -> None:
             )  # if RECIPES_DEBUG is set
             terminated = isinstance(end, SystemExit) and end.code == 143
             if terminated or not (isinstance(cause, OF_A_SETTING) or queue.ended_well()):
-                if not terminated:  # a mistake, of which nothing shall be left
-                    shutil.rmtree(trial.user_attrs.get("folder", ""), ignore_errors=True)
+                folder = trial.user_attrs.get("folder")
+                if folder and not terminated and not Path(folder, LAST).is_file():
+                    # A mistake, of which nothing shall be left.
+                    shutil.rmtree(folder, ignore_errors=True)
                 queue.put_back(trial.number)
                 raise
             trial.set_user_attr("reason", str(cause or end).removeprefix("error: "))
@@ -103,12 +106,15 @@ def fit_arguments(search: "Search", trial: optuna.Trial) -> list[str]:
     """The command line of a trial: a new run, or what is left of one whose process has died."""
     settings = search.space.suggest(trial)
     if left := trial.user_attrs.get("folder"):
-        checkpoint = Path(left) / "checkpoints" / "last.ckpt"
+        checkpoint = Path(left) / LAST
         if checkpoint.is_file():
             return ["fit", f"--ckpt_path={checkpoint}"]
         shutil.rmtree(left, ignore_errors=True)
     flags = [flag(key, value) for key, value in settings.items()]
     name = f"{search.study}-{trial.number}"
+    if not (folder := search.folder.with_name(name)).exists():
+        # Known before it is made: a process that dies early leaves a folder that is in the way.
+        trial.set_user_attr("folder", str(folder))
     return ["fit", *search.flags, *flags, f"--group={search.study}", f"--name={name}"]
 
 
