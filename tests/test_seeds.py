@@ -1,6 +1,8 @@
 """Several seeds by one command: the same rows as by single ones, and nothing is done twice."""
 
 import json
+import platform
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -124,6 +126,23 @@ def test_only_a_run_is_taken_for_one(seeds):
     with pytest.raises(ValueError, match="a-s0 is not a run's folder"):
         seeds("--seeds=1", *SHORT)
     assert mine.read_text() == "mine"
+
+
+def test_a_run_that_is_being_trained_is_left_alone():
+    """It has no checkpoint yet, and would be taken for one that was cut off."""
+    other = subprocess.Popen(["sleep", "100"])
+    process = {"host": platform.node(), "id": other.pid}
+    first = written("first", process=process)
+    resumed = written(
+        "resumed", process={"host": "gone", "id": 1}, continued=[{"process": process}]
+    )
+    for run in (first, resumed):
+        with pytest.raises(ValueError, match=f"is trained by process {other.pid}"):
+            run.remaining("fit")
+        assert run.folder.exists()
+    other.kill()
+    other.wait()
+    assert first.remaining("fit") == ["fit", "--name=first"] and not first.folder.exists()
 
 
 def written(name, **facts):

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import platform
 import shutil
 import sys
 from contextlib import redirect_stdout
@@ -14,6 +16,7 @@ from typing import Any
 import yaml
 
 from recipes.cli import main, recipe_class
+from recipes.compare.runs import is_alive
 from recipes.keys import PLACES, dotted
 
 
@@ -79,7 +82,8 @@ class Wanted:
             subcommand: fit; or test, once, of what has been trained
 
         Raises:
-            ValueError: if the folder is of something else or has other settings
+            ValueError: if the folder is of something else or has other settings, or if another
+                process trains it
         """
         checkpoint = self.folder / "checkpoints" / "last.ckpt"
         if subcommand == "test":
@@ -89,10 +93,18 @@ class Wanted:
             self._refuse_another()
             if self.is_finished:
                 return None
+            self._refuse_running()
             if checkpoint.exists():
                 return ["fit", f"--ckpt_path={checkpoint}"]
             shutil.rmtree(self.folder)
         return ["fit", *self.flags, f"--name={self.name}"]
+
+    def _refuse_running(self) -> None:
+        process = [self.facts, *self.facts.get("continued", [])][-1].get("process", {})
+        number = process.get("id", os.getpid())
+        here = process.get("host") == platform.node() and number != os.getpid()
+        if here and is_alive(number):
+            raise ValueError(f"{self.folder} is trained by process {number}: wait, or end it first")
 
     def _refuse_another(self) -> None:
         if not self.facts and any(self.folder.iterdir()):
