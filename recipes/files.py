@@ -115,7 +115,9 @@ class SaveConfig(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
             return  # the run's own stay: what evaluates it may have others
-        run = {name: fact for name, fact in self.run.facts.items() if name != "settings"}
+        # In W&B a run that goes on would stay finished otherwise.
+        facts = {"finished": False} | self.run.facts
+        run = {name: fact for name, fact in facts.items() if name != "settings"}
         for logger in trainer.loggers:
             logger.log_hyperparams(self.run.facts["settings"] | dotted({"run": run}))
         if self.run.is_new:

@@ -95,7 +95,7 @@ def test_the_same_from_folders_from_wandb_on_disk_and_from_its_project(recipe, m
     Path("few.yaml").write_text(json.dumps({"trainer": few}))
     sizes = ("--data.samples=2000", "--data.val_samples=500", "--data.test_samples=500")
     ring = ("gan", "fit", "--config=ring", "--config=few.yaml", *sizes, *FEW)
-    recipe(*ring, "--name=whole")
+    recipe(*ring, "--name=whole", "--seed_everything=1")
     # Resumed in its second epoch, and tested: further W&B files of the same run.
     with monkeypatch.context() as patch:
         interrupt_after(7, patch)
@@ -223,6 +223,24 @@ def test_classes_that_vary_are_labelled_by_what_all_have():
         "optimizer=Adam (c)",
     ]
     assert "Adam" in table(varying, groups, "val/accuracy")
+
+
+def test_the_same_training_again_is_not_another_seed(capsys):
+    write_run("first", (0.1,))
+    write_run("again", (0.2,))
+    write_run("cut", (0.3,), finished=False)
+    write_run("other", (0.4,), {"seed_everything": 1})
+    write_run("split", (0.6,), {"data.split_seed": 1})
+    text = printed(capsys, "runs")
+    assert "0.3667 ± 0.2517" in text and "| 3 |" in text, "0.1, 0.4, 0.6: the last that finished"
+    assert "left out: again, cut: another run has the same settings and seeds" in text
+
+
+def test_cells_are_what_was_set_and_do_not_break_the_table(capsys):
+    for name, path in (("a", "one|[bold]x.csv"), ("b", "two.csv")):
+        write_run(name, settings={"data.path": path})
+    text = printed(capsys, "runs")
+    assert "| one\\|[bold]x.csv |" in text and "| two.csv" in text
 
 
 def test_a_long_label_has_what_tells_it_from_the_others():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -159,6 +160,13 @@ def opened(store, kind="random", space=LINE, seed=0, total=4):
     return Queue(study, storage, total, 0.5)
 
 
+def put_back_silent(queue):
+    """Looks at the signs of life twice, with more than the grace between."""
+    queue.put_back_dead()
+    time.sleep(0.6)
+    queue.put_back_dead()
+
+
 def draw(taken):
     return read_space(Path("space.yaml")).suggest(taken)
 
@@ -172,8 +180,7 @@ def test_a_trial_whose_process_died_is_taken_again_as_it_was(store):
         time.sleep(0.8)
         queue.put_back_dead()
         assert queue.free() == 3, "its process shows that it lives"
-    time.sleep(0.6)
-    queue.put_back_dead()
+    put_back_silent(queue)
     again = opened(store, seed=5).take()
     assert (again.number, draw(again)) == (dead.number, settings)
     queue.study.tell(again.number, 1.0)
@@ -203,13 +210,35 @@ def test_no_trial_is_taken_twice_nor_beyond_the_total(store):
     assert queue.free() == 0 and opened(store).take() is None
 
 
+def test_a_trial_of_a_process_of_this_machine_that_has_gone_is_taken_at_once():
+    queue = opened("sqlite:///study.db")
+    trial = queue.take()
+    with queue.alive(trial.number):
+        queue.put_back_dead()
+        assert queue.free() == 3
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    process = [platform.node(), gone.pid, str(queue.trials()[0].datetime_start)]
+    trial.set_user_attr("process", process)
+    queue.put_back_dead()
+    assert queue.free() == 4
+
+
+def test_a_clock_that_is_behind_is_no_sign_of_death(monkeypatch):
+    queue = opened("sqlite:///study.db")
+    number = queue.take().number
+    monkeypatch.setattr("recipes.tune.queue.time.time", lambda: 0.0)
+    with queue.alive(number):
+        queue.put_back_dead()
+        assert queue.free() == 3
+
+
 def test_a_trial_that_takes_its_process_down_is_given_up():
     queue = opened("sqlite:///study.db")
     for _ in range(MOST_DEATHS):
         queue.put_back(queue.take().number)  # as after Ctrl-C, however often
         assert queue.take().number == 0
-        time.sleep(0.6)
-        queue.put_back_dead()
+        put_back_silent(queue)
     assert queue.take().number == 1
     first = queue.trials()[0]
     assert first.state == TrialState.FAIL and "died, 3 times" in first.user_attrs["reason"]

@@ -38,7 +38,7 @@ class Group:
     def count(self) -> str:
         """How many runs there are: `3`, or `2 + 1 running`."""
         states = [run.state for run in self.runs]
-        parts = [f"{states.count(s)} {s}" for s in ("running", "stopped") if s in states]
+        parts = [f"{states.count(s)} {s}" for s in ("pruned", "running", "stopped") if s in states]
         if finished := states.count("finished"):
             parts.insert(0, str(finished))
         return " + ".join(parts)
@@ -109,7 +109,7 @@ def label(settings: dict[str, Any], keys: Sequence[str]) -> str:
     """A setting's values of some keys, of which those that are null say nothing."""
     names = short_names(keys)
     known = [key for key in keys if settings.get(key) is not None]
-    return ", ".join(f"{names[key]}={shown(settings[key])}" for key in known)
+    return ", ".join(f"{names[key]}={shown(key, settings[key])}" for key in known)
 
 
 def telling(settings: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[str]:
@@ -138,13 +138,11 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def shown(value: Any) -> str:  # noqa: ANN401 - plain values
+def shown(key: str, value: Any) -> str:  # noqa: ANN401 - plain values
     """A setting as text: a class by its name, a number in short."""
-    if isinstance(value, str) and "." in value and "/" not in value:
-        return value.rpartition(".")[2]
-    if isinstance(value, float):
-        return f"{value:g}"
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        return value.rpartition(".")[2] if key.endswith(".class_path") else value
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
 def mean_std(values: Sequence[float], digits: int = 4) -> str:

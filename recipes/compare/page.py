@@ -140,7 +140,7 @@ def rows(varying: Sequence[str], groups: Sequence[Group], metric: str) -> Iterab
     for group, color in zip_longest(groups, colors(groups), fillvalue="transparent"):
         yield {
             "color": color,
-            "settings": [shown(group.settings.get(key)) for key in varying] or [group.label],
+            "settings": [shown(key, group.settings.get(key)) for key in varying] or [group.label],
             "last": mean_std(group.values(lambda run: run.last(metric))),
             "best": mean_std(group.values(lambda run: run.best(metric))),
             "count": group.count,

@@ -1,5 +1,6 @@
 """The comparison as a whole: from what is named on the command line to table and files."""
 
+import json
 import os
 import re
 import sys
@@ -42,10 +43,13 @@ def compare(sources: Sequence[str], metric: str | None = None, output: Path | No
         is_it = f" is it {close[0]}?" if close else ""
         raise ValueError(f"--metric={metric}:{is_it} the runs have {', '.join(known)}")
     with_metric = [run for run in runs if run.last(metric) is not None]
-    varying, groups = ranked(with_metric, metric)
+    counted = once(with_metric)
+    varying, groups = ranked(counted, metric)
     print(table(varying, groups, metric))
     if without := len(runs) - len(with_metric):
         print(f"left out: {without} of {len(runs)} runs, without {metric}")
+    if repeats := [run.name for run in with_metric if not any(run is other for other in counted)]:
+        print(f"left out: {', '.join(repeats)}: another run has the same settings and seeds")
     folder = output or common_folder(sources)
     folder.mkdir(parents=True, exist_ok=True)
     draw(groups, metric, folder / "compare.png")
@@ -104,6 +108,19 @@ def try_folder(folder: Path) -> Run | UnreadableRun:
         return UnreadableRun(f"{folder}: {error}")
 
 
+def once(runs: Sequence[Run]) -> list[Run]:
+    """Of runs with the same settings and seeds, one: the last that has finished, or the last.
+
+    Such runs are the same training again, and would make the spread over seeds too small.
+    """
+    kept: dict[str, Run] = {}
+    for run in runs:
+        key = json.dumps([run.compared, run.seeds], sort_keys=True, default=str)
+        if key not in kept or run.state == "finished" or kept[key].state != "finished":
+            kept[key] = run
+    return [run for run in runs if any(run is other for other in kept.values())]
+
+
 def natural(name: str) -> list[tuple[int, int | str]]:
     """A sorting key by which digits-10 comes after digits-9."""
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
@@ -132,16 +149,16 @@ def table(varying: Sequence[str], groups: Sequence[Group], metric: str) -> str:
     for name in (metric, "best", "n", "seconds", "samples/s"):
         result.add_column(name, justify="right")
     for group in groups:
-        cells = [shown(group.settings.get(key)) for key in columns] or [group.label]
+        cells = [shown(key, group.settings.get(key)) for key in columns] or [group.label]
         result.add_row(
-            *cells,
+            *(cell.replace("|", "\\|") for cell in cells),
             mean_std(group.values(lambda run: run.last(metric))),
             mean_std(group.values(lambda run: run.best(metric))),
             group.count,
             mean_std(group.values(lambda run: run.facts.get("seconds")), 3),
             mean_std(group.values(speed), 3),
         )
-    console = Console(width=1000, color_system=None)
+    console = Console(width=1000, color_system=None, markup=False, emoji=False)
     with console.capture() as captured:
         console.print(result)
     return "\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip())

@@ -1,7 +1,6 @@
 """Runs as they are compared, and how they are read from their folders."""
 
 import json
-import os
 import platform
 import time
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from recipes.keys import compared, dotted, more_is_better
+from recipes.keys import compared, dotted, is_seed, more_is_better
+from recipes.launch import is_alive
 
 # What a run draws that is worth seeing beside another's.
 PICTURES = ("samples.png", "study.png")
@@ -44,7 +44,7 @@ class Run:
 
     Attributes:
         name: of its folder
-        state: finished, running or stopped
+        state: finished, pruned (given up by a search), running or stopped
         facts: as in its run.json, flat: `seed`, `versions.torch`
         settings: the resolved config, `dotted`
         curves: log key to curve
@@ -64,6 +64,11 @@ class Run:
     def compared(self) -> dict[str, Any]:
         """The settings by which runs can differ: neither seeds nor places."""
         return {"recipe": self.facts.get("recipe")} | compared(self.settings)
+
+    @property
+    def seeds(self) -> dict[str, Any]:
+        """The seeds among the settings."""
+        return {key: value for key, value in self.settings.items() if is_seed(key)}
 
     def last(self, metric: str) -> float | None:
         """The metric's latest value, that of `test` for test/..."""
@@ -162,29 +167,18 @@ def read_rows(path: Path, is_live: bool) -> list[dict[str, Any]]:
 
 
 def state(facts: dict[str, Any], last_write: float) -> str:
-    """Whether a run has finished, is running, or was stopped before its end.
+    """Whether a run has finished, was pruned, is running, or was stopped before its end.
 
     Args:
         facts: as in its run.json, flat
         last_write: of its metrics, seconds since 1970
     """
     if facts.get("finished"):
-        return "finished"
+        return "pruned" if facts.get("pruned") else "finished"
     latest = dotted(facts["continued"][-1]) if facts.get("continued") else facts
     if latest.get("process.host") == platform.node():
         return "running" if is_alive(latest["process.id"]) else "stopped"
     return "running" if time.time() - last_write < QUIET else "stopped"
-
-
-def is_alive(process: int) -> bool:
-    """Whether there is a process of this number."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # of another user
-        return True
-    return True
 
 
 def curves(rows: Sequence[dict[str, Any]]) -> dict[str, Curve]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -169,5 +170,15 @@ def tracked(
         settings=settings,
         curves=curves(training),
         evaluated=evaluated,
-        pictures={MEDIA[key]: read(*pictures[key]) for key in MEDIA if key in pictures},
+        pictures=dict(drawn(pictures, read)),
     )
+
+
+def drawn(
+    pictures: dict[str, tuple[dict[str, Any], str]], read: Callable[[dict[str, Any], str], bytes]
+) -> Iterator[tuple[str, bytes]]:
+    """The pictures that can be read, under their names in a run's folder; the later ones count."""
+    for key in MEDIA:
+        if key in pictures:
+            with suppress(OSError, wandb.errors.Error):  # a file that was not uploaded
+                yield MEDIA[key], read(*pictures[key])

@@ -10,11 +10,12 @@ from tqdm import tqdm
 
 import recipes.seeds
 from recipes.cli import recipe_class
+from recipes.commands import run_recipe
 from recipes.launch import Task, last_line, launch
 from recipes.messages import recipe_names
 from recipes.mistakes import Parser, ending_in_one_line
 from recipes.seeds.result import gathered, save
-from recipes.seeds.wanted import Wanted, run_recipe
+from recipes.seeds.wanted import Wanted
 from recipes.settings import embedded_default
 
 

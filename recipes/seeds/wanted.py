@@ -1,23 +1,19 @@
 """A run that is wanted: what of it is still to be done, be it all, the rest or nothing."""
 
-import io
 import json
 import os
 import platform
 import shutil
-import sys
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from recipes.cli import main, recipe_class
-from recipes.compare.runs import is_alive
-from recipes.keys import PLACES, dotted
+from recipes.commands import resolved
+from recipes.keys import dotted, is_place
+from recipes.launch import is_alive
 
 
 @dataclass(frozen=True)
@@ -115,35 +111,6 @@ class Wanted:
         made = dotted(yaml.safe_load(config.read_text()))
         for key in sorted(made.keys() | self.settings.keys()):
             has, wanted = made.get(key), self.settings.get(key)
-            if has != wanted and not key.startswith(PLACES):
+            if has != wanted and not is_place(key):
                 difference = f"--{key}={has}, not {wanted}"
                 raise ValueError(f"{self.folder} was made with {difference}; move it away")
-
-
-def resolved(recipe: str, flags: tuple[str, ...]) -> dict[str, Any]:
-    """The whole config of a `fit` with some flags, `dotted`.
-
-    Raises:
-        SystemExit: after a mistake in the flags, with the command line's own line
-    """
-    shown = io.StringIO()
-    try:
-        with redirect_stdout(shown):
-            main(recipe_class(recipe), ["fit", *flags, "--print_config"])
-    except SystemExit as stop:
-        if stop.code:
-            raise
-    return dotted(yaml.safe_load(shown.getvalue()))
-
-
-def run_recipe(recipe: str, args: list[str]) -> None:
-    """Runs a recipe's command line in this process as if it had been started for it.
-
-    Args:
-        recipe: the technique
-        args: the arguments, from the subcommand on
-    """
-    # Lightning's ddp starts the further processes by these.
-    sys.argv = [f"recipes.{recipe}", *args]
-    sys.modules["__main__"].__spec__ = find_spec(f"recipes.{recipe}.__main__")
-    main(recipe_class(recipe), args)

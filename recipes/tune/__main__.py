@@ -52,6 +52,7 @@ def search_from(given: argparse.Namespace, flags: list[str]) -> None:
         raise ValueError(f"--recipe={given.recipe}: the recipes are {', '.join(recipe_names())}")
     space = read_space(given.space or Path(__file__).parents[1] / given.recipe / "sweep.yaml")
     try:
+        from recipes.commands import resolved
         from recipes.tune import result, search
     except ModuleNotFoundError as error:
         if error.name != "optuna":
@@ -62,12 +63,13 @@ def search_from(given: argparse.Namespace, flags: list[str]) -> None:
         raise ValueError("--metric: neither given nor in the space")
     own = space.goal if metric == space.metric else None
     study = given.study or "-".join(["tune", *(Path(name).stem for name in given.config)])
-    root = [f.partition("=")[2] for f in flags if f.startswith("--trainer.default_root_dir=")]
-    folder = Path(*(root[-1:] or ["runs"]), given.recipe, study)
+    flags = [*(f"--config={name}" for name in given.config), *flags]
+    root = resolved(given.recipe, flags)["trainer.default_root_dir"] or "runs"
+    folder = Path(root, given.recipe, study)
     sampler = given.sampler or METHODS[space.method]
     settings = search.Search(
         recipe=given.recipe,
-        flags=[*(f"--config={name}" for name in given.config), *flags],
+        flags=flags,
         space=space,
         study=study,
         storage=given.storage or f"sqlite:///{folder}/study.db",

@@ -9,21 +9,25 @@ ray, below runs/ray/ on the machine that trained it, and takes one core, and a G
 one. Any option but --recipe, --space and --trials is of each trial's fit.
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-import ray
 from lightning.pytorch import Callback, LightningModule, Trainer
-from ray import tune
-from ray.tune.schedulers import ASHAScheduler
 
 from recipes.cli import main as fit
 from recipes.cli import recipe_class
+from recipes.mistakes import Parser, ending_in_one_line
 from recipes.tune.options import TRIALS
 from recipes.tune.space import Space, flag
 from recipes.tune.sweeps import read_space
+
+try:
+    import ray
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
+except ModuleNotFoundError:
+    sys.exit("error: recipes.tune.on_ray needs Ray: pip install -e '.[ray]'")
 
 
 class RayReport(Callback):
@@ -69,8 +73,7 @@ def trial(settings: dict[str, Any], recipe: str, flags: list[str], metric: str) 
 
 def main(args: list[str]) -> None:
     """Runs a search on Ray and prints its best trial."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = Parser("tune.on_ray", __doc__)
     parser.add_argument("--recipe", required=True)
     parser.add_argument("--space", type=Path)
     parser.add_argument("--trials", type=int)
@@ -105,4 +108,5 @@ def main(args: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    with ending_in_one_line():
+        main(sys.argv[1:])

@@ -6,15 +6,20 @@ again under another number, and is there for databases alone.
 """
 
 import contextlib
+import os
+import platform
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+
+from recipes.launch import is_alive
 
 MOST_DEATHS = 3  # of a trial that takes its process down each time
 
@@ -56,6 +61,8 @@ class Queue:
 
     def __init__(self, study: optuna.Study, storage: BaseStorage, total: int, grace: float) -> None:
         self.study, self.storage, self.total, self.grace = study, storage, total, grace
+        # Of each trial, the last sign of life and when it was first seen, seconds.
+        self.signs: dict[int, tuple[list[Any], float]] = {}
         self.study_id = storage.get_study_id_from_name(study.study_name)
 
     def trials(self) -> list[FrozenTrial]:
@@ -93,21 +100,33 @@ class Queue:
     def put_back_dead(self) -> None:
         """Puts back what no process runs any more; gives up what took down several."""
         for trial in self.trials():
-            # Of one just taken again, the sign of life may still be its last process's.
-            started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-            signs = (started, trial.user_attrs.get("alive", started))
-            dead = all(abs(time.time() - sign) > self.grace for sign in signs)
-            if trial.state == TrialState.RUNNING and dead:
+            if trial.state == TrialState.RUNNING and self._is_dead(trial):
                 deaths = trial.user_attrs.get("deaths", 0) + 1
                 self._note(trial.number, "deaths", deaths)
                 self._note(trial.number, "reason", f"its process died, {deaths} times")
                 given_up = deaths == MOST_DEATHS
                 self.put_back(trial.number, TrialState.FAIL if given_up else TrialState.WAITING)
 
+    def _is_dead(self, trial: FrozenTrial) -> bool:
+        """Whether its process has gone, or has for a while shown nothing, by this one's clock.
+
+        The clocks of two machines differ, so that the signs' own times say nothing.
+        """
+        sign = [trial.datetime_start, trial.user_attrs.get("alive")]
+        if self.signs.get(trial.number, ((), 0.0))[0] != sign:
+            self.signs[trial.number] = sign, time.monotonic()
+        host, process, started = trial.user_attrs.get("process", (None, 0, None))
+        here = host == platform.node() and started == str(trial.datetime_start)
+        if here and not is_alive(process):
+            return True
+        return time.monotonic() - self.signs[trial.number][1] > self.grace
+
     @contextlib.contextmanager
     def alive(self, number: int) -> Iterator[None]:
         """Shows within the context that a process runs a trial."""
         over = threading.Event()
+        started = str(self.trials()[number].datetime_start)
+        self._note(number, "process", [platform.node(), os.getpid(), started])
 
         def show() -> None:
             while not over.is_set():
@@ -122,7 +141,7 @@ class Queue:
             over.set()
             thread.join()
 
-    def _note(self, number: int, name: str, value: float | str) -> None:
+    def _note(self, number: int, name: str, value: Any) -> None:  # noqa: ANN401 - plain values
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
             self.storage.set_trial_user_attr(self._id(number), name, value)
 

@@ -42,6 +42,9 @@ class Report(Callback):
             self.pruned = self.trial.should_prune()
         self.pruned = trainer.strategy.broadcast(self.pruned)
         trainer.should_stop = trainer.should_stop or self.pruned
+        if self.pruned:
+            for logger in trainer.loggers:
+                logger.log_hyperparams({"run.pruned": True})
 
     # Not as the callback's state, which a run without one would miss.
     def on_save_checkpoint(

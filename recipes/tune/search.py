@@ -73,7 +73,7 @@ class Search:
         for name in IDENTITY:
             known = study.user_attrs.get(name, identity[name])
             if known != identity[name]:
-                if all(trial.state == TrialState.WAITING for trial in study.trials):
+                if all(t.state in (TrialState.WAITING, TrialState.FAIL) for t in study.trials):
                     # Nothing has come of it, such as of a command with a mistake in it.
                     optuna.delete_study(study_name=self.study, storage=storage)
                     return self.open()

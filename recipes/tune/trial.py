@@ -1,8 +1,6 @@
 """One process of a search: takes a trial, runs it as a run of its own, says how it ended."""
 
-import contextlib
 import importlib.util
-import io
 import json
 import math
 import os
@@ -17,6 +15,7 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from recipes.cli import main, recipe_class
+from recipes.commands import resolved
 from recipes.files import replace_file
 from recipes.tune.report import Report
 from recipes.tune.space import flag
@@ -47,11 +46,11 @@ def run(search: "Search") -> None:
         try:
             train(search, trial)
         except (Exception, SystemExit) as end:
-            cause = (
-                end.__context__ if isinstance(end, SystemExit) else end
-            )  # if RECIPES_DEBUG is set
+            # Of a command line that has said its error; the error itself if RECIPES_DEBUG is set.
+            cause = end.__context__ if isinstance(end, SystemExit) else end
             terminated = isinstance(end, SystemExit) and end.code == 143
-            if terminated or not (isinstance(cause, OF_A_SETTING) or queue.ended_well()):
+            of_a_setting = isinstance(cause, OF_A_SETTING) or queue.ended_well() or trial.number
+            if terminated or not of_a_setting:
                 folder = trial.user_attrs.get("folder")
                 if folder and not terminated and not Path(folder, LAST).is_file():
                     # A mistake, of which nothing shall be left.
@@ -143,10 +142,4 @@ def check(search: "Search") -> None:
     """
     for settings in search.space.samples():
         flags = [flag(key, value) for key, value in settings.items()]
-        with contextlib.redirect_stdout(io.StringIO()):
-            try:
-                arguments = ["fit", *search.flags, *flags, "--print_config"]
-                main(recipe_class(search.recipe), arguments)
-            except SystemExit as end:
-                if end.code:
-                    raise
+        resolved(search.recipe, [*search.flags, *flags])
