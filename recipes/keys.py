@@ -20,6 +20,9 @@ PLACES = (
 )
 
 
+SEEDS = ("seed_everything", "data.split", "model.splits", "model.seeds")
+
+
 def dotted(config: dict[str, Any]) -> dict[str, Any]:
     """A nested config as flat keys, each of which `fit --<key>=<value>` takes.
 
@@ -62,8 +65,8 @@ def is_place(key: str) -> bool:
 
 
 def is_seed(key: str) -> bool:
-    """Whether a key is a seed, of everything or of the data's split."""
-    return key in ("seed_everything", "data.split") or key.endswith("seed")
+    """Whether a key is a seed, or several, of everything or of the data's split."""
+    return key in SEEDS or key.endswith("seed")
 
 
 def compared(settings: dict[str, Any]) -> dict[str, Any]:
