@@ -81,7 +81,7 @@ def by_result(entries: list[Entry]) -> list[list[str]]:
     """Rows of a table with columns for recipe, seeds and seconds, its header first."""
     rows = [["recipe", "config", "on test data, mean ± std over seeds", "seeds", "seconds"]]
     for entry in entries:
-        seconds = statistics.mean(entry.stored()["seconds"])
+        seconds = statistics.median(entry.stored()["seconds"])
         said = ", ".join(f"{label} {value}" for label, value in entry.cells().items())
         rows.append(
             [

@@ -18,8 +18,7 @@ PLACES = (
     *("name", "group", "tags", "ckpt_path", "trainer.default_root_dir", "trainer.logger"),
     *("trainer.enable_progress_bar", "trainer.enable_model_summary"),
 )
-
-
+# Seeds beside the keys whose name says so.
 SEEDS = ("seed_everything", "data.split", "model.splits", "model.seeds")
 
 
