@@ -101,7 +101,7 @@ def test_tables(elsewhere_too):
         "| --- | --- | --- |",
         *2 * ["| a network | 2.0 ± 1.0 | 51.00 ± 1.73 |"],
     ]
-    row = "a network: RMSE 2.0 ± 1.0, coverage, % 51.00 ± 1.73 | 3 | 11 |"
+    row = "a network: RMSE 2.0 ± 1.0, coverage, % 51.00 ± 1.73 | 3 | 10 |"
     assert with_tables(text.format("")).splitlines()[4:6] == 2 * [
         f"| `regress` | `diabetes` | {row}"
     ]
