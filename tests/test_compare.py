@@ -16,8 +16,9 @@ import pytest
 from recipes.compare.__main__ import main
 from recipes.compare.groups import band, grouped, mean_std
 from recipes.compare.page import write_page
-from recipes.compare.report import ranked, read, table
+from recipes.compare.report import read
 from recipes.compare.runs import read_folder
+from recipes.compare.table import ranked, table
 from recipes.compare.tracked import nested, offline_runs, online_runs, try_records
 from recipes.keys import config_hash, dotted, headline, more_is_better
 from trains import interrupt_after, rows
@@ -146,13 +147,14 @@ def test_numbers_are_those_of_the_definition(capsys):
             write_run(f"t{temperature}-{seed}", accuracy, settings)
     text = printed(capsys, "runs")
     found = [re.split(r" *\| *", line)[1:-1] for line in text.splitlines() if line[0] == "|"]
-    assert found[0] == ["temperature", "val/accuracy", "best", "n", "seconds", "samples/s"]
+    assert found[0] == ["temperature", "val/accuracy", "best", "n", "seconds", "samples/s", "runs"]
     for row, temperature in zip(found[2:], (4, 1), strict=True):  # the best first
         last = [accuracy[-1] for accuracy in values[temperature]]
         best = [max(accuracy) for accuracy in values[temperature]]
         expected = [f"{np.mean(x):.4f} ± {np.std(x, ddof=1):.4f}" for x in (last, best)]
         assert row[:4] == [str(temperature), *expected, str(len(last))]
-        assert row[4:] == ["2.00 ± 0.00", "50.0 ± 0.0"]
+        assert row[4:6] == ["2.00 ± 0.00", "50.0 ± 0.0"]
+    assert [row[6] for row in found[2:]] == ["t4-0, t4-1", "t1-0 ... t1-2"]
     assert Path("runs/compare.png").stat().st_size > 10_000
 
 
@@ -234,6 +236,37 @@ def test_the_same_training_again_is_not_another_seed(capsys):
     text = printed(capsys, "runs")
     assert "0.3667 ± 0.2517" in text and "| 3 |" in text, "0.1, 0.4, 0.6: the last that finished"
     assert "left out: again, cut: another run has the same settings and seeds" in text
+
+
+def test_what_was_tested_has_a_column(capsys):
+    write_run("a", (0.1,))
+    folder = write_run("b", (0.2,), {"model.x": 1})
+    row = {"checkpoint": "x", "test/accuracy": 0.25}
+    (folder / "test.jsonl").write_text(json.dumps(row) + "\n")
+    header, _, best, other = printed(capsys, "runs").splitlines()[:4]
+    assert "test/accuracy" in header and "0.2500" in best and re.search(r"\| +- \|", other)
+
+
+def test_runs_of_two_recipes_are_labelled_by_what_varies_within_each(capsys):
+    write_run("a", settings={"model.student": 1, "model.x": 1})
+    write_run("b", settings={"model.student": 1, "model.x": 2})
+    write_run("c", recipe="classify", settings={"model.network": 3})
+    _, groups = grouped(read(["runs"]))
+    assert sorted(group.label for group in groups) == [
+        "classify: digits",
+        "distill: x=1",
+        "distill: x=2",
+    ]
+    text = printed(capsys, "runs")
+    assert "| classify: digits |" in text
+
+
+def test_what_has_not_finished_is_last():
+    for name, value, facts in (("a", 0.9, {"pruned": True}), ("b", 0.1, {}), ("c", 0.5, {})):
+        write_run(name, (value,), {"model.x": name}, finished=name != "c", **facts)
+    _, groups = ranked(read(["runs"]), "val/accuracy")
+    assert [group.runs[0].name for group in groups] == ["b", "a", "c"]
+    assert [group.count for group in groups] == ["1", "1 pruned", "1 running"]
 
 
 def test_cells_are_what_was_set_and_do_not_break_the_table(capsys):

@@ -3,13 +3,12 @@
 import json
 import platform
 import subprocess
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock
 
+import recipes.compare.report
 from recipes.seeds.__main__ import main, seed_list
 from recipes.seeds.result import final, origin
 from recipes.seeds.wanted import Wanted
@@ -23,9 +22,13 @@ OWN = (*SHORT, "--data.split_seed={seed}")
 @pytest.fixture
 def seeds(monkeypatch):
     """Runs the command in this process, and tells what it compares."""
-    compared = []
-    report = SimpleNamespace(compare=compared.extend)
-    monkeypatch.setitem(sys.modules, "recipes.compare.report", report)
+    compared, whole = [], recipes.compare.report.compare
+
+    def compare(folders, output):
+        compared.extend(folders)
+        whole(folders, output=output)
+
+    monkeypatch.setattr("recipes.compare.report.compare", compare)
     monkeypatch.setenv("RECIPES_DEBUG", "1")
 
     def run(*args):
@@ -40,7 +43,9 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_seeds_train_and_resume_what_is_missing_to_the_same_rows(seeds, recipe, monkeypatch):
+def test_seeds_train_and_resume_what_is_missing_to_the_same_rows(
+    seeds, recipe, monkeypatch, capsys
+):
     for seed in (0, 1):
         own = (f"--seed_everything={seed}", f"--data.split_seed={seed}", *SHORT)
         recipe("classify", "fit", f"--name=single-s{seed}", *own)
@@ -53,6 +58,8 @@ def test_seeds_train_and_resume_what_is_missing_to_the_same_rows(seeds, recipe, 
     assert len(rows(Path("runs/classify/a-s1"))) < len(rows(Path("runs/classify/single-s1")))
 
     folders = seeds("--seeds=2", "--test", "--save=results/a.json", *OWN)
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "a-s0, a-s1" in line]
+    assert row.count(" ± ") == 5 and Path("runs/classify/a/compare.html").exists(), "with the test"
     assert [folder.name for folder in folders] == ["a-s0", "a-s1"]
     for folder in folders:
         single = Path("runs/classify", folder.name.replace("a", "single"))

@@ -35,6 +35,11 @@ class Group:
         return [run for run in self.runs if run.state == "finished"] or self.runs
 
     @property
+    def is_finished(self) -> bool:
+        """Whether any of its runs has come to its end."""
+        return any(run.state == "finished" for run in self.runs)
+
+    @property
     def count(self) -> str:
         """How many runs there are: `3`, or `2 + 1 running`."""
         states = [run.state for run in self.runs]
@@ -58,9 +63,7 @@ def grouped(runs: Sequence[Run]) -> tuple[list[str], list[Group]]:
         the keys, sorted; the groups, in the runs' order
     """
     settings = [run.compared for run in runs]
-    keys = sorted({key for each in settings for key in each})
-    # 4 and 4.0 are the same setting, which W&B does not tell apart.
-    varying = [k for k in keys if not all(same(s.get(k), settings[0].get(k)) for s in settings)]
+    varying = varying_keys(settings)
     found: dict[str, list[Run]] = {}
     for run, each in zip(runs, settings, strict=True):
         chosen = [number(each.get(key)) for key in varying]
@@ -75,7 +78,7 @@ def grouped(runs: Sequence[Run]) -> tuple[list[str], list[Group]]:
 
 
 def same(one: Any, other: Any) -> bool:  # noqa: ANN401 - plain values
-    """Whether two settings are equal; True is not 1."""
+    """Whether two settings are equal: 4 and 4.0, which W&B does not tell apart, True and 1 not."""
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
@@ -92,6 +95,8 @@ def labels(groups: list[list[Run]], varying: list[str]) -> list[str]:
     """
     if not varying:
         return [groups[0][0].facts.get("config") or groups[0][0].name]
+    if "recipe" in varying:
+        return of_recipes(groups)
     settings = [runs[0].compared for runs in groups]
     keys = [key for key in varying if all(key in each for each in settings)] or varying
     found = [label(each, keys) for each in settings]
@@ -103,6 +108,24 @@ def labels(groups: list[list[Run]], varying: list[str]) -> list[str]:
         text if text and found.count(text) == 1 else f"{text} ({runs[0].name})".strip()
         for text, runs in zip(found, groups, strict=True)
     ]
+
+
+def of_recipes(groups: list[list[Run]]) -> list[str]:
+    """The recipe of each group, and what tells it from the others of that recipe."""
+    recipes = [runs[0].compared["recipe"] for runs in groups]
+    found = {}
+    for recipe in dict.fromkeys(recipes):
+        own = [runs for runs in groups if runs[0].compared["recipe"] == recipe]
+        varying = varying_keys([runs[0].compared for runs in own])
+        for runs, text in zip(own, labels(own, varying), strict=True):
+            found[id(runs)] = f"{recipe}: {text}"
+    return [found[id(runs)] for runs in groups]
+
+
+def varying_keys(settings: Sequence[dict[str, Any]]) -> list[str]:
+    """The keys in which settings differ, sorted; one that is absent is null."""
+    keys = sorted({key for each in settings for key in each})
+    return [k for k in keys if not all(same(s.get(k), settings[0].get(k)) for s in settings)]
 
 
 def label(settings: dict[str, Any], keys: Sequence[str]) -> str:
@@ -139,7 +162,9 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
 
 
 def shown(key: str, value: Any) -> str:  # noqa: ANN401 - plain values
-    """A setting as text: a class by its name, a number in short."""
+    """A setting as text: a class by its name, a number in short, none as a dash."""
+    if value is None:
+        return "-"
     if isinstance(value, str):
         return value.rpartition(".")[2] if key.endswith(".class_path") else value
     return f"{value:g}" if isinstance(value, float) else json.dumps(value)

@@ -12,12 +12,12 @@ from plotly.colors import qualitative
 from plotly.offline import get_plotlyjs
 
 from recipes.compare.groups import Group, band, mean_std, shown
-from recipes.compare.picture import axis_of
+from recipes.compare.picture import DRAWN, axis_of, late_range
 from recipes.compare.runs import AXES
 from recipes.keys import more_is_better
 
-CURVES = 30  # groups that are drawn; all are in the table
 COLORS = qualitative.D3
+LEGEND = 4  # groups; a longer legend leaves the plot no room
 AXIS_NAMES = {"step": "batches", "epoch": "epoch", "samples": "samples"}
 FACTS = ("commit", "dirty", "config_hash", "parameters.trained", "versions.torch")
 FACTS += ("versions.lightning", "hardware.platform", "hardware.cpu", "hardware.gpus")
@@ -40,11 +40,12 @@ def write_page(varying: Sequence[str], groups: Sequence[Group], metric: str, pat
     others += [key for key in ("train/loss",) if key in logged and key != metric]
     main = [figure(final(groups, metric), "final", 480)]
     if metric in logged:
-        main.insert(0, figure(lines(groups, metric, legend=True), "main", 480))
+        few = len(groups) <= LEGEND  # of more, the plot beside it has the names
+        main.insert(0, figure(lines(groups, metric, legend=few), "main", 480))
     template.stream(
         metric=metric,
         better="higher" if more_is_better(metric) else "lower",
-        drawn=min(CURVES, len(groups)),
+        drawn=min(DRAWN, len(groups)),
         count=len(groups),
         runs=sum(len(group.runs) for group in groups),
         plotly=get_plotlyjs(),
@@ -69,22 +70,24 @@ def figure(content: go.Figure, name: str, height: int = 360) -> str:
 
 def lines(groups: Sequence[Group], metric: str, legend: bool = False) -> go.Figure:
     """A metric over time, mean ± std; buttons choose epochs, batches or samples."""
-    content, along = go.Figure(), {axis: [] for axis in AXES}
-    for group, color in zip(groups[:CURVES], colors(groups), strict=True):
+    content, along, drawn = go.Figure(), {axis: [] for axis in AXES}, groups[:DRAWN]
+    for group, color in zip(drawn, colors(groups), strict=True):
         bands = {axis: band(group, metric, axis) for axis in AXES}
         x, mean, std = bands[axis_of(metric)]
         one = {"name": group.label, "legendgroup": group.label}
-        content.add_scatter(x=x, y=mean, line={"color": color}, mode="lines", **one)
+        mode = "markers" if len(x) == 1 else "lines"
+        content.add_scatter(x=x, y=mean, marker={"color": color}, mode=mode, **one)
         area = {"fill": "toself", "fillcolor": color, "opacity": 0.2, "line": {"width": 0}}
         hidden = {"mode": "lines", "showlegend": False, "hoverinfo": "skip"}
         there_and_back = [*(mean + std), *(mean - std)[::-1]]
         content.add_scatter(x=[*x, *x[::-1]], y=there_and_back, **one, **area, **hidden)
         for axis, (x, _, _) in bands.items():
             along[axis] += [x, [*x, *x[::-1]]]
+    late = late_range([band(group, metric, axis_of(metric)) for group in drawn])
     content.update_layout(
         title=metric,
         xaxis_title=AXIS_NAMES[axis_of(metric)],
-        hovermode="x unified" if len(groups) <= 10 else "closest",
+        yaxis_range=None if metric.startswith("lr/") else late,
         showlegend=legend,
         legend={"orientation": "h", "yanchor": "top", "y": -0.15},
         updatemenus=[buttons(along, axis_of(metric))],
@@ -116,7 +119,7 @@ def buttons(along: dict[str, list[Any]], active: str) -> dict[str, Any]:
 def final(groups: Sequence[Group], metric: str) -> go.Figure:
     """The last value of each run, a row a group."""
     content = go.Figure()
-    for group, color in zip(groups[:CURVES], colors(groups), strict=True):
+    for group, color in zip(groups[:DRAWN], colors(groups), strict=True):
         content.add_box(
             x=group.values(lambda run: run.last(metric)),
             name=group.label,
@@ -132,7 +135,7 @@ def final(groups: Sequence[Group], metric: str) -> go.Figure:
 
 def colors(groups: Sequence[Group]) -> list[str]:
     """The color of each group that is drawn."""
-    return [COLORS[index % len(COLORS)] for index in range(min(CURVES, len(groups)))]
+    return COLORS[: min(DRAWN, len(groups))]
 
 
 def rows(varying: Sequence[str], groups: Sequence[Group], metric: str) -> Iterable[dict[str, Any]]:
@@ -140,7 +143,8 @@ def rows(varying: Sequence[str], groups: Sequence[Group], metric: str) -> Iterab
     for group, color in zip_longest(groups, colors(groups), fillvalue="transparent"):
         yield {
             "color": color,
-            "settings": [shown(key, group.settings.get(key)) for key in varying] or [group.label],
+            "label": group.label,
+            "settings": [shown(key, group.settings.get(key)) for key in varying],
             "last": mean_std(group.values(lambda run: run.last(metric))),
             "best": mean_std(group.values(lambda run: run.best(metric))),
             "count": group.count,
@@ -164,7 +168,7 @@ def shown_fact(value: Any) -> str:  # noqa: ANN401 - plain values
 
 def pictures(groups: Sequence[Group]) -> Iterable[tuple[str, str]]:
     """What the first run of each group has drawn: a caption, and the PNG as a data URL."""
-    for group in groups[:CURVES]:
+    for group in groups[:DRAWN]:
         run = next((run for run in group.runs if run.pictures), None)
         for name, content in run.pictures.items() if run else ():
             url = f"data:image/png;base64,{base64.b64encode(content).decode()}"

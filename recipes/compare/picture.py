@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from recipes.compare.groups import Group, band, mean_std
 from recipes.keys import more_is_better
@@ -37,18 +38,35 @@ def draw(groups: Sequence[Group], metric: str, path: Path) -> None:
 
 
 def _curves(axes: Axes, groups: Sequence[Group], metric: str) -> None:
-    late = []
-    for index, group in enumerate(groups):
-        x, mean, std = band(group, metric, axis_of(metric))
-        axes.plot(x, mean, color=f"C{index}", label=group.label)
+    bands = [band(group, metric, axis_of(metric)) for group in groups]
+    for index, (x, mean, std) in enumerate(bands):
+        axes.plot(x, mean, "o" if len(x) == 1 else "-", color=f"C{index}")
         axes.fill_between(x, mean - std, mean + std, color=f"C{index}", alpha=0.2, linewidth=0)
-        late += [*(mean - std)[len(x) // 4 :], *(mean + std)[len(x) // 4 :]]
-    if late := [value for value in late if np.isfinite(value)]:  # where groups differ
-        margin = 0.05 * (max(late) - min(late)) or 0.01
-        axes.set_ylim(min(late) - margin, max(late) + margin)
+    if shown := late_range(bands):
+        axes.set_ylim(*shown)
     label = {"step": "batches", "epoch": "epoch"}[axis_of(metric)]
     axes.set(xlabel=label, title=f"{metric}, mean ± std over seeds")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
+
+
+def late_range(
+    bands: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> tuple[float, float] | None:
+    """The range of bands after their first quarter, where runs differ by what matters.
+
+    Args:
+        bands: points, means and deviations of each
+
+    Returns:
+        low and high; None if there is no number
+    """
+    ends = [end[len(x) // 4 :] for x, mean, std in bands for end in (mean - std, mean + std)]
+    late = [value for end in ends for value in end if np.isfinite(value)]
+    if not late:
+        return None
+    margin = 0.05 * (max(late) - min(late)) or 0.01
+    return min(late) - margin, max(late) + margin
 
 
 def _final(axes: Axes, groups: Sequence[Group], metric: str) -> None:
@@ -66,4 +84,5 @@ def _final(axes: Axes, groups: Sequence[Group], metric: str) -> None:
     axes.set_ylim(len(groups) - 0.5, -0.5)
     better = "higher" if more_is_better(metric) else "lower"
     axes.set(title=f"last values ({better} is better)")
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.grid(alpha=0.3, axis="x")

@@ -8,18 +8,12 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
-from recipes.compare.groups import Group, grouped, mean_std, short_names, shown
 from recipes.compare.page import write_page
 from recipes.compare.picture import draw
 from recipes.compare.runs import Run, UnreadableRun, read_folder, run_folders
+from recipes.compare.table import ranked, table
 from recipes.compare.tracked import offline_runs, online_runs
-from recipes.keys import headline, more_is_better
-
-COLUMNS = 4  # of keys that vary, beyond which a group has its label alone
+from recipes.keys import headline
 
 
 def compare(sources: Sequence[str], metric: str | None = None, output: Path | None = None) -> None:
@@ -31,8 +25,12 @@ def compare(sources: Sequence[str], metric: str | None = None, output: Path | No
         output: folder of the files; by default the one that holds all the runs
 
     Raises:
-        ValueError: if there are no runs, or none has the metric; it lists those that there are
+        ValueError: if there are no runs, or none has the metric (it lists those that there are),
+            or the output is no folder
     """
+    folder = output or common_folder(sources)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--output={folder}: not a folder")
     runs = read(sources)
     known = sorted({key for run in runs for key in (*run.curves, *run.evaluated)})
     if not known:
@@ -50,7 +48,6 @@ def compare(sources: Sequence[str], metric: str | None = None, output: Path | No
         print(f"left out: {without} of {len(runs)} runs, without {metric}")
     if repeats := [run.name for run in with_metric if not any(run is other for other in counted)]:
         print(f"left out: {', '.join(repeats)}: another run has the same settings and seeds")
-    folder = output or common_folder(sources)
     folder.mkdir(parents=True, exist_ok=True)
     draw(groups, metric, folder / "compare.png")
     write_page(varying, groups, metric, folder / "compare.html")
@@ -124,50 +121,6 @@ def once(runs: Sequence[Run]) -> list[Run]:
 def natural(name: str) -> list[tuple[int, int | str]]:
     """A sorting key by which digits-10 comes after digits-9."""
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
-
-
-def ranked(runs: Sequence[Run], metric: str) -> tuple[list[str], list[Group]]:
-    """The keys that vary, and the groups, the best first."""
-    varying, groups = grouped(runs)
-    sign = -1 if more_is_better(metric) else 1
-
-    def place(group: Group) -> tuple[bool, float]:
-        values = group.values(lambda run: run.last(metric))
-        mean = sum(values) / len(values)
-        return mean != mean, sign * mean  # NaN last
-
-    return varying, sorted(groups, key=place)
-
-
-def table(varying: Sequence[str], groups: Sequence[Group], metric: str) -> str:
-    """The groups in Markdown: settings, last value, best value, runs, seconds, samples a second."""
-    names = short_names(varying)
-    columns = varying if 0 < len(varying) <= COLUMNS else []
-    result = Table(box=box.MARKDOWN)
-    for key in columns or ["runs"]:
-        result.add_column(names.get(key, key))
-    for name in (metric, "best", "n", "seconds", "samples/s"):
-        result.add_column(name, justify="right")
-    for group in groups:
-        cells = [shown(key, group.settings.get(key)) for key in columns] or [group.label]
-        result.add_row(
-            *(cell.replace("|", "\\|") for cell in cells),
-            mean_std(group.values(lambda run: run.last(metric))),
-            mean_std(group.values(lambda run: run.best(metric))),
-            group.count,
-            mean_std(group.values(lambda run: run.facts.get("seconds")), 3),
-            mean_std(group.values(speed), 3),
-        )
-    console = Console(width=1000, color_system=None, markup=False, emoji=False)
-    with console.capture() as captured:
-        console.print(result)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip())
-
-
-def speed(run: Run) -> float | None:
-    """Samples a second over the whole of training, with its validation."""
-    seconds, samples = run.facts.get("seconds"), run.facts.get("samples")
-    return samples / seconds if seconds and samples else None
 
 
 def common_folder(sources: Sequence[str]) -> Path:

@@ -37,11 +37,16 @@ def parser() -> Parser:
     made.add_argument("--recipe", required=True, help=", ".join(recipe_names()))
     made.add_argument("--config", action="append", default=[], help="as for the recipe's fit")
     made.add_argument(
-        "--seeds", type=seed_list, default="5", help="5 (0 to 4), 0-4 or 3,7,9; by default 5"
+        "--seeds",
+        type=seed_list,
+        default="5",
+        help="5 (0 to 4), 0-4, 3,7,9 or 3-3 (3 alone); by default 5",
     )
     made.add_argument("--name", help="of the runs, before -s<seed>; by default the config's")
     made.add_argument("--jobs", type=int, default=1, help="runs at once; by default 1")
-    made.add_argument("--test", action="store_true", help="test each run, once")
+    made.add_argument(
+        "--test", action="store_true", help="test each run, once; a column of the table"
+    )
     made.add_argument("--save", type=Path, metavar="FILE", help="keep all numbers as JSON")
     return made
 
@@ -107,7 +112,7 @@ def make(args: list[str]) -> bool:
     if arguments.save and good:
         save(arguments.save, gathered(runs, arguments.seeds, arguments.config, flags))
     if trained := [str(run.folder) for run in runs if run.is_finished]:
-        compare(trained)
+        compare(trained, output=runs[0].folder.with_name(arguments.name))
     return good
 
 
@@ -118,13 +123,14 @@ def main(args: list[str] | None = None) -> None:
         args: command-line arguments, those of the process by default
 
     Raises:
-        SystemExit: with status 1 after an error, or if a run has failed
+        SystemExit: with status 1 after an error, or if a run has failed; 130 after Ctrl-C
     """
     with ending_in_one_line():
         try:
             good = make(sys.argv[1:] if args is None else args)
         except KeyboardInterrupt:
-            sys.exit("interrupted; the same command goes on")
+            print("interrupted; the same command goes on", file=sys.stderr)
+            sys.exit(130)
     if not good:
         sys.exit(1)
 

@@ -113,4 +113,4 @@ class Wanted:
             has, wanted = made.get(key), self.settings.get(key)
             if has != wanted and not is_place(key):
                 difference = f"--{key}={has}, not {wanted}"
-                raise ValueError(f"{self.folder} was made with {difference}; move it away")
+                raise ValueError(f"{self.folder} was made with {difference}; give another --name")

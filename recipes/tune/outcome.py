@@ -35,22 +35,3 @@ def outcome(ended: FrozenTrial, metric: str) -> str:
 def short(value: Any) -> str:  # noqa: ANN401 - a parameter's
     """A value with the digits that matter."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def table(metric: str, trials: list[FrozenTrial]) -> str:
-    """The trials' values and settings in columns.
-
-    Args:
-        metric: log key
-        trials: in their order
-    """
-    keys = list(trials[0].params)
-    rows = [["trial", metric, *keys]]
-    for trial in trials:
-        settings = (short(trial.params.get(key, "")) for key in keys)
-        rows.append([str(trial.number), f"{trial.value:.5g}", *settings])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )

@@ -1,4 +1,4 @@
-"""What a search leaves: the best config, its pictures, and the table of its best trials."""
+"""What a search leaves: the best config, its pictures, and the comparison of its trials."""
 
 import warnings
 from collections.abc import Callable
@@ -13,15 +13,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recipes.compare.report import compare
 from recipes.files import replace_file
-from recipes.tune.outcome import outcome, short, table
+from recipes.tune.outcome import outcome, short
 from recipes.tune.queue import Queue
 from recipes.tune.search import Search
 
-SHOWN = 5  # trials in the table
-
 
 def write(search: Search, queue: Queue) -> None:
-    """Writes best.yaml and the pictures to the study's folder, and prints the best trials.
+    """Writes best.yaml and the pictures to the study's folder, and compares the trials.
 
     Raises:
         ValueError: if no trial has come to its end
@@ -36,8 +34,7 @@ def write(search: Search, queue: Queue) -> None:
     best = search.folder / "best.yaml"
     replace_file(best, best_config(search, complete[0], len(queue.finished())))
     pictures = draw(queue.study, search.metric, search.folder)
-    print(table(search.metric, complete[:SHOWN]))
-    print(f"\nbest: python -m recipes.{search.recipe} fit --config {best}")
+    print(f"best: python -m recipes.{search.recipe} fit --config {best}")
     print(f"pictures: {', '.join(map(str, pictures))}", flush=True)
     compare_runs(search, queue)
 

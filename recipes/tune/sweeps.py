@@ -52,6 +52,8 @@ def understood(content: dict[str, Value]) -> Space:
     if unknown := set(content) - FILE_KEYS:
         raise ValueError(f"{', '.join(sorted(unknown))}: not known")
     method = content.get("method")
+    if method is None:
+        raise ValueError(f"method is missing: choose from {', '.join(METHODS)}")
     if method not in METHODS:
         raise ValueError(f"method: {method}: choose from {', '.join(METHODS)}")
     metric = content.get("metric") or {}
