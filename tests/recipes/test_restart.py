@@ -127,6 +127,7 @@ def test_a_command_typed_twice_in_one_slurm_job_starts_twice(of_jobs, monkeypatc
     assert unfinished(tmp_path, "fit") == (folder, None), "but a requeued one goes on"
 
 
+@pytest.mark.slow
 def test_torchrun_starts_a_run_again_and_it_goes_on(undisturbed):
     Path("game.yaml").write_text(GAME)
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]

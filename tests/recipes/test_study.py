@@ -984,6 +984,7 @@ def test_buffers_follow_the_study(tmp_path):
     assert study.networks[""].buffer_0.dtype == torch.float64
 
 
+@pytest.mark.slow
 def test_one_process_and_two_train_the_same_members(tmp_path):
     """Batches of 16 on two processes are batches of 32 on one."""
     common = [
