@@ -38,6 +38,7 @@ from callbacks import (
     OptimizerStats,
     Prune,
     Throughput,
+    Totals,
 )
 from datamodules import MNIST
 from recipes.classify import Classify
@@ -87,6 +88,7 @@ MEASURED: dict[str, tuple[Setup, Setup]] = {
     "trainer.gradient_clip_val": (with_flag, not_fused),
     "  OptimizerStats beside that": (lambda: ([OptimizerStats()], FLAG), with_flag),
     "Throughput": (lambda: ([Throughput()], {}), alone),
+    "Totals": (lambda: ([Totals()], {}), alone),
     "EMA": (lambda: ([EMA("network")], {}), alone),
     "L1": (lambda: ([L1(1e-5)], {}), alone),
     "MaxNorm": (lambda: ([MaxNorm()], {}), alone),
