@@ -370,6 +370,7 @@ class Breaks(Callback):
 """
 
 
+@pytest.mark.slow
 def test_what_a_first_trial_has_trained_is_kept_whatever_ends_it(monkeypatch, capfd):
     Path("breaks.py").write_text(BREAKS)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:.")  # of the processes

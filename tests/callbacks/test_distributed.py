@@ -55,6 +55,7 @@ def assert_close(one, two):
         assert rates == {key: found[key] for key in rates}, "bit by bit"
 
 
+@pytest.mark.slow
 def test_replicated_weights(monkeypatch):
     """Batches of 64 on one process, and of 32 on each of two."""
     monkeypatch.setenv("RECIPES_DEBUG", "1")
