@@ -8,5 +8,6 @@ https://arxiv.org/abs/2108.13264, on why single numbers of few seeds mislead
 Run:      python -m recipes.compare [runs or folders or a W&B entity/project] --metric val/accuracy
 Reads:    run folders; W&B runs on disk (.../wandb); a project of W&B's, logged in: the same output
 Files:    compare.png, compare.html (one page without a network) where the runs are
-Differs:  runs that have not finished are counted beside the mean, not in it
+Differs:  runs that have not finished are counted beside the mean, not in it; of runs with the same
+          settings and seeds, one counts
 """
