@@ -283,18 +283,17 @@ def refuse_absent_hardware(trainer: Namespace) -> None:
         raise ValueError(f"--trainer.devices={trainer.devices}: this machine has {cores} cores")
 
 
-def recipe_class(name: str, option: str = "--recipe") -> type[LightningModule]:
+def recipe_class(name: str) -> type[LightningModule]:
     """The LightningModule of a recipe.
 
     Args:
         name: of the technique
-        option: that it was given by, for the message
 
     Raises:
         ValueError: if there is no such recipe; it lists them
     """
     if name not in recipe_names():
-        raise ValueError(f"{option}={name}: the recipes are {', '.join(recipe_names())}")
+        raise ValueError(f"--recipe={name}: the recipes are {', '.join(recipe_names())}")
     package = import_module(f"recipes.{name}")
     return getattr(package, package.__all__[0])
 

@@ -68,12 +68,7 @@ class Run:
         now = {
             "seed": int(config.seed_everything),
             "command": typed(recipe, command),
-            **({"job": name} if (name := job()) else {}),
-            **git_state(),
-            "versions": {"python": platform.python_version()}
-            | {name: version(name) for name in PACKAGES},
-            "hardware": hardware(),
-            "process": {"host": platform.node(), "id": os.getpid()},
+            **circumstances(),
             "config_hash": config_hash(settings),
         }
         if folder is not None and not config.name:
@@ -166,6 +161,18 @@ class Run:
         if mode:
             settings["settings"]["mode"] = mode
         logger.dict_kwargs = {**settings, **(logger.get("dict_kwargs") or {})}
+
+
+def circumstances() -> dict[str, Any]:
+    """Job, commit, versions, hardware and number of this process."""
+    return {
+        **({"job": name} if (name := job()) else {}),
+        **git_state(),
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in PACKAGES},
+        "hardware": hardware(),
+        "process": {"host": platform.node(), "id": os.getpid()},
+    }
 
 
 def wandb_id() -> str:

@@ -18,6 +18,7 @@ from lightning.pytorch import Callback
 
 import recipes.cli
 from callbacks import KeyedNoise
+from recipes.compare.tracked import try_records
 from recipes.files import AtomicCheckpointIO, plain, rewind
 from recipes.keys import dotted
 from recipes.run import Run
@@ -59,6 +60,10 @@ def test_wandb_runs_offline_and_is_read_back(recipe, monkeypatch, capfd):
     accuracy = pytest.approx(last["val/accuracy"])
     assert found["summary"]["val/accuracy"] == {"last": accuracy, "max": accuracy}
     assert last["samples"] == 256, "of validation's row too"
+    (file,) = stored.glob("*.wandb")
+    metrics = [r["metric"] for r in try_records(file) if r["type"] == "metric"]
+    axes = {metric.get("name"): metric.get("step_metric") for metric in metrics}
+    assert axes["val/accuracy"] == "epoch" and axes["train/loss"] == "trainer/global_step"
     output = capfd.readouterr()
     assert "wandb" not in output.out + output.err, "nothing is asked and nothing is advertised"
 

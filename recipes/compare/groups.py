@@ -68,13 +68,11 @@ def grouped(runs: Sequence[Run]) -> tuple[list[str], list[Group]]:
     for run, each in zip(runs, settings, strict=True):
         chosen = [number(each.get(key)) for key in varying]
         found.setdefault(json.dumps(chosen), []).append(run)
-    groups = [
-        Group(label, {key: members[0].compared.get(key) for key in varying}, members)
-        for members, label in zip(
-            found.values(), labels(list(found.values()), varying), strict=True
-        )
+    members = list(found.values())
+    return varying, [
+        Group(text, {key: alike[0].compared.get(key) for key in varying}, alike)
+        for alike, text in zip(members, labels(members, varying), strict=True)
     ]
-    return varying, groups
 
 
 def same(one: Any, other: Any) -> bool:  # noqa: ANN401 - plain values
@@ -180,15 +178,13 @@ def mean_std(values: Sequence[float], digits: int = 4) -> str:
     if not values:
         return "-"
     mean = statistics.fmean(values)
-    places = (
-        max(0, digits - 1 - int(np.floor(np.log10(abs(mean) or 1)))) if np.isfinite(mean) else 0
-    )
-    text = f"{mean:.{min(places, 8)}f}"
+    size = int(np.floor(np.log10(abs(mean)))) if mean and np.isfinite(mean) else 0
+    places = min(max(0, digits - 1 - size), 8)
     if len(values) == 1:
-        return text
-    if not np.isfinite(values).all():  # of a run that has diverged
-        return f"{text} ± nan"
-    return f"{text} ± {statistics.stdev(values):.{min(places, 8)}f}"
+        return f"{mean:.{places}f}"
+    # Of a run that has diverged, statistics.stdev is an error.
+    deviation = statistics.stdev(values) if np.isfinite(values).all() else np.nan
+    return f"{mean:.{places}f} ± {deviation:.{places}f}"
 
 
 def band(group: Group, metric: str, axis: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
