@@ -213,9 +213,12 @@ class RecipeCLI(LightningCLI):
         with self._no_empty_run():
             try:
                 super()._run_subcommand(subcommand)
-            except BaseException:
+            except BaseException as error:
                 if self.trainer.strategy.launcher is not None:
                     self.trainer.strategy.launcher.kill(signal.SIGTERM)  # what it has started
+                if rank_zero_only.rank and self.trainer.received_sigterm:
+                    # The first process has ended it and said why; what came of that says nothing.
+                    raise SIGTERMException from error
                 raise
         if self.writes:
             if subcommand == "fit":

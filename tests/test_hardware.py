@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Callback
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
@@ -21,6 +22,7 @@ from datamodules.loader import Loader, place
 from datamodules.stacked_mnist import StackTable
 from launches import ROOT, difference, environment, weights
 from recipes.checkpointing import Checkpointed, checkpoint_activations
+from recipes.classify import Classify
 from recipes.cli import main
 from recipes.gan.checks import method_for
 from recipes.messages import one_line
@@ -111,6 +113,22 @@ def test_two_processes_say_one_line():
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
     assert errors == ["error: L-BFGS needs one process, not 2: --trainer.devices=1"]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_further_process_that_was_told_to_end_says_nothing(monkeypatch, told):
+    """Lightning notes a SIGTERM and goes on; then the connection to the first process is gone."""
+
+    class Lost(Callback):
+        def on_fit_start(self, trainer, pl_module):
+            monkeypatch.setattr(rank_zero_only, "rank", 1)
+            trainer._signal_connector.received_sigterm = told
+            raise RuntimeError("Connection closed by peer")
+
+    monkeypatch.setattr("recipes.cli.PATIENCE", 0)
+    with pytest.raises(SystemExit) as stop:
+        main(Classify, ["fit", "--trainer.max_epochs=1"], [Lost()])
+    assert stop.value.code == (143 if told else "error: RuntimeError: Connection closed by peer")
 
 
 @pytest.mark.parametrize(
