@@ -42,9 +42,9 @@ from callbacks import (
 )
 from datamodules import MNIST
 from recipes.classify import Classify
-from recipes.files import MetricsFile
-from recipes.messages import silence_noise
-from recipes.networks import MLP
+from recipes.parts.networks import MLP
+from recipes.running.files import MetricsFile
+from recipes.running.messages import silence_noise
 
 BLOCK, TURN = 100, 10  # batches
 # Lightning refuses to clip for a fused optimizer in mixed precision: there it is not fused, nor in

@@ -47,7 +47,7 @@ from recipes.gan.networks import (
     MLPGenerator,
 )
 from recipes.gan.penalties import R1, R2, total
-from recipes.messages import silence_noise
+from recipes.running.messages import silence_noise
 
 WARM = 5  # steps before the clock starts
 Networks = tuple[nn.Module, nn.Module]

@@ -33,9 +33,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks import LRDecay
 from datamodules import UCI
-from recipes.cli import RecipeCLI
-from recipes.networks import LinearModel
+from recipes.parts.networks import LinearModel
 from recipes.regress import Regress
+from recipes.running.cli import RecipeCLI
 from recipes.study import Study
 
 SPLITS, WITHIN, BATCH = 20, 1e-3, 32

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from datamodules.images import ImageTable
-from datamodules.loader import Loader
+from datamodules.loading.loader import Loader
 
 ROWS, ROUNDS = 50_000, 7
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from datamodules import MNIST
-from recipes.networks import MLP
+from recipes.parts.networks import MLP
 from tables import finished, last_row, mean_std
 
 ROWS = {  # test errors of 10,000, and the paper's

@@ -26,8 +26,8 @@ from recipes.classify import Classify
 from recipes.gan import GAN
 from recipes.gan.examples import centred
 from recipes.gan.networks import DCGANDiscriminator, DCGANGenerator
-from recipes.messages import silence_noise
-from recipes.networks import MLP, ConvNet
+from recipes.parts.networks import MLP, ConvNet
+from recipes.running.messages import silence_noise
 
 WARM = 20  # steps before the clock starts
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

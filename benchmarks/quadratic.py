@@ -14,7 +14,7 @@ import csv
 import torch
 
 from datamodules import Quadratic
-from recipes.networks import QuadraticModel
+from recipes.parts.networks import QuadraticModel
 from tables import finished, mean_std
 
 PUBLISHED = {"SGD": 87.40, "momentum": 87.05, "Adam": 87.11}

@@ -13,8 +13,8 @@ import subprocess
 import sys
 from typing import Any
 
-from recipes.keys import config_hash
-from recipes.run import git_state
+from recipes.parts.keys import config_hash
+from recipes.running.run import git_state
 from recipes.seeds.result import gathered, save
 from result_tables import DOCUMENTS, RESULTS, ROOT, Entry, listed, with_tables
 

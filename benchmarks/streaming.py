@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 
 from datamodules import HuggingFace
 from datamodules.images import ImageTable
-from datamodules.loader import Loader
+from datamodules.loading.loader import Loader
 
 ROWS, FILES, GROUP, BLOCK = 60_000, 12, 1000, 1000
 FEATURES = datasets.Features(

@@ -27,9 +27,9 @@ from lightning.pytorch import LightningModule, Trainer, seed_everything
 from sklearn.neural_network import MLPRegressor
 
 from datamodules import Friedman
-from recipes.messages import silence_noise
-from recipes.networks import MLP
+from recipes.parts.networks import MLP
 from recipes.regress import Regress
+from recipes.running.messages import silence_noise
 from recipes.study import Study
 from recipes.study.search import Grid
 

@@ -13,7 +13,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from callbacks.lengths import Length, batches
-from datamodules.loader import data_rank
+from datamodules.loading.loader import data_rank
 
 Images = restricted_string_type("Images", r"^\d+im$", docstring="a number of images, 20000im")
 

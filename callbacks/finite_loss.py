@@ -8,7 +8,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from callbacks.optimizers import parameters
-from recipes.logs import is_logging_step
+from recipes.parts.logs import is_logging_step
 
 
 class FiniteLoss(Callback):

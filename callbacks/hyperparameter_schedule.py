@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from callbacks.lengths import Length, batches, check_steps
 from callbacks.optimizers import get_setting, named_optimizers, set_setting, settings
 from callbacks.schedules import OPTIONS, Name, Schedule
-from recipes.logs import is_logging_step
+from recipes.parts.logs import is_logging_step
 
 
 class HyperparameterSchedule(Callback):

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from datamodules.loader import data_rank, keyed_seed
+from datamodules.loading.loader import data_rank, keyed_seed
 
 
 class KeyedNoise(Callback):

@@ -24,7 +24,7 @@ from callbacks.optimizers import (
     set_lr_scale,
     set_setting,
 )
-from recipes.logs import is_logging_step
+from recipes.parts.logs import is_logging_step
 
 # With an upper bound: jsonargparse refuses a second type of the same restriction.
 AT_LEAST_ONE = [(">=", 1), ("<", math.inf)]

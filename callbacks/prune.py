@@ -13,7 +13,7 @@ from callbacks.ema import EMA, placed, whole
 from callbacks.l1 import weight_tensors
 from callbacks.lengths import Length, batches, check_steps
 from callbacks.optimizers import after_updates, parameters
-from recipes.logs import is_logging_step
+from recipes.parts.logs import is_logging_step
 
 
 def sparsity(step: int, start: int, end: int, final: float) -> float:

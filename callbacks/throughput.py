@@ -6,8 +6,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.data import extract_batch_size
 
-from datamodules.loader import data_rank
-from recipes.logs import is_logging_step
+from datamodules.loading.loader import data_rank
+from recipes.parts.logs import is_logging_step
 
 
 class Throughput(Callback):

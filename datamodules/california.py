@@ -8,7 +8,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from sklearn.datasets import fetch_california_housing
 from torch import Tensor
 
-from datamodules.splits import Share
+from datamodules.loading.splits import Share
 from datamodules.tabular import TabularData
 
 

@@ -7,7 +7,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from sklearn.datasets import load_diabetes
 from torch import Tensor
 
-from datamodules.splits import Share
+from datamodules.loading.splits import Share
 from datamodules.tabular import TabularData
 
 

@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from datamodules.images import Images
-from datamodules.loader import keyed_generator
+from datamodules.loading.loader import keyed_generator
 
 
 class Digits(Images):

@@ -12,8 +12,8 @@ from jsonargparse.typing import (
 from sklearn.datasets import make_friedman1, make_friedman2, make_friedman3
 from torch import Tensor
 
-from datamodules.loader import keyed_generator
-from datamodules.splits import Share
+from datamodules.loading.loader import keyed_generator
+from datamodules.loading.splits import Share
 from datamodules.tabular import TabularData
 
 Condition = restricted_number_type("AtLeastOne", float, (">=", 1))

@@ -7,18 +7,18 @@ import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from datamodules.in_memory import InMemory
-from datamodules.loader import Loader, Table, data_rank
-from datamodules.splits import Share, hold_out
+from datamodules.loading.in_memory import InMemory
+from datamodules.loading.loader import Loader, Table, data_rank
+from datamodules.loading.splits import Share, hold_out
 
 if TYPE_CHECKING:  # the extra: importing it takes a second
     from datasets import Dataset, Features
 
-    from datamodules.features import Columns
-    from datamodules.local_files import Files
-    from datamodules.row_groups import RowGroup
-    from datamodules.sources import Found
-    from datamodules.streaming import StreamLoader
+    from datamodules.loading.streaming import StreamLoader
+    from datamodules.reading.features import Columns
+    from datamodules.reading.local_files import Files
+    from datamodules.reading.row_groups import RowGroup
+    from datamodules.reading.sources import Found
 
 WHITE = 255.0
 
@@ -120,7 +120,7 @@ class HuggingFace(InMemory):
         self.files: dict[str, tuple[list[RowGroup], Columns]] = {}
 
     def _source(self) -> "Files | Found":
-        from datamodules.sources import source
+        from datamodules.reading.sources import source
 
         return source(self.path, self.name, self.revision, self.cache_dir)
 
@@ -147,7 +147,7 @@ class HuggingFace(InMemory):
                 self.tables[part] = MappedRows(whole.dataset, whole.columns, of_part)
 
     def _columns(self, features: "Features") -> "Columns":
-        from datamodules.features import Columns
+        from datamodules.reading.features import Columns
 
         return Columns(features, self.inputs, self.target, self.image_size, self.image_mode)
 
@@ -158,7 +158,7 @@ class HuggingFace(InMemory):
         self.input_shape = table.gather(torch.arange(1), 0)[0].shape[1:]
 
     def _stream(self, source: "Files | Found", part: str) -> None:
-        from datamodules.row_groups import Part, read, row_groups
+        from datamodules.reading.row_groups import Part, read, row_groups
 
         files, features = source.streamed(self.splits[part], f"--data.{part}_split")
         groups, columns = row_groups(files), self._columns(features)
@@ -183,8 +183,8 @@ class HuggingFace(InMemory):
     def _loader(self, split: str, shuffle: bool = False) -> "Loader | StreamLoader":
         if not self.streaming:
             return super()._loader(split, shuffle)
-        from datamodules.streaming import StreamLoader
-        from datamodules.streams import Streams
+        from datamodules.loading.streaming import StreamLoader
+        from datamodules.loading.streams import Streams
 
         rank, world_size = data_rank(self.trainer)
         streams = Streams(

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from datamodules.in_memory import InMemory
-from datamodules.loader import Table, keyed_generator
+from datamodules.loading.in_memory import InMemory
+from datamodules.loading.loader import Table, keyed_generator
 
 IMAGES_AT_ONCE = 1000  # when a column is computed
 LARGEST_COLUMN = 2 * 2**30  # bytes

@@ -8,9 +8,9 @@ import torch
 from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from datamodules.in_memory import InMemory
-from datamodules.joined import Rows
-from datamodules.loader import keyed_generator
+from datamodules.loading.in_memory import InMemory
+from datamodules.loading.joined import Rows
+from datamodules.loading.loader import keyed_generator
 
 
 class Mixture(InMemory):

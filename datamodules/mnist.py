@@ -11,8 +11,8 @@ import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from datamodules.download import fetch
 from datamodules.images import Images
+from datamodules.reading.download import fetch
 
 
 def read_idx(path: Path) -> Tensor:

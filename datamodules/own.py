@@ -7,9 +7,9 @@ from urllib.parse import unquote, urlsplit
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from datamodules.columns import read_columns
-from datamodules.download import check, fetch
-from datamodules.splits import Share
+from datamodules.loading.splits import Share
+from datamodules.reading.columns import read_columns
+from datamodules.reading.download import check, fetch
 from datamodules.tabular import TabularData
 
 

@@ -7,7 +7,7 @@ import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from datamodules.splits import Share, hold_out
+from datamodules.loading.splits import Share, hold_out
 from datamodules.tabular import TabularData
 
 ROWS, TEST_ROWS, DIMENSION = 1000, 896, 100

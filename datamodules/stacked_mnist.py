@@ -9,8 +9,8 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from datamodules.in_memory import InMemory
-from datamodules.loader import Table, keyed_generator
+from datamodules.loading.in_memory import InMemory
+from datamodules.loading.loader import Table, keyed_generator
 from datamodules.mnist import MNIST
 
 

@@ -9,9 +9,9 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from datamodules.joined import JoinedRows, Rows
-from datamodules.loader import Loader, data_rank, place
-from datamodules.splits import Share, Split, centre_and_scale, hold_out
+from datamodules.loading.joined import JoinedRows, Rows
+from datamodules.loading.loader import Loader, data_rank, place
+from datamodules.loading.splits import Share, Split, centre_and_scale, hold_out
 
 __all__ = ["JoinedRows", "Rows", "Share", "Split", "TabularData"]
 

@@ -8,9 +8,9 @@ import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from datamodules.columns import read_columns
-from datamodules.download import check, fetch
-from datamodules.splits import Share, hold_out
+from datamodules.loading.splits import Share, hold_out
+from datamodules.reading.columns import read_columns
+from datamodules.reading.download import check, fetch
 from datamodules.tabular import TabularData
 
 URL = (

@@ -6,7 +6,7 @@ import pytest
 import torch
 import wandb
 
-from recipes.cli import main
+from recipes.running.cli import main
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ import wandb
 
 from canaries import CANARIES, STDS, fit, latest
 from recipes.gan.evaluation import MixtureQuality
-from recipes.messages import recipe_names
-from recipes.settings import EMBEDDED_DEFAULTS
+from recipes.running.messages import recipe_names
+from recipes.running.settings import EMBEDDED_DEFAULTS
 from trains import rows
 
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")

@@ -7,11 +7,11 @@ import sys
 import tomllib
 import zipfile
 from importlib.metadata import distributions
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from launches import ROOT
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from recipes.hyperparameters import save_hyperparameters
-from recipes.logs import log_count, log_means, log_terms
-from recipes.sharding import distribute
+from recipes.parts.hyperparameters import save_hyperparameters
+from recipes.parts.logs import log_count, log_means, log_terms
+from recipes.parts.sharding import distribute
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from recipes import compare as card
 from recipes.compare.report import compare
-from recipes.mistakes import Parser, ending_in_one_line
+from recipes.running.mistakes import Parser, ending_in_one_line
 
 
 def main(args: list[str] | None = None) -> None:

@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from recipes.compare.groups import Group, band, mean_std, shown
 from recipes.compare.picture import DRAWN, axis_of, late_range
 from recipes.compare.runs import AXES
-from recipes.keys import more_is_better
+from recipes.parts.keys import more_is_better
 
 COLORS = qualitative.D3
 LEGEND = 4  # groups; a longer legend leaves the plot no room

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from recipes.compare.groups import Group, band, mean_std
-from recipes.keys import more_is_better
+from recipes.parts.keys import more_is_better
 
 DRAWN = 10  # groups; more lines cannot be told apart
 

@@ -13,7 +13,7 @@ from recipes.compare.picture import draw
 from recipes.compare.runs import Run, UnreadableRun, read_folder, run_folders
 from recipes.compare.table import ranked, table
 from recipes.compare.tracked import offline_runs, online_runs
-from recipes.keys import headline
+from recipes.parts.keys import headline
 
 
 def compare(sources: Sequence[str], metric: str | None = None, output: Path | None = None) -> None:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from recipes.compare.groups import Group, grouped, mean_std, short_names, shown
 from recipes.compare.runs import Run
-from recipes.keys import more_is_better
+from recipes.parts.keys import more_is_better
 
 COLUMNS = 4  # of keys that vary, beyond which a group has its label alone
 

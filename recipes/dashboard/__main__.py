@@ -4,9 +4,9 @@ import os
 import sys
 
 import recipes.dashboard
-from recipes.messages import recipe_names
-from recipes.mistakes import Parser, ending_in_one_line
-from recipes.run import PROJECT
+from recipes.running.messages import recipe_names
+from recipes.running.mistakes import Parser, ending_in_one_line
+from recipes.running.run import PROJECT
 
 
 def parser() -> Parser:

@@ -10,9 +10,9 @@ import wandb_workspaces.workspaces as ws
 import yaml
 from matplotlib.colors import to_hex
 
-from recipes.cli import recipe_class
 from recipes.dashboard.panels import sections
-from recipes.settings import embedded_default
+from recipes.running.cli import recipe_class
+from recipes.running.settings import embedded_default
 
 GROUPS = 50  # of runs, that a panel shows at most
 

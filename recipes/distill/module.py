@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recipes.classify.module import accuracy, errors
-from recipes.clipping import clip_groups
 from recipes.distill.losses import KD, SoftLoss
 from recipes.distill.teacher import check_split, load_teacher
-from recipes.hyperparameters import save_hyperparameters
-from recipes.logs import log_count, log_means, log_terms
-from recipes.networks import Frozen
-from recipes.sharding import distribute, shard_over_all
+from recipes.parts.clipping import clip_groups
+from recipes.parts.hyperparameters import save_hyperparameters
+from recipes.parts.logs import log_count, log_means, log_terms
+from recipes.parts.networks import Frozen
+from recipes.parts.sharding import distribute, shard_over_all
 
 
 def summary(metrics: Mapping[str, Tensor]) -> str:
@@ -79,9 +79,9 @@ class Distill(LightningModule):
         self.optimizer = optimizer
         self.student = student
         if scheme == "frozen":
-            # What the command line named; recipes.networks come without weights of their own.
+            # What the command line named; recipes.parts.networks come without weights of their own.
             named = (self.hparams.get("teacher") or {}).get("class_path", "")
-            if teacher_checkpoint is None and named.startswith("recipes.networks."):
+            if teacher_checkpoint is None and named.startswith("recipes.parts.networks."):
                 raise ValueError(f"scheme frozen needs --model.teacher_checkpoint for {named}")
             self.teacher = Frozen(load_teacher(teacher, teacher_checkpoint))
         elif teacher is None or teacher_checkpoint is not None:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from callbacks import Compile
 from recipes.gan.gradients import Method
-from recipes.manual_ddp import ManualDDP
-from recipes.networks import evaluating
+from recipes.parts.manual_ddp import ManualDDP
+from recipes.parts.networks import evaluating
 
 
 def shape(tensor: Tensor) -> tuple[int, ...]:
@@ -109,7 +109,7 @@ def check_strategy(strategy: Strategy) -> None:
     if not strategy._ddp_kwargs.get("find_unused_parameters"):
         raise ValueError(
             "--trainer.strategy=DDPStrategy waits for gradients of both networks at once: ddp on "
-            "the command line, ManualDDP of recipes.manual_ddp in Python"
+            "the command line, ManualDDP of recipes.parts.manual_ddp in Python"
         )
 
 

@@ -12,8 +12,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from datamodules.loader import keyed_generator
-from recipes.files import replace_file
+from datamodules.loading.loader import keyed_generator
 from recipes.gan.checks import (
     check_batch,
     check_labels,
@@ -32,12 +31,13 @@ from recipes.gan.penalties import (
     refuse_dropout,
     total,
 )
-from recipes.hyperparameters import save_hyperparameters
-from recipes.keys import dotted
-from recipes.logs import is_logging_step, log_means, log_terms
-from recipes.networks import evaluating
-from recipes.sharding import distribute
-from recipes.stepping import backward, count_steps_of
+from recipes.parts.hyperparameters import save_hyperparameters
+from recipes.parts.keys import dotted
+from recipes.parts.logs import is_logging_step, log_means, log_terms
+from recipes.parts.networks import evaluating
+from recipes.parts.sharding import distribute
+from recipes.parts.stepping import backward, count_steps_of
+from recipes.running.files import replace_file
 
 EVALUATION, PREDICTION = 1, 2  # keys of latents outside of training
 SUMMED = ("train/generator", "train/discriminator", "train/penalty")

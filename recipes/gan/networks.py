@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recipes.networks import Head
+from recipes.parts.networks import Head
 
 SLOPE = 0.2  # of leaky ReLU below zero, in all discriminators
 

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import nn
 
-from recipes.networks import evaluating
+from recipes.parts.networks import evaluating
 from recipes.regress.dropout import dropouts
 from recipes.regress.losses import Loss
 

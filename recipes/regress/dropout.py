@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from datamodules.loader import keyed_seed
+from datamodules.loading.loader import keyed_seed
 
 
 def dropouts(network: nn.Module) -> list[nn.Module]:

@@ -10,11 +10,12 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from datamodules.loader import data_rank
-from recipes.clipping import clip_groups
-from recipes.hyperparameters import save_hyperparameters
-from recipes.logs import is_logging_step, log_terms
-from recipes.networks import NetworkCallable
+from datamodules.loading.loader import data_rank
+from recipes.parts.clipping import clip_groups
+from recipes.parts.hyperparameters import save_hyperparameters
+from recipes.parts.logs import is_logging_step, log_terms
+from recipes.parts.networks import NetworkCallable
+from recipes.parts.sharding import distribute
 from recipes.regress.checks import Scaling, check_dropout, check_network, check_scaling, scaling
 from recipes.regress.dropout import mc_dropout
 from recipes.regress.lbfgs import check_lbfgs
@@ -27,7 +28,6 @@ from recipes.regress.prediction import (
     summary,
     total_variance,
 )
-from recipes.sharding import distribute
 
 KEPT = ("evaluations", "scaling", "noise")  # in checkpoints, beside the weights
 

@@ -9,14 +9,14 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 import recipes.seeds
-from recipes.cli import recipe_class
-from recipes.commands import run_recipe
-from recipes.launch import Task, last_line, launch
-from recipes.messages import recipe_names
-from recipes.mistakes import Parser, ending_in_one_line
+from recipes.running.cli import recipe_class
+from recipes.running.commands import run_recipe
+from recipes.running.launch import Task, last_line, launch
+from recipes.running.messages import recipe_names
+from recipes.running.mistakes import Parser, ending_in_one_line
+from recipes.running.settings import embedded_default
 from recipes.seeds.result import gathered, save
 from recipes.seeds.wanted import Wanted
-from recipes.settings import embedded_default
 
 
 def seed_list(text: str) -> list[int]:
@@ -78,7 +78,8 @@ def complete(runs: list[Wanted], subcommand: str, jobs: int) -> bool:
     ]
     good = True
     with tqdm(total=len(runs), initial=len(runs) - len(tasks), desc=subcommand) as bar:
-        for task, status in launch(tasks, jobs, ["recipes.cli", f"recipes.{runs[0].recipe}"]):
+        preload = ["recipes.running.cli", f"recipes.{runs[0].recipe}"]
+        for task, status in launch(tasks, jobs, preload):
             bar.update()
             if status:
                 good = False

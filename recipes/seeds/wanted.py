@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from recipes.commands import resolved
-from recipes.keys import dotted, is_place
-from recipes.launch import is_alive
+from recipes.parts.keys import dotted, is_place
+from recipes.running.commands import resolved
+from recipes.running.launch import is_alive
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch.func import functional_call, vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parameters_to_vector
 
-from recipes.networks import MLP, Head, NetworkCallable
+from recipes.parts.networks import MLP, Head, NetworkCallable
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Networks(nn.Module):
             weight = next(parts).view(-1, layer.out_features, layer.in_features)
             bias = next(parts).unsqueeze(1)
             if torch.is_autocast_enabled(x.device.type) and isinstance(layer, Head):
-                # In its own type, as in recipes.networks.
+                # In its own type, as in recipes.parts.networks.
                 with torch.autocast(x.device.type, enabled=False):
                     x = torch.baddbmm(bias, x.to(weight.dtype), weight.transpose(1, 2))
             else:

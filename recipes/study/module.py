@@ -15,9 +15,9 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from callbacks import LRDecay
-from recipes.hyperparameters import save_hyperparameters
-from recipes.logs import is_logging_step, log_terms
-from recipes.networks import NetworkCallable
+from recipes.parts.hyperparameters import save_hyperparameters
+from recipes.parts.logs import is_logging_step, log_terms
+from recipes.parts.networks import NetworkCallable
 from recipes.regress.checks import check_network
 from recipes.regress.lbfgs import check_lbfgs
 from recipes.regress.losses import Loss, Name

@@ -14,11 +14,11 @@ import wandb
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import WandbLogger
 
-from recipes.files import replace_file
+from recipes.running.files import replace_file
+from recipes.running.tracker import definition
 from recipes.study.metrics import metrics, sums
 from recipes.study.picture import draw
 from recipes.study.record import Choice, Record, choose
-from recipes.tracker import definition
 
 if TYPE_CHECKING:
     from recipes.study.module import Study

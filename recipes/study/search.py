@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
 
-from datamodules.loader import keyed_generator
+from datamodules.loading.loader import keyed_generator
 from recipes.study.members import Trial
 from recipes.study.record import Record
 

@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from recipes.keys import more_is_better
-from recipes.messages import recipe_names
-from recipes.mistakes import ending_in_one_line
+from recipes.parts.keys import more_is_better
+from recipes.running.messages import recipe_names
+from recipes.running.mistakes import ending_in_one_line
 from recipes.tune.options import TRIALS, parse
 from recipes.tune.space import Space
 from recipes.tune.sweeps import METHODS, read_space
@@ -52,7 +52,7 @@ def search_from(given: argparse.Namespace, flags: list[str]) -> None:
         raise ValueError(f"--recipe={given.recipe}: the recipes are {', '.join(recipe_names())}")
     space = read_space(given.space or Path(__file__).parents[1] / given.recipe / "sweep.yaml")
     try:
-        from recipes.commands import resolved
+        from recipes.running.commands import resolved
         from recipes.tune import result, search
     except ModuleNotFoundError as error:
         if error.name != "optuna":

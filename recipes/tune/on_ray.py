@@ -15,9 +15,9 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from recipes.cli import main as fit
-from recipes.cli import recipe_class
-from recipes.mistakes import Parser, ending_in_one_line
+from recipes.running.cli import main as fit
+from recipes.running.cli import recipe_class
+from recipes.running.mistakes import Parser, ending_in_one_line
 from recipes.tune.options import TRIALS
 from recipes.tune.space import Space, flag
 from recipes.tune.sweeps import read_space

@@ -4,7 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
-from recipes.mistakes import Parser
+from recipes.running.mistakes import Parser
 from recipes.tune import __doc__ as card
 
 TRIALS = 20  # unless the command or the space says how many

@@ -19,7 +19,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from recipes.launch import is_alive
+from recipes.running.launch import is_alive
 
 MOST_DEATHS = 3  # of a trial that takes its process down each time
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from optuna.trial import FrozenTrial, TrialState
 
 from recipes.compare.report import compare
-from recipes.files import replace_file
+from recipes.running.files import replace_file
 from recipes.tune.outcome import outcome, short
 from recipes.tune.queue import Queue
 from recipes.tune.search import Search

@@ -10,7 +10,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from recipes.launch import Task, last_line, launch
+from recipes.running.launch import Task, last_line, launch
 from recipes.tune import trial
 from recipes.tune.outcome import tell
 from recipes.tune.queue import Queue, open_storage

@@ -14,9 +14,9 @@ import optuna
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from recipes.cli import main, recipe_class
-from recipes.commands import resolved
-from recipes.files import replace_file
+from recipes.running.cli import main, recipe_class
+from recipes.running.commands import resolved
+from recipes.running.files import replace_file
 from recipes.tune.report import Report
 from recipes.tune.space import flag
 

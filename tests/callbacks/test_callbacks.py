@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 
 from callbacks import Export, KeyedNoise, MaxNorm, Threads, Throughput, WritePredictions
-from recipes.files import MetricsFile
+from recipes.running.files import MetricsFile
 from trains import rows
 
 

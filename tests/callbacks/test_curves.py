@@ -4,7 +4,7 @@ from matplotlib.image import imread
 
 from callbacks import Curves
 from recipes.classify import Classify
-from recipes.networks import MLP
+from recipes.parts.networks import MLP
 from trains import digits, fit
 
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 import yaml
 
-from recipes.cli import main
+from launches import ROOT
+from recipes.running.cli import main
 from stepped.module import Automatic
 from trains import rows
 
-ROOT = Path(__file__).parents[2]
 PATHS = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests/support")))}
 
 CALLBACKS = [

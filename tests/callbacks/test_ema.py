@@ -6,7 +6,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks import EMA, Export
 from recipes.classify import Classify
-from recipes.networks import ConvNet
+from recipes.parts.networks import ConvNet
 from trains import digits, fit
 
 

@@ -13,10 +13,10 @@ import yaml
 
 import callbacks
 from callbacks.loss_driven_lr import State
-from callbacks.moments import FORMULAS, applied
+from callbacks.optimizer_stats.moments import FORMULAS, applied
 from callbacks.schedules import FORMS, Schedule, constant
 from recipes.classify import Classify
-from recipes.cli import main
+from recipes.running.cli import main
 from stepped.module import Automatic, Manual
 from trains import interrupt_after, middle_of_epoch, rows
 

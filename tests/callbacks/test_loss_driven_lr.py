@@ -11,7 +11,7 @@ from callbacks import KeyedNoise, LossDrivenLR, LRDecay
 from callbacks.loss_driven_lr import Rule, State
 from callbacks.schedules import Schedule
 from recipes.classify import Classify
-from recipes.networks import MLP
+from recipes.parts.networks import MLP
 from trains import digits, fit, weights
 
 

@@ -9,7 +9,8 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import optim
 
 import definitions
-from callbacks import L1, GradientClip, LRDecay, OptimizerStats, clipped, observation
+from callbacks import L1, GradientClip, LRDecay, OptimizerStats
+from callbacks.optimizer_stats import clipped, observation
 
 CURVATURE = np.linspace(0.5, 2.0, 12).reshape(4, 3)
 TARGET = np.linspace(-1.0, 1.5, 12).reshape(4, 3)

@@ -10,8 +10,8 @@ from torch.nn.utils import prune
 
 from callbacks import EMA, L1, Export, GradientClip, Prune
 from callbacks.prune import sparsity
-from recipes.cli import main
-from recipes.networks import MLP
+from recipes.parts.networks import MLP
+from recipes.running.cli import main
 from stepped.module import Automatic, Manual
 from trains import digits, fit, weights
 

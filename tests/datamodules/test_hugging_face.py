@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from datamodules import HuggingFace
+from launches import ROOT
 from trains import interrupt_after, middle_of_epoch, seen_by
 
 datasets = pytest.importorskip("datasets", reason="needs the extra: huggingface")
@@ -22,7 +23,6 @@ pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 split_dataset_by_node = pytest.importorskip("datasets.distributed").split_dataset_by_node
 
-ROOT = Path(__file__).parents[2]
 FEATURES = datasets.Features(
     {
         "image": datasets.Image(),

@@ -7,7 +7,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from datamodules import Grid, Mixture, Ring
-from datamodules.in_memory import InMemory
+from datamodules.loading.in_memory import InMemory
 from trains import seen_by
 
 BOTH = [Ring, Grid]

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from datamodules import MNIST, FashionMNIST
-from datamodules.download import fetch
 from datamodules.mnist import read_idx
+from datamodules.reading.download import fetch
 
 IMAGES = torch.randint(0, 256, (30, 28, 28), dtype=torch.uint8)
 LABELS = torch.arange(30, dtype=torch.uint8) % 10

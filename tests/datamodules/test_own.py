@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from datamodules import Tabular
-from datamodules.columns import read_columns
-from datamodules.reading import read_text
+from datamodules.reading.columns import read_columns
+from datamodules.reading.sheets import read_text
 
 ROWS = [[1.0, 2.5, -3.0], [4.0, 5.0, 6e-7], [7.0, 8.0, 9.0]]
 

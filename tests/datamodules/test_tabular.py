@@ -14,8 +14,8 @@ from sklearn.preprocessing import StandardScaler
 
 import datamodules
 from datamodules import Diabetes, Friedman, Linear, Quadratic, TabularData, Textbook
-from datamodules.splits import centre_and_scale
-from recipes.networks import QuadraticModel
+from datamodules.loading.splits import centre_and_scale
+from recipes.parts.networks import QuadraticModel
 from recipes.regress import Regress
 from trains import seen_by
 

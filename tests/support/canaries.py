@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from recipes.cli import main, recipe_class
+from recipes.running.cli import main, recipe_class
 from trains import rows
 
 FILE = Path(__file__).parent.parent / "canaries.yaml"

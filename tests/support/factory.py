@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from recipes.networks import MLP
+from recipes.parts.networks import MLP
 
 
 def small(width: int = 4) -> nn.Module:

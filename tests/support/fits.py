@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch import Callback
 from torch.distributed.tensor import DTensor
 
-from recipes.cli import main
-from recipes.networks import Frozen
+from recipes.parts.networks import Frozen
+from recipes.running.cli import main
 
 
 class Placements(Callback):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import torch
 from lightning.pytorch import Trainer
 
-import recipes.cli
+import recipes.running.cli
 from callbacks import KeyedNoise, WritePredictions
 from datamodules import Digits
 
@@ -61,7 +61,8 @@ def interrupt_after(batches, monkeypatch):
             if trainer.global_step == batches:
                 raise MemoryError("interrupted")
 
-    monkeypatch.setattr(recipes.cli, "DEFAULTS", (*recipes.cli.DEFAULTS[:-1], Interruption))
+    others = recipes.running.cli.DEFAULTS[:-1]
+    monkeypatch.setattr(recipes.running.cli, "DEFAULTS", (*others, Interruption))
 
 
 def weights(network):

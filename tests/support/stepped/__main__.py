@@ -1,6 +1,6 @@
 """python -m stepped fit ..."""
 
-from recipes.cli import main
+from recipes.running.cli import main
 from stepped.module import Automatic
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from lightning.pytorch import LightningModule
 from torch import nn
 from torch.nn import functional as F
 
-from recipes.hyperparameters import save_hyperparameters
-from recipes.logs import log_terms
+from recipes.parts.hyperparameters import save_hyperparameters
+from recipes.parts.logs import log_terms
 
 
 class Automatic(LightningModule):

@@ -1,0 +1,87 @@
+"""Tables of numbers for the shared loader: one, and several as one."""
+
+import torch
+from torch import Tensor
+
+from datamodules.loading.loader import Table, shuffled
+
+
+class Rows(Table):
+    """Inputs and one target a row.
+
+    Args:
+        inputs: (rows, features), floats
+        targets: (rows,), floats
+    """
+
+    def __init__(self, inputs: Tensor, targets: Tensor) -> None:
+        self.inputs, self.targets = inputs, targets
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def to(self, dtype: torch.dtype) -> "Rows":
+        """The same rows in another type."""
+        return Rows(self.inputs.to(dtype), self.targets.to(dtype))
+
+    def gather(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Inputs (batch, features) and targets (batch,)."""
+        return self.inputs.index_select(0, rows), self.targets.index_select(0, rows)
+
+
+class JoinedRows(Table):
+    """Several tables of one length as one, each read in an order of its own: a batch of streams.
+
+    Stream i is what `Loader(tables[i], shuffle=True, seed=seeds[i], period=period)` gives, epoch by
+    epoch. The loader that drives this table says which positions of the orders a batch holds; it
+    must not shuffle them again: `Loader(table, batch_size, drop_last=True)`.
+
+    Args:
+        tables: one for each stream, of equal length; the same one may be given several times
+        seeds: of each stream's order; not given, all are read as they are stored
+        period: epochs after which the orders start anew, never if not given
+
+    Raises:
+        ValueError: if there are no tables, or if their lengths differ
+    """
+
+    def __init__(
+        self, tables: list[Rows], seeds: list[int] | None = None, period: int | None = None
+    ) -> None:
+        lengths = sorted({len(table) for table in tables})
+        if len(lengths) != 1:
+            raise ValueError(f"joined tables must have one length, not {lengths}")
+        distinct = list({id(table): table for table in tables}.values())
+        self.inputs = torch.cat([table.inputs for table in distinct])
+        self.targets = torch.cat([table.targets for table in distinct])
+        self.rows, self.seeds, self.period = lengths[0], seeds and list(seeds), period
+        place = {id(table): number for number, table in enumerate(distinct)}
+        pairs = [
+            (place[id(table)], seed)
+            for table, seed in zip(tables, seeds or [0] * len(tables), strict=True)
+        ]
+        self._pairs = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}
+        self._stream = torch.tensor([self._pairs[pair] for pair in pairs])
+        self._drawn: tuple[int, Tensor] = (-1, torch.empty(0))
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def orders(self, epoch: int) -> Tensor:
+        """Where each position of each distinct stream is, (distinct streams, rows), in an epoch."""
+        epoch = 0 if self.seeds is None else epoch % self.period if self.period else epoch
+        if self._drawn[0] != epoch:
+            if self.seeds is None:
+                order = {0: torch.arange(self.rows)}
+            else:
+                order = {seed: shuffled(self.rows, seed, epoch) for seed in set(self.seeds)}
+            tables = torch.tensor([table for table, _ in self._pairs])
+            drawn = torch.stack([order[seed] for _, seed in self._pairs])
+            self._drawn = (epoch, (drawn + self.rows * tables.unsqueeze(1)).to(self.device))
+        return self._drawn[1].to(self.device)
+
+    def gather(self, positions: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Inputs (streams, batch, features) and targets (streams, batch)."""
+        rows = self.orders(epoch).index_select(1, positions).index_select(0, self._stream)
+        inputs = self.inputs.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+        return inputs, self.targets.index_select(0, rows.flatten()).unflatten(0, rows.shape)

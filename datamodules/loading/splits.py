@@ -1,0 +1,73 @@
+"""Which rows are for what: shares held out by a key, and scaling by the training rows."""
+
+from dataclasses import dataclass
+
+import torch
+from jsonargparse.typing import restricted_number_type
+from torch import Tensor
+
+from datamodules.loading.joined import Rows
+from datamodules.loading.loader import keyed_generator
+
+ROUNDING = 1e-14  # of float64, relative, with that of a mean
+Share = restricted_number_type("ShareBelowOne", float, [(">=", 0), ("<", 1)])
+
+
+@dataclass
+class Split:
+    """The rows of one split, standardised, and how to undo that for predictions of the target.
+
+    Args:
+        train: what is learned from
+        val: what is selected on; may be empty
+        test: what is reported; may be empty
+        input_mean: of each of the train rows' features, (features,); 0 if not standardised
+        input_std: the same with divisor n; 1 if not standardised, or if they are all equal
+        target_mean: of the train rows' targets, in the target's unit; 0 if not standardised
+        target_std: the same with divisor n; 1 if not standardised, or if they are all equal
+    """
+
+    train: Rows
+    val: Rows
+    test: Rows
+    input_mean: Tensor
+    input_std: Tensor
+    target_mean: float
+    target_std: float
+
+
+def hold_out(rows: Tensor, share: float, option: str, *key: int) -> tuple[Tensor, Tensor]:
+    """Sets a random share of some rows apart, or a number of them.
+
+    Args:
+        rows: row numbers, (n,)
+        share: 0 <= share < 1; round(share * n) rows are held out, halves rounded to even; from 1,
+            the number of rows that are held out
+        option: that the share was given by, for the message
+        key: which rows are held out is a pure function of it
+
+    Returns:
+        the rows that stay and those held out, both in the order of `rows`
+
+    Raises:
+        ValueError: if the share is of no row, or of all
+    """
+    held = round(share * len(rows)) if share < 1 else int(share)
+    if share and not 0 < held < len(rows):
+        raise ValueError(f"{option}={share} of {len(rows)} rows is {held} of them: too few rows")
+    order = torch.randperm(len(rows), generator=keyed_generator(*key))
+    return rows[order[held:].sort().values], rows[order[:held].sort().values]
+
+
+def centre_and_scale(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (divisor n) of each column; the latter is 1 for equal values.
+
+    Values that differ by no more than their rounding are equal.
+
+    Raises:
+        ValueError: if values are so large that their squares overflow
+    """
+    mean, std, largest = values.mean(0), values.std(0, correction=0), values.abs().amax(0)
+    if not std.isfinite().all():
+        raise ValueError(f"--data has values up to {largest.max():.0e}: too large to standardise")
+    return mean, std.masked_fill(std <= ROUNDING * largest, 1.0)

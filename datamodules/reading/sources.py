@@ -1,0 +1,92 @@
+"""Where a dataset's splits are: in files on this machine, or what `datasets` finds on the Hub."""
+
+from pathlib import Path
+
+from datasets import Dataset, Features, load_dataset_builder
+from datasets.exceptions import DatasetsError
+
+from datamodules.reading.local_files import SUFFIXES, Files, is_there, local_files
+from datamodules.reading.row_groups import is_parquet, opened, row_groups
+
+
+class Found:
+    """What `datasets` finds on the Hub, or in a folder.
+
+    Args:
+        path: name on the Hub, or folder
+        name: of the configuration
+        revision: on the Hub: a branch, a tag or a commit
+        cache_dir: where the library keeps what it downloads and converts
+
+    Raises:
+        ValueError, OSError: if there is no such dataset, or the Hub cannot be reached
+    """
+
+    def __init__(
+        self, path: str, name: str | None, revision: str | None, cache_dir: str | None
+    ) -> None:
+        folder = Path(path).expanduser()
+        where = str(folder.resolve()) if folder.is_dir() else path
+        self.path = path
+        try:
+            self.builder = load_dataset_builder(
+                where, name=name, revision=revision, cache_dir=cache_dir
+            )
+        except ConnectionError as error:
+            problem = "no such file or folder, and the Hub cannot be reached"
+            raise ConnectionError(f"--data.path={path}: {problem}") from error
+        except (DatasetsError, OSError, ValueError) as error:
+            option = f"name={name}" if "onfig" in str(error) else f"path={path}"
+            kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+            raise kind(f"--data.{option}: {error}") from error
+        # Without the Hub, it knows no files, but what of them is in its cache.
+        self.files = self.builder.config.data_files or {}
+        self.splits = list(self.files or self.builder.info.splits or {})
+
+    def _prepare(self) -> None:
+        """Downloads and converts all splits, unless the cache has them."""
+        local = [file for files in self.files.values() for file in files if "://" not in file]
+        row_groups(filter(is_parquet, local))  # the library does not say which is damaged
+        try:
+            self.builder.download_and_prepare()
+        except (DatasetsError, OSError, ValueError) as error:
+            raise ValueError(f"--data.path={self.path}: {error.__cause__ or error}") from error
+
+    def streamed(self, split: str, option: str) -> tuple[list[str], Features]:
+        """As that of `Files`.
+
+        Raises:
+            ValueError: if there is no such split, or it has files of another kind
+        """
+        is_there(split, option, self.splits)
+        if not self.files:
+            raise ValueError("--data.streaming=true reads from the Hub, which cannot be reached")
+        files = list(self.files[split])
+        if other := [file for file in files if not file.endswith(SUFFIXES)]:
+            raise ValueError(
+                f"--data.streaming=true reads Parquet or Arrow, not {Path(other[0]).name}; the Hub "
+                "has most datasets as Parquet, too: --data.revision=refs/convert/parquet"
+            )
+        with opened(files[0]):  # which says what is wrong with it
+            return files, self.builder.as_streaming_dataset(split).features
+
+    def mapped(self, split: str, option: str) -> Dataset:
+        """As that of `Files`.
+
+        Raises:
+            ValueError: if there is no such split, it has no rows, or it cannot be converted
+        """
+        is_there(split, option, self.splits)
+        self._prepare()
+        if not self.builder.info.splits[split].num_examples:
+            raise ValueError(f"{option}={split} has no rows")
+        return self.builder.as_dataset(split)
+
+
+def source(
+    path: str, name: str | None, revision: str | None, cache_dir: str | None
+) -> Files | Found:
+    """Where the splits of a dataset are; arguments and errors as for `Found`, `local_files`."""
+    if files := local_files(path):
+        return Files(files, cache_dir)
+    return Found(path, name, revision, cache_dir)

@@ -1,0 +1,338 @@
+"""The command line that every recipe shares: LightningCLI, with one folder a run."""
+
+import inspect
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+import wandb
+import yaml
+from jsonargparse import Namespace
+from jsonargparse.typing import NonNegativeInt
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.plugins.io import CheckpointIO
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+import datamodules  # noqa: F401 - imported classes are known to the parser by their short names
+import recipes.parts.networks  # noqa: F401
+from callbacks import (
+    ChangedSettings,
+    FiniteLoss,
+    GradientClip,
+    KeyedNoise,
+    Requeue,
+    Totals,
+    WritePredictions,
+)
+from recipes.parts.keys import dotted
+from recipes.parts.manual_ddp import manual_ddp
+from recipes.parts.sharding import ShardedOptimizers
+from recipes.parts.stepping import Accumulation
+from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
+from recipes.running.messages import HelpFormatter, one_line, recipe_names, silence_noise
+from recipes.running.restart import unfinished, warn_of_shared_store
+from recipes.running.run import Run, typed
+from recipes.running.settings import embedded_default, in_order
+
+# Seconds in which the first process, if it fails too, says so and ends the others: one line.
+PATIENCE = 3
+
+# Of every run, unless it has its own.
+DEFAULTS = (
+    KeyedNoise,
+    ChangedSettings,
+    FiniteLoss,
+    WritePredictions,
+    Totals,
+    ShardedOptimizers,
+    Requeue,  # last, when all others have done what they do after a step
+)
+
+
+class RecipeCLI(LightningCLI):
+    """LightningCLI for one recipe.
+
+    Args:
+        module: the recipe's LightningModule
+        args: command-line arguments
+        callbacks: further ones, which no config names
+    """
+
+    def __init__(
+        self, module: type[LightningModule], args: list[str], callbacks: Sequence[Callback] = ()
+    ) -> None:
+        self.further = callbacks
+        self.recipe = Path(inspect.getfile(module)).parent.name
+        card = sys.modules[module.__module__.rpartition(".")[0]].__doc__
+        every = {"exit_on_error": False, "allow_abbrev": False, "formatter_class": HelpFormatter}
+        main = {**every, "prog": f"python -m recipes.{self.recipe}", "description": card}
+        super().__init__(
+            module,
+            LightningDataModule,
+            subclass_mode_data=True,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            parser_kwargs=main | {name: dict(every) for name in self.subcommands()},
+            auto_configure_optimizers=False,
+            args=args,
+        )
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401
+        parser = super().init_parser(**kwargs)
+        parser._option_string_actions["--config"].help = (
+            "A YAML file, or the bare name of one shipped with the recipe; may be given several "
+            "times, later ones override earlier ones. "
+            f"Without any, {embedded_default(self.model_class)}."
+        )
+        return parser
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--seed_everything",
+            type=NonNegativeInt,
+            default=0,
+            help="Seed of the initialisation, the order of the data, augmentation and dropout.",
+        )
+        parser.add_argument(
+            "--name",
+            type=str | None,
+            help="Name of the run's folder, <root>/<recipe>/<name>; by default the config's, "
+            "numbered. The root is --trainer.default_root_dir, by default runs.",
+        )
+
+        parser.add_argument(
+            "--group", type=str | None, help="What W&B groups the run by; by default the recipe."
+        )
+        parser.add_argument(
+            "--tags",
+            type=list[str] | None,
+            help="What W&B finds the run by; by default the recipe, the data and what the "
+            "model is made of.",
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.link_arguments("seed_everything", "data.init_args.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        subcommand, *flags = args or [""]
+        if subcommand.startswith(("-c", "--config")):
+            raise ValueError("--config goes behind the subcommand: fit --config ...")
+        self.command, self.config_name, self.run_folder = args, "", None
+        if subcommand in self.subcommands():
+            flags, self.config_name, self.run_folder = in_order(flags, self.model_class)
+            args = [subcommand, *flags]
+        try:
+            self.config = parser.parse_args(args)
+        except Exception as error:
+            raise ValueError(one_line(error, self._subcommand_parsers.get(subcommand))) from error
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: Lightning would let the checkpoint override the command line."""
+
+    def before_instantiate_classes(self) -> None:
+        config = self.config[self.subcommand]
+        refuse_absent_hardware(config.trainer)
+        if config.ckpt_path and not any("--ckpt_path" in flag for flag in self.command):
+            raise ValueError("ckpt_path in a config: give --ckpt_path on the command line")
+        if self.subcommand != "fit" and not config.ckpt_path:
+            raise ValueError(f"{self.subcommand} needs the --ckpt_path of what has been trained")
+        if self.subcommand == "fit" and not config.ckpt_path:
+            warn_of_shared_store()
+            parent = Path(config.trainer.default_root_dir or "runs") / self.recipe
+            folder, checkpoint = unfinished(parent, typed(self.recipe, self.command))
+            if folder is not None:
+                self.run_folder, config.name = folder, None
+                config.ckpt_path = checkpoint and str(checkpoint)
+        shown = config.clone()
+        shown.name = shown.ckpt_path = None  # so that it can be run again, in a folder of its own
+        resolved = self._parser(self.subcommand).dump(shown, skip_unset=False)
+        self.save_config_kwargs["resolved"] = resolved
+        # The further processes of a run write nothing, and neither does a dry run.
+        first = rank_zero_only.rank == 0 and LightningEnvironment().node_rank() == 0
+        self.writes = first and not config.trainer.fast_dev_run
+        self.run = Run.open(
+            config,
+            self.run_folder,
+            self.recipe,
+            self.config_name,
+            self.command,
+            dotted(yaml.safe_load(resolved)),
+            self.writes,
+        )
+        self.save_config_kwargs["run"] = self.run
+        config.trainer.logger = self.run.loggers(config, self.subcommand)
+
+    def instantiate_classes(self) -> None:
+        with self._no_empty_run():
+            super().instantiate_classes()
+            if self.trainer.precision == "64-true":
+                # Lightning would do so after it has loaded a checkpoint's weights, rounded.
+                self.model.double()
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - as in LightningCLI
+        config = self.config_init[self.subcommand].trainer
+        plugins, callbacks = listed(config.plugins), latest(listed(config.callbacks))
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins.append(AtomicCheckpointIO())
+        clip = config.gradient_clip_val
+        if clip and clip > 0 and not self.model.automatic_optimization:
+            # Lightning refuses it there, and cannot know when to clip.
+            callbacks.append(GradientClip(clip, config.gradient_clip_algorithm or "norm"))
+            config.gradient_clip_val = config.gradient_clip_algorithm = None
+        if getattr(self.model, "accumulates", False) and config.accumulate_grad_batches > 1:
+            callbacks.insert(0, Accumulation(config.accumulate_grad_batches))
+            config.accumulate_grad_batches = 1
+        callbacks += self.further
+        for default in DEFAULTS:
+            if not any(isinstance(callback, default) for callback in callbacks):
+                callbacks.append(default())
+        if config.enable_checkpointing is not False and not config.barebones:
+            callbacks.append(LastCheckpoint(self.run.folder))
+        config.callbacks = callbacks
+        # torch's own cannot do with networks that take turns.
+        ddp = nullcontext() if self.model.automatic_optimization else manual_ddp()
+        with ddp:
+            return super().instantiate_trainer(
+                default_root_dir=str(self.run.folder), plugins=plugins, **kwargs
+            )
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        start = time.monotonic()
+        if self.writes:
+            print(f"run folder: {self.run.folder}", flush=True)
+        with self._no_empty_run():
+            try:
+                super()._run_subcommand(subcommand)
+            except BaseException as error:
+                if self.trainer.strategy.launcher is not None:
+                    self.trainer.strategy.launcher.kill(signal.SIGTERM)  # what it has started
+                if rank_zero_only.rank and self.trainer.received_sigterm:
+                    # The first process has ended it and said why; what came of that says nothing.
+                    raise SIGTERMException from error
+                raise
+        if self.writes:
+            if subcommand == "fit":
+                self.run.note(self.trainer.loggers, finished=True)
+            seconds = time.monotonic() - start
+            print(f"run folder: {self.run.folder} ({subcommand} took {seconds:.0f} s)", flush=True)
+
+    @contextmanager
+    def _no_empty_run(self) -> Iterator[None]:
+        """Leaves no folder behind when a run fails before its first row of metrics."""
+        try:
+            yield
+        except BaseException:
+            if wandb.run is not None:
+                wandb.finish(exit_code=1)
+            if self.writes:
+                self.run.discard_if_empty()
+                checkpoint = self.run.folder / "checkpoints" / "last.ckpt"
+                if checkpoint.exists() and self.subcommand == "fit":
+                    print(f"resume with: fit --ckpt_path={checkpoint}", file=sys.stderr)
+            raise
+
+
+def listed(value: Any) -> list[Any]:  # noqa: ANN401 - what Trainer takes: nothing, one, several
+    """A Trainer argument that may be None, one thing or a list, as a new list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
+
+
+def latest(callbacks: list[Callback]) -> list[Callback]:
+    """Of callbacks that do the same, such as two LRDecay of all optimizers, only the last.
+
+    They are told by the `state_key` that this project's classes give them; all others stay.
+    """
+    keys = [
+        callback.state_key
+        if type(callback).__module__.startswith("callbacks.")
+        and type(callback).state_key is not Callback.state_key
+        else id(callback)
+        for callback in callbacks
+    ]
+    return list(dict(zip(keys, callbacks, strict=True)).values())
+
+
+def refuse_absent_hardware(trainer: Namespace) -> None:
+    """Refuses what this machine does not have, where Lightning would not, or not in words.
+
+    Raises:
+        ValueError: if there is no GPU; for float16 on a CPU, which Lightning makes bfloat16; or
+            if there are more CPU processes than cores, as 99 processes take a machine down
+    """
+    cores = os.cpu_count() or 1
+    has_gpu = torch.accelerator.is_available()
+    if trainer.accelerator in ("gpu", "cuda") and not has_gpu:
+        raise ValueError(f"--trainer.accelerator={trainer.accelerator}: this machine has no GPU")
+    if trainer.accelerator != "cpu" and (trainer.accelerator != "auto" or has_gpu):
+        return
+    if str(trainer.precision) in ("16-mixed", "16"):
+        precision = f"--trainer.precision={trainer.precision}"
+        raise ValueError(f"{precision} needs a GPU, on a CPU there is bf16-mixed")
+    if trainer.sync_batchnorm:
+        raise ValueError("--trainer.sync_batchnorm=true needs GPUs: torch has it for no CPU")
+    if str(trainer.devices).isdigit() and int(trainer.devices) > cores:
+        raise ValueError(f"--trainer.devices={trainer.devices}: this machine has {cores} cores")
+
+
+def recipe_class(name: str) -> type[LightningModule]:
+    """The LightningModule of a recipe.
+
+    Args:
+        name: of the technique
+
+    Raises:
+        ValueError: if there is no such recipe; it lists them
+    """
+    if name not in recipe_names():
+        raise ValueError(f"--recipe={name}: the recipes are {', '.join(recipe_names())}")
+    package = import_module(f"recipes.{name}")
+    return getattr(package, package.__all__[0])
+
+
+def main(
+    module: type[LightningModule],
+    args: list[str] | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> None:
+    """Runs a recipe's command line; a mistake of the user's ends it with one line.
+
+    Set the environment variable RECIPES_DEBUG to see the traceback instead.
+
+    Args:
+        module: the recipe's LightningModule
+        args: command-line arguments, those of the process by default
+        callbacks: further ones, such as what prunes a search's trial
+
+    Raises:
+        SystemExit: with status 1 after an error, 143 after a termination signal
+    """
+    silence_noise()
+    status = 1
+    try:
+        RecipeCLI(module, sys.argv[1:] if args is None else args, callbacks)
+        status = 0
+    except SIGTERMException:  # Lightning's: by itself it ends with status 0
+        status = 143
+    except Exception as error:
+        if os.environ.get("RECIPES_DEBUG"):
+            raise
+        if rank_zero_only.rank:
+            time.sleep(PATIENCE)
+        sys.exit(f"error: {one_line(error)}")
+    finally:
+        if wandb.run is not None:
+            wandb.finish(exit_code=status)
+    if status:
+        sys.exit(status)

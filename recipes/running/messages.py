@@ -1,0 +1,119 @@
+"""What the command line says: help that is short, errors that are one line, and no noise."""
+
+import argparse
+import logging
+import re
+import warnings
+from difflib import get_close_matches
+from pathlib import Path
+from textwrap import shorten
+
+import wandb
+from jsonargparse import ArgumentError, DefaultHelpFormatter
+from lightning.pytorch.cli import LightningArgumentParser
+from torch.multiprocessing import ProcessRaisedException
+
+# Errors whose text says all.
+KNOWN = (argparse.ArgumentError, ArgumentError, ValueError, OSError, FloatingPointError)
+
+
+def recipe_names() -> list[str]:
+    """The names of the recipes: packages of this project with a module.py."""
+    return sorted(path.parent.name for path in Path(__file__).parents[1].glob("*/module.py"))
+
+
+class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help that keeps a recipe's card as it is written and lists only this project's classes.
+
+    jsonargparse lists every known subclass: 400 lines of torch.nn for each network.
+    """
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        def ours(match: re.Match[str]) -> str:
+            names = match.group(1).split(", ")
+            if len(names) < 20:
+                return match.group(0)
+            # Of recipes, what is not a network for all is their own.
+            shared, own = ("recipes.", "callbacks.", "datamodules."), tuple(recipe_names())
+            names = [name for name in names if name.startswith(shared)]
+            names = [name for name in names if name.split(".")[1] not in own]
+            return f", known: {', '.join(names)}"
+
+        text = super()._get_help_string(action)
+        return text and re.sub(r", known subclasses: ([\w., ]+)", ours, text)
+
+
+def one_line(error: BaseException, parser: LightningArgumentParser | None = None) -> str:
+    """What to tell a user of an error: what is wrong, and which option or file it is.
+
+    Args:
+        error: what was raised
+        parser: of the subcommand, if it is known: mistyped options are compared with its own
+    """
+    if isinstance(error, ProcessRaisedException):  # of a forked process, with its traceback
+        last = str(error).strip().splitlines()[-1]
+        kind, _, said = last.partition(": ")
+        return said if kind in {known.__name__ for known in KNOWN} else last
+    text = " ".join(str(error).split()).replace("typing.", "")
+    text = re.sub(r"`Fabric\(\.\.\., precision='([\w-]+)'\)`", r"--trainer.precision=\1", text)
+    text = shorten(reason(re.sub(r'Parser key "([\w.]+)":', r"--\1:", text)), 350)
+    if parser and (unknown := re.fullmatch(r"unrecognized arguments: (--[\w.]+).*", text)):
+        options = [option for action in parser._actions for option in action.option_strings]
+        if close := get_close_matches(unknown[1], options, n=1):
+            text += f"; is it {close[0]}?"
+    if isinstance(error, wandb.errors.CommError):
+        return f"W&B cannot be reached, WANDB_MODE=offline does without: {shorten(text, 200)}"
+    if isinstance(error, KNOWN) and text:
+        return text
+    return f"{type(error).__name__}: {text}"
+
+
+def reason(text: str) -> str:
+    """What a user can act on in what jsonargparse says, if it is jsonargparse that says it."""
+    owner = text.split(":", 1)[0]
+    lacking = r"Problem with given class_path '([\w.]+)': .* are required: (\w+(?:, \w+)*)"
+    if needs := re.search(lacking, text):
+        options = ", ".join(f"{owner}.{name}" for name in needs[2].split(", "))
+        return f"{owner}={needs[1].rpartition('.')[2]} needs {options}"
+    # What it tried for a value that fits none of a union of types, in the end the value.
+    if nested := re.search(r"NestedArg\(key='([\w.]+)', val='?([^')]*)'?", text):
+        return f"{owner}.{nested[1]}={nested[2]}: {expected(text)}"
+    # The same for an argument of a class in a list.
+    if problem := re.search(r"Problem with given class_path '([\w.]+)': (.+?) - Not a", text):
+        where, what = f"{owner}: {problem[1].rpartition('.')[2]}: ", problem[2]
+        if inner := re.match(r"--(\w+): Does not validate .* Given value: (.+)", what):
+            return f"{where}{inner[1]}={inner[2]}: {expected(what)}"
+        return where + what
+    # What a constructor raised for a class in a list.
+    if raised := re.match(r"Does not validate .* Errors: - (.+?) - (Not a|Expected)", text):
+        return raised[1]
+    if made := re.search(r"Got value: Namespace\(class_path='([\w.]+)'.*Namespace\((.*?)\)", text):
+        return f"{owner}: {made[1]} does not take {made[2]}"
+    if named := re.search(r"- Expected a (?:path but|dot) .*?path string: (\S+)", text):
+        return f"{owner}: no class of this name, nor a class_path: {named[1]}"
+    if given := re.search(r"any of the Union subtypes .* Given value: (.+)$", text):
+        return f"{owner}={given[1]} is not accepted, see --help"
+    return text
+
+
+def expected(text: str) -> str:
+    """The types that jsonargparse tried in vain, or what else it expected."""
+    if types := dict.fromkeys(re.findall(r"Not of type (\w+)", text)):
+        return f"Not of type {' or '.join(types)}"
+    other = re.search(r"Expected an? [^.]*", text)
+    return other[0] if other else "not accepted"
+
+
+def silence_noise() -> None:
+    """Hides what Lightning says on every run and no user can act on."""
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    logger.addFilter(lambda record: "litlogger" not in record.getMessage())
+    for message in (
+        r".*isinstance\(treespec, LeafSpec\).*",  # Lightning's own use of torch
+        r"Checkpoint directory .* exists and is not empty.*",  # a resumed run
+        r".*use `self\.log\('samples', .*",  # each process counts those of all
+        r"Total length of `list` across ranks is zero.*",  # data without validation
+        r"Metric `Kernel Inception Distance` will save all.*",  # as many as are generated
+        r"Couldn't infer the batch indices.*",  # which WritePredictions does not need
+    ):
+        warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,265 @@
+"""A run: the name of its folder, its loggers, and the facts of where its numbers come from."""
+
+import json
+import os
+import platform
+import re
+import secrets
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import wandb
+from jsonargparse import Namespace
+from lightning.pytorch.loggers import Logger, WandbLogger
+
+from recipes.parts.keys import config_hash, dotted
+from recipes.running.files import replace_file
+from recipes.running.restart import job
+
+PACKAGES = ("torch", "lightning", "torchmetrics", "wandb", "jsonargparse")
+PROJECT = "lightning-recipes"
+
+
+@dataclass
+class Run:
+    """One folder, and what is known of the run in it.
+
+    Attributes:
+        folder: `<root>/<recipe>/<name>`; everything that the run writes is below it
+        facts: where its numbers come from, as in its run.json
+        is_new: whether the folder was made for this process
+    """
+
+    folder: Path
+    facts: dict[str, Any]
+    is_new: bool = True
+
+    @classmethod
+    def open(
+        cls,
+        config: Namespace,
+        folder: Path | None,
+        recipe: str,
+        config_name: str,
+        command: list[str],
+        settings: dict[str, Any],
+        writes: bool,
+    ) -> "Run":
+        """The run to go on with, or a new one.
+
+        Args:
+            config: the subcommand's
+            folder: of the run to go on with; a --name makes a new one all the same
+            recipe: the technique
+            config_name: names of the configs, joined by dashes
+            command: the arguments, from the subcommand on
+            settings: the whole resolved config, `dotted`
+            writes: whether this process makes the folder and the files in it
+
+        Raises:
+            FileExistsError: if there is a run of the given name
+        """
+        now = {
+            "seed": int(config.seed_everything),
+            "command": typed(recipe, command),
+            **circumstances(),
+            "config_hash": config_hash(settings),
+        }
+        if folder is not None and not config.name:
+            facts = json.loads((folder / "run.json").read_text())
+            facts["continued"] = [*facts.get("continued", []), now]
+            facts.pop("finished", None)
+            facts |= {"config_hash": now["config_hash"], "settings": settings}
+            return cls(folder, facts, is_new=False)
+        parent = Path(config.trainer.default_root_dir or "runs") / recipe
+        facts = {
+            "recipe": recipe,
+            "config": config_name,
+            "group": config.group or recipe,
+            "job_type": config_name,
+            "tags": config.tags or tags(recipe, settings),
+            "wandb_id": wandb_id(),
+            **now,
+            "settings": settings,
+        }
+        if not writes:
+            return cls(parent / (config.name or config_name), facts)
+        folder = new_folder(parent, config_name, config.name)
+        run = cls(folder, facts)
+        run.write_facts()
+        return run
+
+    def write_facts(self) -> None:
+        """Writes run.json."""
+        replace_file(self.folder / "run.json", json.dumps(self.facts, indent=1) + "\n")
+
+    def note(self, loggers: list[Logger], **facts: Any) -> None:  # noqa: ANN401 - plain values
+        """Adds to what is known of the run, in its run.json and in W&B.
+
+        That it has "finished" is known at last, so that its job does not go on with it.
+        """
+        # The process that trains may be another than the one that notes that it has.
+        known = json.loads((self.folder / "run.json").read_text())
+        self.facts |= known | facts
+        self.write_facts()
+        for logger in loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_hyperparams(dotted({"run": facts}))
+
+    def discard_if_empty(self) -> None:
+        """Removes a folder made for this process, unless it holds metrics or checkpoints."""
+        kept = [*self.folder.glob("*.jsonl"), *self.folder.glob("checkpoints/*")]
+        if self.is_new and not kept:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def loggers(self, config: Namespace, subcommand: str) -> list[Namespace] | bool:
+        """The config of the run's loggers: W&B or the chosen ones, and the metrics file.
+
+        What a chosen WandbLogger leaves open is filled in; everything else stays as it is.
+
+        Args:
+            config: the subcommand's
+            subcommand: fit writes metrics.jsonl, the others a file of their own name
+        """
+        chosen = config.trainer.logger
+        if chosen is False or config.trainer.barebones:
+            return False
+        if chosen in (None, True):
+            init = Namespace(offline=wandb_mode() == "offline")
+            chosen = Namespace(class_path="lightning.pytorch.loggers.WandbLogger", init_args=init)
+        loggers = chosen if isinstance(chosen, list) else [chosen]
+        for logger in loggers:
+            if logger.class_path.endswith(".WandbLogger"):
+                self._fill_wandb(logger)
+                if logger.class_path.startswith("lightning."):
+                    logger.class_path = "recipes.running.tracker.WandbRun"
+        name = "metrics" if subcommand == "fit" else subcommand
+        evaluated = None if subcommand == "fit" else config.ckpt_path
+        init = Namespace(path=str(self.folder / f"{name}.jsonl"), checkpoint=evaluated)
+        return [*loggers, Namespace(class_path="recipes.running.files.MetricsFile", init_args=init)]
+
+    def _fill_wandb(self, logger: Namespace) -> None:
+        init = logger.init_args
+        if init.get("save_dir") in (None, "."):
+            init.save_dir = str(self.folder)
+        if not (init.get("version") or init.get("id")):
+            init.id = self.facts["wandb_id"]
+        init.name = init.get("name") or self.folder.name
+        init.project = init.get("project") or os.environ.get("WANDB_PROJECT", PROJECT)
+        settings = {name: self.facts[name] for name in ("group", "job_type", "tags")}
+        # wandb reads WANDB_MODE only once in a process, and Lightning's offline wins over it.
+        mode = "offline" if init.get("offline") else os.environ.get("WANDB_MODE")
+        silent = mode not in (None, "online")  # its hints are for the logged-in
+        wandb.termsetup(wandb.Settings(silent=silent), None)
+        settings["settings"] = {"silent": silent, "console": "off", "init_timeout": 30}
+        if mode:
+            settings["settings"]["mode"] = mode
+        logger.dict_kwargs = {**settings, **(logger.get("dict_kwargs") or {})}
+
+
+def circumstances() -> dict[str, Any]:
+    """Job, commit, versions, hardware and number of this process."""
+    return {
+        **({"job": name} if (name := job()) else {}),
+        **git_state(),
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in PACKAGES},
+        "hardware": hardware(),
+        "process": {"host": platform.node(), "id": os.getpid()},
+    }
+
+
+def wandb_id() -> str:
+    """The id of a new W&B run: the one that a sweep's agent expects results of, or a random one."""
+    agent = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
+    return agent or secrets.token_hex(4)
+
+
+def tags(recipe: str, settings: dict[str, Any]) -> list[str]:
+    """What to find a run by: its recipe, its data, and what its model is made of.
+
+    Args:
+        recipe: the technique
+        settings: `dotted`
+    """
+    names = [
+        value.rpartition(".")[2]
+        for key, value in settings.items()
+        if re.fullmatch(r"data\.class_path|model\.(\w+\.class_path|scheme|loss)", key) and value
+    ]
+    return list(dict.fromkeys([recipe, *names]))
+
+
+def typed(recipe: str, command: list[str]) -> str:
+    """What was typed to start a recipe with some arguments."""
+    return shlex.join(["python", "-m", f"recipes.{recipe}", *command])
+
+
+def new_folder(parent: Path, config_name: str, name: str | None) -> Path:
+    """Makes and returns `parent/name`, or `parent/config_name-<the first free number>`.
+
+    Raises:
+        FileExistsError: if the name is taken
+        ValueError: if the name is of another place
+    """
+    if name and (parent / name).resolve().parent != parent.resolve():
+        raise ValueError(
+            f"--name={name}: a name, not a path; --trainer.default_root_dir is where runs are"
+        )
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        folder = parent / (name or f"{config_name}-{number}")
+        try:
+            folder.mkdir()  # atomic: of two runs that start at once, one gets it
+        except FileExistsError:
+            if name:
+                checkpoint = folder / "checkpoints" / "last.ckpt"
+                resume = f", or resume it: --ckpt_path={checkpoint}" if checkpoint.exists() else ""
+                raise FileExistsError(
+                    f"--name={name}: {folder} exists; choose another name{resume}"
+                ) from None
+            number += 1
+        else:
+            return folder
+
+
+def wandb_mode() -> str:
+    """W&B's mode: WANDB_MODE, or online where the user has logged in, or offline."""
+    if mode := os.environ.get("WANDB_MODE"):
+        return "offline" if mode == "dryrun" else mode  # its old name, which Lightning sets
+    return "online" if wandb.login(prompt=False, verify=False) else "offline"
+
+
+def git_state() -> dict[str, Any]:
+    """The commit of the checkout that this file is in, and whether files differ from it.
+
+    Empty outside of one.
+    """
+
+    def git(*command: str) -> str:
+        folder = Path(__file__).parent
+        result = subprocess.run(["git", *command], cwd=folder, capture_output=True, check=True)
+        return result.stdout.decode().strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+
+
+def hardware() -> dict[str, Any]:
+    """The machine: platform, vector instructions, cores, threads, and GPUs by name."""
+    return {
+        "platform": platform.platform(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    }

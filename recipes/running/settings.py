@@ -1,0 +1,128 @@
+"""Where settings come from, and which of them gives way to which.
+
+From the weakest to the strongest: the constructors' defaults; the base config (the run's own where
+--ckpt_path lies in a run's folder, otherwise the recipe's embedded default), if no --config of the
+recipe is given; the checkpoint's hyperparameters; each --config in turn; flags. Lightning's own
+order lets the checkpoint override the flags (pytorch-lightning #21455).
+
+A config of the folder hardware/ is an overlay: it says where and how fast the recipe runs, and
+leaves what is run to the others.
+"""
+
+import argparse
+import inspect
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import LightningModule
+
+from recipes.running.files import read_checkpoint
+
+# The config of a recipe without --config, whichever it ships: real data, a minute on a CPU.
+EMBEDDED_DEFAULTS = ("digits", "diabetes")
+SEARCH_SPACE = "sweep"  # a recipe's, beside its configs
+HARDWARE = Path(__file__).resolve().parents[1] / "hardware"
+
+
+def embedded_default(module: type[LightningModule]) -> str:
+    """The name of the config that a recipe runs when no --config is given."""
+    folder = Path(inspect.getfile(module)).parent
+    return next(name for name in EMBEDDED_DEFAULTS if (folder / f"{name}.yaml").exists())
+
+
+def in_order(flags: list[str], module: type[LightningModule]) -> tuple[list[str], str, Path | None]:
+    """A subcommand's arguments with all sources of settings as configs, the weakest first.
+
+    Args:
+        flags: the arguments as the user gave them
+        module: the recipe's LightningModule; its folder holds the shipped configs
+
+    Returns:
+        the arguments; the name of what they configure: the configs' names, joined by dashes; and
+        the folder of the run that they go on with: the checkpoint's, if no config of the recipe is
+        given
+
+    Raises:
+        ValueError, OSError: if a config or the checkpoint does not exist or is damaged
+    """
+    folder = Path(inspect.getfile(module)).parent
+    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    known.add_argument("-c", "--config", action="append", default=[])
+    known.add_argument("--ckpt_path")
+    given, flags = known.parse_known_args(flags)
+    configs = [shipped_config(name, folder) for name in given.config]
+    checkpoint = given.ckpt_path and os.path.expanduser(given.ckpt_path)
+    names_recipe = any(Path(path).resolve().parent != HARDWARE for path in configs)
+    run = None if names_recipe else run_of(checkpoint)
+    names = [] if names_recipe else [embedded_default(module)]
+    name = "-".join([*names, *(Path(path).stem for path in configs)])
+    base = []
+    if checkpoint:
+        base = [checkpoint_config(checkpoint, module)]
+        flags = [f"--ckpt_path={checkpoint}", *flags]
+    if not names_recipe:
+        default = folder / f"{embedded_default(module)}.yaml"
+        base.insert(0, str(run / "config.yaml" if run else default))
+    return [f"--config={config}" for config in base + configs] + flags, name, run
+
+
+def run_of(checkpoint: str | None) -> Path | None:
+    """The folder of the run that a checkpoint belongs to, if it lies in one."""
+    if not checkpoint:
+        return None
+    folder = Path(os.path.relpath(Path(checkpoint).resolve().parent.parent))
+    files = ("run.json", "config.yaml")
+    return folder if all((folder / name).is_file() for name in files) else None
+
+
+def shipped_config(name: str, folder: Path) -> str:
+    """The path of a config: a file, or by its bare name one shipped with the recipe, or an overlay.
+
+    Raises:
+        FileNotFoundError: if there is neither; it lists the shipped names
+        ValueError: if the file is no config
+    """
+    if Path(name).is_file():
+        try:
+            settings = yaml.safe_load(Path(name).read_text())
+        except (yaml.YAMLError, UnicodeDecodeError):
+            settings = None
+        if not isinstance(settings, dict):
+            raise ValueError(f"--config={name} is not a YAML file of settings")
+        return name
+    own, overlays = (
+        {path.stem: str(path) for path in sorted(place.glob("*.yaml")) if path.stem != SEARCH_SPACE}
+        for place in (folder, HARDWARE)
+    )
+    shipped = own | overlays
+    if name not in shipped:
+        raise FileNotFoundError(f"--config={name}: no such file; shipped: {', '.join(shipped)}")
+    return shipped[name]
+
+
+def checkpoint_config(path: str, module: type[LightningModule]) -> str:
+    """What a checkpoint says of model, data and seed, as a config, in JSON.
+
+    Raises:
+        FileNotFoundError: if there is no such file
+        ValueError: if it is damaged, or of another recipe
+    """
+    saved = read_checkpoint(path, "--ckpt_path")
+    model = saved.get("hyper_parameters", {})
+    model.pop("_instantiator", None)
+    strangers = set(model) - set(inspect.signature(module).parameters)
+    if strangers:
+        raise ValueError(f"--ckpt_path={path} is of another recipe: {', '.join(strangers)}")
+    config: dict[str, Any] = {"model": model}
+    noise = saved.get("callbacks", {}).get("KeyedNoise", {})
+    if "seed" in noise:
+        config["seed_everything"] = noise["seed"]
+    data = saved.get("datamodule_hyper_parameters", {})
+    data.pop("_instantiator", None)
+    if class_path := data.pop("_class_path", None):
+        data.pop("seed", None)  # follows seed_everything
+        config["data"] = {"class_path": class_path, "init_args": data}
+    return json.dumps(config)

@@ -1,0 +1,204 @@
+"""Runs on several processes and machines that die, and are started again."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from launches import GAME, difference, environment, weights
+from recipes.running.restart import job, unfinished
+
+EPOCHS = "--trainer.limit_train_batches=4 --trainer.max_epochs=3 --trainer.limit_val_batches=1"
+KILL = "--trainer.callbacks+=kills.Kill --trainer.callbacks.step=6 --trainer.callbacks.rank="
+
+
+def start(*command, folder, **variables):
+    return subprocess.Popen(
+        [sys.executable, "-m", *command],
+        env=environment(**variables),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ended(*processes):
+    """What processes have printed, when all have ended well."""
+    printed = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), printed
+    return printed
+
+
+def fit(name, *flags, config="ddp"):
+    configs = ["--config=game.yaml", f"--config={config}"]
+    return ["recipes.gan", "fit", *configs, f"--name={name}", *EPOCHS.split(), *flags]
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def is_alive(number):
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The weights after three epochs on two processes."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "game.yaml").write_text(GAME)
+    ended(start(*fit("whole"), folder=folder))
+    return weights(folder / "runs/gan/whole")
+
+
+def assert_equal(folder, undisturbed):
+    assert difference(weights(folder), undisturbed) == 0
+
+
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
+def test_when_one_process_is_killed_the_other_ends_and_the_run_resumes(undisturbed, rank):
+    Path("game.yaml").write_text(GAME)
+    process = start(*fit("killed", *f"{KILL}{rank}".split()), folder=".")
+    process.communicate(timeout=120)
+    assert process.returncode != 0
+    other = int(Path(f"pid-{1 - rank}").read_text())
+    while is_alive(other):
+        time.sleep(0.1)
+    assert time.time() - Path(f"killed-{rank}-6").stat().st_mtime < 20
+    checkpoint = "runs/gan/killed/checkpoints/last.ckpt"
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == 4
+    ended(start("recipes.gan", "fit", f"--ckpt_path={checkpoint}", folder="."))
+    assert_equal(Path("runs/gan/killed"), undisturbed)
+
+
+@pytest.fixture
+def of_jobs(monkeypatch, tmp_path):
+    """Runs that jobs have left: a name, its job, its command, whether it has come to its end."""
+    for name in ("TORCHELASTIC_RUN_ID", "SLURM_JOB_ID", "SLURM_RESTART_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+
+    def left(name, of, command="fit", **more):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "run.json").write_text(json.dumps({"job": of, "command": command, **more}))
+        return folder
+
+    return left
+
+
+def test_a_run_goes_on_if_it_is_its_job_s_and_has_not_come_to_its_end(
+    of_jobs, monkeypatch, tmp_path
+):
+    of_jobs("others", "torchrun others")
+    of_jobs("ended", "torchrun mine", finished=True)
+    of_jobs("another", "torchrun mine", command="fit --name=another")
+    assert unfinished(tmp_path, "fit") == (None, None), "of no job"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
+    assert unfinished(tmp_path, "fit") == (None, None), "none of these"
+    folder = of_jobs("cut", "torchrun mine")
+    assert unfinished(tmp_path, "fit") == (folder, None), "before its first checkpoint"
+    (folder / "checkpoints").mkdir()
+    for age, name in enumerate(("checkpoints/last.ckpt", "hpc_ckpt_1.ckpt")):
+        (folder / name).touch()
+        os.utime(folder / name, (age, age))
+    assert unfinished(tmp_path, "fit") == (folder, folder / "hpc_ckpt_1.ckpt"), "the latest"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert job() == f"torchrun {os.getppid()}", "without an id, those of one launcher"
+
+
+def test_a_command_typed_twice_in_one_slurm_job_starts_twice(of_jobs, monkeypatch, tmp_path):
+    folder = of_jobs("cut", "slurm 7")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert unfinished(tmp_path, "fit") == (None, None)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert unfinished(tmp_path, "fit") == (folder, None), "but a requeued one goes on"
+
+
+@pytest.mark.slow
+def test_torchrun_starts_a_run_again_and_it_goes_on(undisturbed):
+    Path("game.yaml").write_text(GAME)
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
+    command = fit("elastic", *f"{KILL}1".split())
+    # Without it, torch 2.13 hangs in every second restart (pytorch #135712).
+    own = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    (printed,) = ended(start(*launcher, "-m", *command, folder=".", **own))
+    assert printed.count("run folder: runs/gan/elastic\n") == 2
+    assert [path.name for path in Path("runs/gan").iterdir()] == ["elastic"]
+    assert_equal(Path("runs/gan/elastic"), undisturbed)
+
+
+@pytest.mark.slow
+def test_two_machines_of_two_processes_each_by_torchrun():
+    """Data x tensor parallel: the batch is shared out by two pairs that share out the layers."""
+    network = "--model.network=MLP --model.network.inputs=64 --model.network.widths=[32,16]"
+    flags = f"--trainer.max_steps=4 --trainer.callbacks=fits.Placements {network}"
+    flags += " --model.optimizer=SGD --model.optimizer.lr=0.1 --model.optimizer.fused=false"
+    fits = ["recipes.classify", "fit", "--config=digits", *flags.split()]
+    hybrid = ["--config=hybrid", "--trainer.num_nodes=2", "--trainer.devices=2"]
+    hybrid += ["--name=hybrid", "--data.batch_size=32"]
+    launcher = ["torch.distributed.run", "--nnodes=2", "--nproc-per-node=2", "--rdzv-id=test"]
+    launcher += ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{free_port()}", "-m"]
+    machines = [start(*launcher, *fits, *hybrid, folder=".") for _ in range(2)]
+    alone = start(*fits, "--name=alone", "--data.batch_size=64", folder=".")
+    ended(*machines, alone)
+    one, two = (weights(Path("runs/classify", name)) for name in ("alone", "hybrid"))
+    assert difference(one, two) < 1e-6
+    split = Path("runs/classify/hybrid/placements-3.json").read_text()
+    assert "Shard(dim=0), Shard(dim=1)" in split, "of data and of tensor parallelism"
+
+
+def slurm(rank, port, **more):
+    """What SLURM tells a task of two on two machines, of one process each."""
+    return {
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "1",
+        "SLURM_NNODES": "2",
+        "SLURM_PROCID": str(rank),
+        "SLURM_NODEID": str(rank),
+        "SLURM_LOCALID": "0",
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NAME": "fit",
+        "SLURM_JOB_NODELIST": "localhost",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        **more,
+    }
+
+
+@pytest.mark.slow
+def test_slurm_queues_a_run_again_and_it_goes_on(undisturbed, tmp_path):
+    """The signal comes within a step of both tasks; nothing is lost, not even half an epoch."""
+    Path("game.yaml").write_text(GAME)
+    queued = tmp_path / "scontrol"
+    queued.write_text(f"#!/bin/sh\necho $@ >> {tmp_path}/queued\n")
+    queued.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    command = fit("job", *f"{KILL}-1".split(), config="slurm")
+    command += ["--trainer.devices=1", "--trainer.callbacks.number=SIGUSR1"]
+    command += ["--trainer.callbacks+=kills.Kill", "--trainer.callbacks.step=7"]
+    command += ["--trainer.callbacks.rank=-1"]  # SLURM ends what has been queued again
+    port = free_port()
+    tasks = [start(*command, folder=".", PATH=path, **slurm(rank, port)) for rank in (0, 1)]
+    for task in tasks:
+        task.communicate(timeout=120)
+    assert (tmp_path / "queued").read_text() == "requeue 7\n"
+    assert Path("runs/gan/job/hpc_ckpt_1.ckpt").exists()
+    port, again = free_port(), {"SLURM_RESTART_COUNT": "1"}
+    ended(
+        *(start(*command, folder=".", PATH=path, **slurm(rank, port, **again)) for rank in (0, 1))
+    )
+    assert [path.name for path in Path("runs/gan").iterdir()] == ["job"]
+    assert_equal(Path("runs/gan/job"), undisturbed)
