@@ -18,6 +18,7 @@ PLACES = (
     *("name", "group", "tags", "ckpt_path", "trainer.default_root_dir", "trainer.logger"),
     *("trainer.enable_progress_bar", "trainer.enable_model_summary"),
 )
+OURS = ("recipes.", "callbacks.", "datamodules.")  # the packages of this project
 # Seeds beside the keys whose name says so.
 SEEDS = ("seed_everything", "data.split", "model.splits", "model.seeds")
 
@@ -71,8 +72,9 @@ def is_seed(key: str) -> bool:
 def compared(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings by which two runs differ as experiments: neither seeds nor places.
 
-    Of a checkpoint's path, such as a teacher's, the run's own seed does not count where the path
-    says that it is one: teacher-s3, seed=3. Another number, as in digits-1, is part of its name.
+    A class of this project counts by its short name, wherever its module lies. In a checkpoint's
+    path, such as a teacher's, the run's own seed does not count where the path says that it is
+    one: teacher-s3, seed=3. Another number, as in digits-1, is part of its name.
 
     Args:
         settings: `dotted`
@@ -82,6 +84,8 @@ def compared(settings: dict[str, Any]) -> dict[str, Any]:
     for key, value in kept.items():
         if key.endswith("checkpoint") and isinstance(value, str):
             kept[key] = re.sub(seed, r"\1{seed}", value)
+        if key.endswith("class_path") and str(value).startswith(OURS):
+            kept[key] = value.rpartition(".")[2]
     return kept
 
 

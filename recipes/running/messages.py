@@ -13,6 +13,8 @@ from jsonargparse import ArgumentError, DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 from torch.multiprocessing import ProcessRaisedException
 
+from recipes.parts.keys import OURS
+
 # Errors whose text says all.
 KNOWN = (argparse.ArgumentError, ArgumentError, ValueError, OSError, FloatingPointError)
 
@@ -23,9 +25,9 @@ def recipe_names() -> list[str]:
 
 
 class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Help that keeps a recipe's card as it is written and lists only this project's classes.
+    """Help that keeps a recipe's card as it is written, and lists this project's classes alone.
 
-    jsonargparse lists every known subclass: 400 lines of torch.nn for each network.
+    jsonargparse lists every known subclass with its module: 400 lines of torch.nn for each network.
     """
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
@@ -33,11 +35,11 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
             names = match.group(1).split(", ")
             if len(names) < 20:
                 return match.group(0)
-            # Of recipes, what is not a network for all is their own.
-            shared, own = ("recipes.", "callbacks.", "datamodules."), tuple(recipe_names())
-            names = [name for name in names if name.startswith(shared)]
-            names = [name for name in names if name.split(".")[1] not in own]
-            return f", known: {', '.join(names)}"
+            # A recipe's own networks fit no other; what runs them is no user's choice.
+            inner = (*recipe_names(), "running")
+            names = [name for name in names if name.startswith(OURS)]
+            names = [name for name in names if name.split(".")[1] not in inner]
+            return f", known: {', '.join(name.rpartition('.')[2] for name in names)}"
 
         text = super()._get_help_string(action)
         return text and re.sub(r", known subclasses: ([\w., ]+)", ours, text)

@@ -456,6 +456,15 @@ def test_flat_keys_of_classes_in_lists_have_their_names():
     }
 
 
+def test_a_config_hash_does_not_depend_on_where_a_class_of_this_project_lives():
+    one, two, others = (
+        {"model.network.class_path": f"{module}.MLP"}
+        for module in ("recipes.networks", "recipes.parts.networks", "lab.networks")
+    )
+    assert config_hash(one) == config_hash(two) != config_hash(others)
+    assert config_hash(one) != config_hash({"model.network.class_path": "recipes.networks.ConvNet"})
+
+
 def test_a_config_hash_knows_settings_but_neither_seeds_nor_places():
     settings = {"model.x": 1, "seed_everything": 0, "data.split_seed": 0, "name": "a"}
     others = settings | {"seed_everything": 1, "data.split_seed": 2, "name": "b", "tags": ["x"]}
