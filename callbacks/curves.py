@@ -7,6 +7,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 
+from recipes.parts.files import replacing
+
 
 class Curves(Callback):
     """Draws metrics over epochs to `<run folder>/curves.png` when training ends.
@@ -55,4 +57,5 @@ class Curves(Callback):
         axes.set_ylim(min(late) - margin, max(late) + margin)
         axes.grid(alpha=0.3)
         axes.legend()
-        figure.savefig(Path(trainer.default_root_dir) / "curves.png", dpi=120)
+        with replacing(Path(trainer.default_root_dir) / "curves.png") as partial:
+            figure.savefig(partial, dpi=120, format="png")

@@ -7,6 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from callbacks.ema import averaged, whole
+from recipes.parts.files import replacing
 
 
 class Export(Callback):
@@ -42,7 +43,5 @@ class Export(Callback):
             # On all processes, where they hold shards.
             state = {name: whole(value).to("cpu", copy=True) for name, value in weights.items()}
         if trainer.is_global_zero:
-            path = Path(trainer.default_root_dir) / f"{self.module}.pt"
-            partial = path.with_name(f"{path.name}.partial")
-            torch.save(state, partial)
-            partial.replace(path)
+            with replacing(Path(trainer.default_root_dir) / f"{self.module}.pt") as partial:
+                torch.save(state, partial)

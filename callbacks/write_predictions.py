@@ -10,6 +10,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
+from recipes.parts.files import replacing
+
 
 class WritePredictions(BasePredictionWriter):
     """Writes what `predict` computes to `<run folder>/predictions.csv`: a row per example.
@@ -58,17 +60,13 @@ def write_array(path: Path, values: torch.Tensor) -> None:
     """Writes an array so that the file is at any time the old one or the new one."""
     if values.dtype == torch.bfloat16:  # which numpy does not have
         values = values.float()
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.save(file, values.numpy())
-    partial.replace(path)
 
 
 def write_table(path: Path, columns: dict[str, list[float]]) -> None:
     """Writes columns of one length so that the file is at any time the old one or the new one."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", newline="") as file:
+    with replacing(path) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
-    partial.replace(path)

@@ -14,6 +14,7 @@ from plotly.offline import get_plotlyjs
 from recipes.compare.groups import Group, band, mean_std, shown
 from recipes.compare.picture import DRAWN, axis_of, late_range
 from recipes.compare.runs import AXES
+from recipes.parts.files import replace_file
 from recipes.parts.keys import more_is_better
 
 COLORS = qualitative.D3
@@ -42,7 +43,7 @@ def write_page(varying: Sequence[str], groups: Sequence[Group], metric: str, pat
     if metric in logged:
         few = len(groups) <= LEGEND  # of more, the plot beside it has the names
         main.insert(0, figure(lines(groups, metric, legend=few), "main", 480))
-    template.stream(
+    page = template.render(
         metric=metric,
         better="higher" if more_is_better(metric) else "lower",
         drawn=min(DRAWN, len(groups)),
@@ -56,7 +57,8 @@ def write_page(varying: Sequence[str], groups: Sequence[Group], metric: str, pat
         rows=list(rows(varying, groups, metric)),
         facts=list(facts(groups)),
         pictures=list(pictures(groups)),
-    ).dump(str(path), encoding="utf-8")
+    )
+    replace_file(path, page)
 
 
 def figure(content: go.Figure, name: str, height: int = 360) -> str:

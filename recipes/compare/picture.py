@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from recipes.compare.groups import Group, band, mean_std
+from recipes.parts.files import replacing
 from recipes.parts.keys import more_is_better
 
 DRAWN = 10  # groups; more lines cannot be told apart
@@ -34,7 +35,8 @@ def draw(groups: Sequence[Group], metric: str, path: Path) -> None:
     _final(final, shown, metric)
     if len(groups) > DRAWN:
         figure.suptitle(f"the best {DRAWN} of {len(groups)}", fontsize="medium")
-    figure.savefig(path, dpi=120)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=120, format="png")
 
 
 def _curves(axes: Axes, groups: Sequence[Group], metric: str) -> None:

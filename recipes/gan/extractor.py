@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from recipes.classify import Classify
+from recipes.parts.files import read_checkpoint
 from recipes.parts.networks import Frozen
-from recipes.running.files import read_checkpoint
 
 OPTION = "--model.evaluation.checkpoint"
 

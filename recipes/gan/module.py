@@ -31,13 +31,13 @@ from recipes.gan.penalties import (
     refuse_dropout,
     total,
 )
+from recipes.parts.files import replace_file
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.keys import dotted
 from recipes.parts.logs import is_logging_step, log_means, log_terms
 from recipes.parts.networks import evaluating
 from recipes.parts.sharding import distribute
 from recipes.parts.stepping import backward, count_steps_of
-from recipes.running.files import replace_file
 
 EVALUATION, PREDICTION = 1, 2  # keys of latents outside of training
 SUMMED = ("train/generator", "train/discriminator", "train/penalty")

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from callbacks.ema import EMA, averaged, shard_again
 from callbacks.lengths import Length, batches, check_steps
+from recipes.parts.files import replacing
 
 WIDTH = 500  # of a picture, about, pixels
 GAP = 2  # between images, pixels
@@ -53,14 +54,6 @@ def grid(images: Tensor, columns: int) -> np.ndarray:
     # (rows, columns, channels, height, width) -> (rows * height, columns * width, channels)
     picture = table.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
     return picture[:-GAP, :-GAP].numpy()
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, so that the file is at any time the old one or the new one."""
-    partial = path.with_name(f"{path.name}.partial")
-    yield partial
-    partial.replace(path)
 
 
 def scatter(samples: Tensor, real: Tensor, path: Path, title: str = "") -> None:

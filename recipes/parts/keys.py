@@ -1,7 +1,8 @@
-"""A config as flat keys: those of the command line, the same for W&B, searches and tables."""
+"""Names of settings and of metrics: the same on the command line, in W&B, searches and tables."""
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -119,3 +120,21 @@ def headline(metrics: Iterable[str]) -> str:
     found = sorted(metrics)
     named = (key for name in HEADLINES for key in found if re.match(rf"{name}(_|$)", key))
     return next(named, None) or max(found, key=lambda key: key.startswith(("val/", "test/")))
+
+
+def wandb_definition(metric: str) -> dict[str, Any]:
+    """How W&B shows a metric, as arguments of its `define_metric`.
+
+    What validation measures is drawn over epochs and summarised by its best and its last value;
+    the rest is drawn over batches, and only the last value kept. Everything can be drawn over
+    `samples` too.
+
+    Args:
+        metric: log key
+    """
+    if not metric.startswith("val/"):
+        return {"name": metric, "step_metric": "trainer/global_step"}
+    # In a sweep, W&B optimizes the summary of this name, which must be a number: the last value.
+    summary = f"{'max' if more_is_better(metric) else 'min'},last"
+    in_sweep = "WANDB_SWEEP_ID" in os.environ
+    return {"name": metric, "step_metric": "epoch", "summary": None if in_sweep else summary}

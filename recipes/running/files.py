@@ -3,13 +3,9 @@
 import json
 import os
 import time
-import zipfile
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
-from pickle import UnpicklingError
-from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -20,17 +16,9 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 from callbacks.totals import Totals
+from recipes.parts.files import plain, replace_file, replacing
 from recipes.parts.keys import dotted
-
-if TYPE_CHECKING:
-    from recipes.running.run import Run
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Writes a file so that it is at any time the old one or the new one."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+from recipes.running.run import Run
 
 
 class MetricsFile(Logger):
@@ -108,7 +96,7 @@ class SaveConfig(SaveConfigCallback):
         kwargs: as LightningCLI gives them
     """
 
-    def __init__(self, *args: Any, resolved: str, run: "Run", **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, *args: Any, resolved: str, run: Run, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
         self.resolved, self.run = resolved, run
 
@@ -165,53 +153,6 @@ class LastCheckpoint(ModelCheckpoint):
         )
 
 
-def read_checkpoint(path: str, option: str) -> dict[str, Any]:
-    """A checkpoint's content, without unpickling objects.
-
-    The classes that its hyperparameters name are another matter: like a config, they are code.
-
-    Args:
-        path: of a file; no URL
-        option: that the path was given by, for the message
-
-    Raises:
-        FileNotFoundError: if there is no such file
-        ValueError: if it is damaged, even by one bit, or holds more than plain values
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{option}={path}: no such file")
-    try:
-        # A zip archive with checksums, which torch.load does not look at.
-        damaged = zipfile.ZipFile(path).testzip()
-        if damaged:
-            raise ValueError(f"{damaged} in it has a wrong checksum")
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(saved, dict) or "pytorch-lightning_version" not in saved:
-            raise ValueError("Lightning did not write it")
-        return saved
-    except (zipfile.BadZipFile, ValueError, RuntimeError, UnpicklingError) as error:
-        reason = shorten(str(error), 200)
-        raise ValueError(f"{option}={path} is damaged or no checkpoint: {reason}") from error
-
-
-def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a checkpoint holds
-    """The same with plain numbers and strings, also inside containers, which are changed in place.
-
-    The command line's restricted types are subclasses: a PositiveFloat that became an optimizer's
-    lr would make a checkpoint that does not load with `weights_only=True`.
-    """
-    if isinstance(value, (dict, list)):
-        for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
-            value[key] = plain(item)
-    elif type(value) is tuple:
-        return tuple(plain(item) for item in value)
-    elif not isinstance(value, (bool, Enum)):
-        for base in (int, float, str):
-            if isinstance(value, base):
-                return base(value)
-    return value
-
-
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Replaces a checkpoint only by a complete one, of plain values.
 
@@ -230,6 +171,5 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        partial = f"{path}.partial"
-        torch.save(checkpoint, partial)
-        os.replace(partial, path)
+        with replacing(Path(path)) as partial:
+            torch.save(checkpoint, partial)

@@ -39,7 +39,7 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
             inner = (*recipe_names(), "running")
             names = [name for name in names if name.startswith(OURS)]
             names = [name for name in names if name.split(".")[1] not in inner]
-            return f", known: {', '.join(name.rpartition('.')[2] for name in names)}"
+            return f", known: {', '.join(n.rpartition('.')[2] for n in names)}" if names else ""
 
         text = super()._get_help_string(action)
         return text and re.sub(r", known subclasses: ([\w., ]+)", ours, text)

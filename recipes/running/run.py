@@ -18,8 +18,8 @@ import wandb
 from jsonargparse import Namespace
 from lightning.pytorch.loggers import Logger, WandbLogger
 
+from recipes.parts.files import replace_file
 from recipes.parts.keys import config_hash, dotted
-from recipes.running.files import replace_file
 from recipes.running.restart import job
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "wandb", "jsonargparse")

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 from lightning.pytorch import LightningModule
 
-from recipes.running.files import read_checkpoint
+from recipes.parts.files import read_checkpoint
 
 # The config of a recipe without --config, whichever it ships: real data, a minute on a CPU.
 EMBEDDED_DEFAULTS = ("digits", "diabetes")

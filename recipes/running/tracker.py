@@ -1,31 +1,12 @@
-"""What W&B is told of a run's metrics: what they are drawn over, and what their summaries are."""
+"""The logger of W&B, which is told how each metric is shown."""
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from recipes.parts.keys import more_is_better
-
-
-def definition(metric: str) -> dict[str, Any]:
-    """How W&B shows a metric, as arguments of its `define_metric`.
-
-    What validation measures is drawn over epochs and summarised by its best and its last value;
-    the rest is drawn over batches, and only the last value kept. Everything can be drawn over
-    `samples` too.
-
-    Args:
-        metric: log key
-    """
-    if not metric.startswith("val/"):
-        return {"name": metric, "step_metric": "trainer/global_step"}
-    # In a sweep, W&B optimizes the summary of this name, which must be a number: the last value.
-    summary = f"{'max' if more_is_better(metric) else 'min'},last"
-    in_sweep = "WANDB_SWEEP_ID" in os.environ
-    return {"name": metric, "step_metric": "epoch", "summary": None if in_sweep else summary}
+from recipes.parts.keys import wandb_definition
 
 
 class WandbRun(WandbLogger):
@@ -45,6 +26,6 @@ class WandbRun(WandbLogger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         for metric in metrics:
             if metric not in self.defined:
-                self.experiment.define_metric(**definition(metric))
+                self.experiment.define_metric(**wandb_definition(metric))
                 self.defined.add(metric)
         super().log_metrics(metrics, step)

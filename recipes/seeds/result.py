@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from recipes.parts.files import replace_file
 from recipes.parts.keys import config_hash
-from recipes.running.files import replace_file
 from recipes.seeds.wanted import Wanted
 
 ORIGIN = ("commit", "dirty", "versions", "hardware")

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from recipes.parts.files import replacing
 from recipes.study.record import Choice, Record
 
 
@@ -50,7 +51,8 @@ def draw(
     axes[0].set_title("the chosen rate, mean over seeds and splits", fontsize="medium")
     axes[3].set_title("at the end, mean and range over all of that rate", fontsize="medium")
     limit_to_finite(axes, records, chosen, name)
-    figure.savefig(path, dpi=110)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=110, format="png")
 
 
 def series(record: Record, name: str, ids: Sequence[int]) -> Tensor:

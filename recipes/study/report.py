@@ -14,8 +14,8 @@ import wandb
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import WandbLogger
 
-from recipes.running.files import replace_file
-from recipes.running.tracker import definition
+from recipes.parts.files import replace_file, replacing
+from recipes.parts.keys import wandb_definition
 from recipes.study.metrics import metrics, sums
 from recipes.study.picture import draw
 from recipes.study.record import Choice, Record, choose
@@ -200,7 +200,8 @@ def report_fit(study: "Study") -> None:
         for name, values in record.series.items()
     }
     history |= {f"{n}/epochs": np.array(record.epochs) for n, record in enumerate(records)}
-    np.savez_compressed(folder / "history.npz", **history)
+    with replacing(folder / "history.npz") as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **history)
     replace_file(folder / "table.md", markdown(rows))
     draw(folder / "study.png", records, by_optimizer(choices), study.metric, study.target)
     log_to_wandb(study.trainer, folder, records, choices, rows)
@@ -313,7 +314,7 @@ def log_optimizer(
     )
     record = records[chosen[0].record]
     for name in record.series:
-        run.define_metric(**definition(name))
+        run.define_metric(**wandb_definition(name))
     ids = [i for c in chosen if c.record == chosen[0].record for i in c.ids]
     for number, epoch in enumerate(record.epochs):
         values: dict[str, float] = {"epoch": epoch}

@@ -53,7 +53,9 @@ def search_from(given: argparse.Namespace, flags: list[str]) -> None:
     space = read_space(given.space or Path(__file__).parents[1] / given.recipe / "sweep.yaml")
     try:
         from recipes.running.commands import resolved
-        from recipes.tune import result, search
+        from recipes.tune import result
+        from recipes.tune.processes import run
+        from recipes.tune.search import Search
     except ModuleNotFoundError as error:
         if error.name != "optuna":
             raise
@@ -67,7 +69,7 @@ def search_from(given: argparse.Namespace, flags: list[str]) -> None:
     root = resolved(given.recipe, flags)["trainer.default_root_dir"] or "runs"
     folder = Path(root, given.recipe, study)
     sampler = given.sampler or METHODS[space.method]
-    settings = search.Search(
+    search = Search(
         recipe=given.recipe,
         flags=flags,
         space=space,
@@ -83,7 +85,7 @@ def search_from(given: argparse.Namespace, flags: list[str]) -> None:
         seed=given.seed,
         grace=given.grace,
     )
-    result.write(settings, search.run(settings, given.jobs, given.timeout))
+    result.write(search, run(search, given.jobs, given.timeout))
 
 
 if __name__ == "__main__":

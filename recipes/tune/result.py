@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from optuna.trial import FrozenTrial, TrialState
 
 from recipes.compare.report import compare
-from recipes.running.files import replace_file
+from recipes.parts.files import replace_file, replacing
 from recipes.tune.outcome import outcome, short
 from recipes.tune.queue import Queue
 from recipes.tune.search import Search
@@ -89,7 +89,8 @@ def draw(study: optuna.Study, metric: str, folder: Path) -> list[Path]:
             plot(study, target_name=metric)
             paths.append(folder / f"{name}.png")
             make_readable(pyplot.gcf())
-            pyplot.savefig(paths[-1], dpi=150, bbox_inches="tight")
+            with replacing(paths[-1]) as partial:
+                pyplot.savefig(partial, dpi=150, bbox_inches="tight", format="png")
             pyplot.close("all")
     return paths
 

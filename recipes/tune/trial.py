@@ -8,20 +8,18 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import optuna
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
+from recipes.parts.files import replace_file
 from recipes.running.cli import main, recipe_class
 from recipes.running.commands import resolved
-from recipes.running.files import replace_file
 from recipes.tune.report import Report
+from recipes.tune.search import Search
 from recipes.tune.space import flag
-
-if TYPE_CHECKING:
-    from recipes.tune.search import Search
 
 FOLLOWER = "RECIPES_TUNE_FOLLOWER"  # what further processes of a trial are told
 LAST = Path("checkpoints", "last.ckpt")  # in a run's folder
@@ -29,7 +27,7 @@ LAST = Path("checkpoints", "last.ckpt")  # in a run's folder
 OF_A_SETTING = (FloatingPointError, torch.OutOfMemoryError)
 
 
-def run(search: "Search") -> None:
+def run(search: Search) -> None:
     """Takes a trial, if there is one, and runs it.
 
     Raises:
@@ -67,7 +65,7 @@ def terminate(*_: object) -> NoReturn:
     sys.exit(143)
 
 
-def train(search: "Search", trial: optuna.Trial) -> None:
+def train(search: Search, trial: optuna.Trial) -> None:
     """Runs a trial and tells how it ended, unless it failed.
 
     Raises:
@@ -91,7 +89,7 @@ def train(search: "Search", trial: optuna.Trial) -> None:
     trial.study.tell(trial, value, skip_if_finished=True)
 
 
-def worth(trial: FrozenTrial, search: "Search") -> float | None:
+def worth(trial: FrozenTrial, search: Search) -> float | None:
     """A trial's value: the metric at its last validation, or at its best."""
     values = [value for _, value in sorted(trial.intermediate_values.items())]
     if not values:
@@ -101,7 +99,7 @@ def worth(trial: FrozenTrial, search: "Search") -> float | None:
     return max(values) if search.goal == "maximize" else min(values)
 
 
-def fit_arguments(search: "Search", trial: optuna.Trial) -> list[str]:
+def fit_arguments(search: Search, trial: optuna.Trial) -> list[str]:
     """The command line of a trial: a new run, or what is left of one whose process has died."""
     settings = search.space.suggest(trial)
     if left := trial.user_attrs.get("folder"):
@@ -117,7 +115,7 @@ def fit_arguments(search: "Search", trial: optuna.Trial) -> list[str]:
     return ["fit", *search.flags, *flags, f"--group={search.study}", f"--name={name}"]
 
 
-def follow_with(search: "Search", arguments: list[str]) -> None:
+def follow_with(search: Search, arguments: list[str]) -> None:
     """Lets processes that Lightning adds to a trial be its followers, not searches of their own.
 
     Lightning starts them as this process was, but this one is a fork of another.
@@ -134,7 +132,7 @@ def follow() -> None:
     main(recipe_class(follower["recipe"]), follower["arguments"], [report])
 
 
-def check(search: "Search") -> None:
+def check(search: Search) -> None:
     """Parses the command lines that a space can come to.
 
     Raises:
