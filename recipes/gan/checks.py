@@ -1,4 +1,4 @@
-"""What is refused before the first step, in one line each."""
+"""Checks that refuse a run in one line that names the option, most before its first step."""
 
 from textwrap import shorten
 
@@ -8,19 +8,85 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Str
 from torch import Tensor, nn
 
 from callbacks import Compile
+from recipes.gan.examples import packed
 from recipes.gan.gradients import Method
+from recipes.gan.penalties import Penalty, refuse_batch_norm, refuse_dropout
 from recipes.parts.manual_ddp import ManualDDP
 from recipes.parts.networks import evaluating
 
 
-def shape(tensor: Tensor) -> tuple[int, ...]:
-    """Of one example."""
-    return tuple(tensor.shape[1:])
+def check_arguments(
+    discriminator: nn.Module, penalties: list[Penalty] | None, classes: int | None, pack: int
+) -> None:
+    """Checks that a GAN's arguments can be used together.
+
+    Args:
+        discriminator: without batch-norm, if there are penalties
+        penalties: on its gradient
+        classes: number of labels, if the networks are conditional
+        pack: examples that the discriminator sees at a time
+
+    Raises:
+        ValueError: naming the options
+    """
+    if penalties:
+        refuse_batch_norm(discriminator)
+    if classes and pack > 1:
+        raise ValueError("--model.classes with --model.pack: a pack has no one label")
+
+
+def check_networks(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    latents: Tensor,
+    real: Tensor,
+    labels: Tensor | None,
+    classes: int | None,
+    pack: int,
+) -> None:
+    """Checks that the networks fit each other and the data, by a pass of each.
+
+    Args:
+        generator: maps latents, and labels, to examples
+        discriminator: maps packs of examples, and labels, to one number each
+        latents: (batch, latent)
+        real: examples, (batch, ...), as the networks see them
+        labels: (batch,), if the networks are conditional
+        classes: number of labels that they know
+        pack: examples that the discriminator sees at a time
+
+    Raises:
+        ValueError: naming the option and both shapes, or the label beyond the classes
+    """
+    if labels is not None and labels.max() >= classes:
+        raise ValueError(f"--model.classes={classes}: the data have a label {labels.max()}")
+    few = len(real) // pack * pack
+    packs, given = packed(real[:few], pack), () if labels is None else (labels,)
+    also = "" if labels is None else " and labels"
+
+    what = f"latents ({latents.shape[1]},), --model.latent={latents.shape[1]}{also}"
+    made = outputs(generator, "--model.generator", what, latents[:few], *given)
+    if shape(made) != shape(real):
+        raise ValueError(f"--model.generator makes {shape(made)}, the data are {shape(real)}")
+
+    packing = f", --model.pack={pack} of {shape(real)}" if pack > 1 else ""
+    what = f"{shape(packs)}{packing}{also}"
+    scores = outputs(discriminator, "--model.discriminator", what, packs, *given)
+    if scores.numel() != len(packs):
+        raise ValueError(
+            f"--model.discriminator gives {shape(scores)} for an example, not one number"
+        )
 
 
 @torch.no_grad()
-def answer(network: nn.Module, option: str, of: str, *inputs: Tensor) -> Tensor:
-    """What a network gives in evaluation mode, which leaves its statistics as they are.
+def outputs(network: nn.Module, option: str, what: str, *inputs: Tensor) -> Tensor:
+    """A network's outputs in evaluation mode, so that its statistics stay as they are.
+
+    Args:
+        network: generator or discriminator
+        option: that the network was given by, for the message
+        what: the inputs in words, for the message
+        inputs: of the network
 
     Raises:
         ValueError: if it does not take these inputs
@@ -30,53 +96,21 @@ def answer(network: nn.Module, option: str, of: str, *inputs: Tensor) -> Tensor:
             return network(*inputs)
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
         reason = shorten(str(error), 160)
-        raise ValueError(f"{option} does not take {of}: {reason}") from error
+        raise ValueError(f"{option} does not take {what}: {reason}") from error
 
 
-def check_networks(
-    generator: nn.Module,
-    discriminator: nn.Module,
-    latents: Tensor,
-    packed: Tensor,
-    pack: int,
-    labels: Tensor | None,
-) -> None:
-    """Refuses networks that fit neither each other nor the data.
-
-    Args:
-        generator: from latents to examples
-        discriminator: from packs of examples to one number each
-        latents: (batch, latent)
-        packed: real examples as the discriminator is shown them, (batch / pack, ...)
-        pack: examples that the discriminator is shown at a time
-        labels: (batch,), with networks that are conditional on them
-
-    Raises:
-        ValueError: naming the network's option and both shapes
-    """
-    given = () if labels is None else (labels,)
-    of = f"latents ({latents.shape[1]},), --model.latent={latents.shape[1]}"
-    of += "" if labels is None else " and labels"
-    made = answer(generator, "--model.generator", of, latents, *given)
-    one = (packed.shape[1] // pack, *packed.shape[2:])
-    if shape(made) != one:
-        raise ValueError(f"--model.generator makes {shape(made)}, the data are {one}")
-    of = f"{shape(packed)}" + (f", --model.pack={pack} of {one}" if pack > 1 else "")
-    of += "" if labels is None else " and labels"
-    scores = answer(discriminator, "--model.discriminator", of, packed, *given)
-    if scores.numel() != len(packed):
-        raise ValueError(
-            f"--model.discriminator gives {shape(scores)} for an example, not one number"
-        )
+def shape(batch: Tensor) -> tuple[int, ...]:
+    """The shape of one example of a batch."""
+    return tuple(batch.shape[1:])
 
 
 def check_batch(rows: int, steps: int, pack: int) -> None:
-    """Refuses a batch that the discriminator's updates and packs do not divide.
+    """Checks that the discriminator's updates can share a batch, each a whole number of packs.
 
     Args:
         rows: of the batch
-        steps: updates of the discriminator that share it
-        pack: examples that the discriminator is shown at a time
+        steps: updates of the discriminator in a step
+        pack: examples that the discriminator sees at a time
 
     Raises:
         ValueError: naming the options
@@ -88,21 +122,37 @@ def check_batch(rows: int, steps: int, pack: int) -> None:
         )
 
 
-def check_labels(labels: Tensor, classes: int) -> None:
-    """Refuses labels beyond the classes.
+def check_fit(
+    trainer: Trainer, discriminator: nn.Module, penalties: list[Penalty], given: Method | None
+) -> Method | None:
+    """Checks that a fit that begins can train two networks, and differentiate the penalties.
+
+    Args:
+        trainer: of the fit
+        discriminator: as penalties differentiate it
+        penalties: on its gradient, possibly none
+        given: the user's choice of how, if there is one
+
+    Returns:
+        how penalties are differentiated
 
     Raises:
         ValueError: naming the option
     """
-    if labels.max() >= classes:
-        raise ValueError(f"--model.classes={classes}: the data have a label {labels.max()}")
+    check_strategy(trainer.strategy)
+    if not penalties:
+        return given
+    method = method_for(trainer, given)
+    if method == "finite_difference":
+        refuse_dropout(discriminator)
+    return method
 
 
 def check_strategy(strategy: Strategy) -> None:
-    """Refuses torch's own data parallelism, unless it can do with one network's gradients.
+    """Refuses a DDP that waits for gradients of both networks: a backward pass has those of one.
 
     Raises:
-        ValueError: naming what can
+        ValueError: naming the strategies that do not wait
     """
     if not isinstance(strategy, DDPStrategy) or isinstance(strategy, ManualDDP):
         return
@@ -114,21 +164,22 @@ def check_strategy(strategy: Strategy) -> None:
 
 
 def method_for(trainer: Trainer, given: Method | None) -> Method:
-    """How penalties are differentiated: neither FSDP2 nor compiled networks can do it twice.
+    """How to differentiate penalties: exactly, but for sharded or compiled networks.
+
+    Neither FSDP2 nor torch.compile can differentiate a network twice.
 
     Args:
         trainer: of the run
-        given: by the user, if at all
+        given: the user's choice, if there is one
 
     Raises:
-        ValueError: if it cannot be
+        ValueError: if it is exact, and the network is sharded or compiled
     """
-    compiles = any(isinstance(callback, Compile) for callback in trainer.callbacks)
-    why = {
-        "sharded": isinstance(trainer.strategy, ModelParallelStrategy),
-        "compiled": compiles,
-    }
-    hindrance = next((name for name, hinders in why.items() if hinders), None)
+    hindrance = None
+    if isinstance(trainer.strategy, ModelParallelStrategy):
+        hindrance = "sharded"
+    elif any(isinstance(callback, Compile) for callback in trainer.callbacks):
+        hindrance = "compiled"
     if given == "exact" and hindrance:
         raise ValueError(
             f"--model.penalty_method=exact differentiates a discriminator twice, which a "

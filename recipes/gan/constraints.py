@@ -20,13 +20,13 @@ def apply_spectral_norm(network: nn.Module) -> nn.Module:
     iteration a pass in training. A convolution's kernel counts as the matrix (outputs, the rest).
 
     Args:
-        network: any; all its linear, convolutional and embedding layers that have none yet
+        network: all its linear, convolutional and embedding layers that have no such norm yet
     """
     kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
     kinds += (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
     for layer in list(network.modules()):
         if isinstance(layer, kinds) and not is_parametrized(layer, "weight"):
-            if not layer.weight.any():  # as a residual block begins; its norm of 0 would divide
+            if not layer.weight.any():  # a residual block's last layer, to be divided by its norm 0
                 nn.init.kaiming_normal_(layer.weight)
             spectral_norm(layer)
     return network

@@ -1,4 +1,4 @@
-"""Examples as the networks are shown them."""
+"""Examples as the networks see them: images in [-1, 1], several at a time, in shares."""
 
 from typing import NamedTuple
 
@@ -6,31 +6,45 @@ from torch import Tensor
 
 
 def centred(inputs: Tensor) -> Tensor:
-    """Images from the data's [0, 1] to [-1, 1], in which the game is played; points as they are."""
+    """Maps images from the data's [0, 1] to the networks' [-1, 1]; points stay as they are."""
     return inputs * 2 - 1 if inputs.ndim == 4 else inputs
 
 
 def uncentred(outputs: Tensor) -> Tensor:
-    """The inverse of `centred`, within [0, 1]."""
+    """The inverse of `centred`, clamped to [0, 1]."""
     return ((outputs + 1) / 2).clamp(0, 1) if outputs.ndim == 4 else outputs
 
 
 def packed(inputs: Tensor, pack: int) -> Tensor:
-    """Several examples as one, along the channels: PacGAN (Lin et al. 2018), section 2.
+    """Stacks several examples along the channels: PacGAN (Lin et al. 2018), section 2.
 
     Args:
         inputs: (batch, channels, height, width), or points (batch, 2)
-        pack: examples in one
+        pack: examples in a pack; 1: nothing is stacked
 
     Returns:
-        (batch / pack, pack * channels, height, width), or (batch / pack, pack * 2)
+        packs, (batch / pack, pack * channels, height, width), or (batch / pack, pack * 2)
     """
     return inputs.unflatten(0, (-1, pack)).flatten(1, 2)
 
 
 class Share(NamedTuple):
-    """What one update sees of one batch."""
+    """The part of a batch that one update of the discriminator sees."""
 
-    real: Tensor  # (share, ...), images in [-1, 1]
+    real: Tensor  # packs (share / pack, ...), images in [-1, 1]
     labels: Tensor | None  # (share,), if the networks are conditional
     latents: Tensor  # (share, latent)
+
+
+def shared_out(packs: Tensor, labels: Tensor | None, latents: Tensor, count: int) -> list[Share]:
+    """Divides a batch into equal shares.
+
+    Args:
+        packs: of real examples, (batch / pack, ...)
+        labels: (batch,), if the networks are conditional
+        latents: (batch, latent)
+        count: of shares; it divides the number of packs
+    """
+    given = [None] * count if labels is None else labels.chunk(count)
+    columns = packs.chunk(count), given, latents.chunk(count)
+    return [Share(*row) for row in zip(*columns, strict=True)]

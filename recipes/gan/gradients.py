@@ -48,7 +48,7 @@ def norm(values: Tensor) -> Tensor:
 
 
 def finite_difference(critic: Critic, points: Tensor) -> Tensor:
-    """The gradient's norms, exact, whose own gradient takes no second differentiation.
+    """The exact norms of the gradient; their own gradient takes no second differentiation.
 
     With g the gradient of the critic D by x, u = g / |g| and weights w: d|g|/dw = u . dg/dw, as if
     u did not depend on w (u . du/dw = 0, for |u| stays 1). So for a penalty h

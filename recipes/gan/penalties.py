@@ -13,7 +13,7 @@ from recipes.regress.dropout import dropouts
 
 
 def interpolate(one: Tensor, other: Tensor) -> Tensor:
-    """A random point on the line between each two examples, uniform on it; (batch, ...) all."""
+    """A random point between each two examples, uniform on the line; all are (batch, ...)."""
     share = torch.rand(len(one), *[1] * (one.ndim - 1), dtype=one.dtype, device=one.device)
     return torch.lerp(one, other, share)
 
@@ -149,8 +149,8 @@ def total(
 def refuse_batch_norm(discriminator: nn.Module) -> None:
     """Refuses to penalise a network with batch-norm.
 
-    The gradient at one example would be that of the outputs for the whole batch: Gulrajani et al.
-    2017, section 4.
+    With it, the gradient at one example depends on the whole batch: Gulrajani et al. 2017,
+    section 4.
 
     Raises:
         ValueError: naming the layer, and what to use instead
@@ -165,7 +165,7 @@ def refuse_batch_norm(discriminator: nn.Module) -> None:
 
 
 def refuse_dropout(discriminator: nn.Module) -> None:
-    """Refuses differences of a network with dropout: both ends of one would be of other networks.
+    """Refuses finite differences of a network with dropout, which differs from pass to pass.
 
     Raises:
         ValueError: naming the options

@@ -412,6 +412,21 @@ def test_alarms_and_terms_are_logged(game, recipe):
     assert "val/loss" in {key for row in logged for key in row}
 
 
+@pytest.mark.parametrize("setting", ["plain", "accumulating", "fp16"])
+def test_the_fake_gradient_is_that_of_one_example(tmp_path, setting):
+    """Of a linear critic's score it is the norm of its weights, whatever scaled the loss."""
+    module = gan(loss="wasserstein")
+    module.discriminator = nn.Sequential(nn.Flatten(), nn.Linear(64, 1))
+    # The scale changes with every step that does not overflow.
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=1)
+    flags = {"plugins": [MixedPrecision("16-mixed", "cpu", scaler)]} if setting == "fp16" else {}
+    callbacks = [Accumulation(2)] if setting == "accumulating" else []
+    flags |= {"max_steps": 1, "log_every_n_steps": 1}
+    _, trainer = train(module, tmp_path, callbacks=callbacks, **flags)
+    found = trainer.callback_metrics["train/fake_gradient"].item()
+    assert found == pytest.approx(module.discriminator[1].weight.norm().item(), rel=0.01)
+
+
 def test_conditional_networks_are_given_labels(tmp_path, recipe, game):
     flags = ("--model.classes=10", "--model.pack=1", "--model.discriminator.pack=1")
     flags += ("--model.generator.classes=10", "--model.discriminator.classes=10")

@@ -12,10 +12,10 @@ from recipes.gan.networks import (
     DCGANGenerator,
     MLPDiscriminator,
     MLPGenerator,
-    ResidualBlock,
     ResNetDiscriminator,
     ResNetGenerator,
 )
+from recipes.gan.networks.resnet import ResidualBlock
 
 GENERATORS = [
     (MLPGenerator, {"widths": [64, 64]}),

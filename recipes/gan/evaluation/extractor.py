@@ -1,4 +1,4 @@
-"""What images are compared by: the features of a classifier of ours, or the pixels themselves."""
+"""Features that images are compared by: those of a classifier of ours, or the pixels."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recipes.classify import Classify
-from recipes.parts.files import read_checkpoint
+from recipes.parts.checkpoints import read_checkpoint
 from recipes.parts.networks import Frozen
 
 OPTION = "--model.evaluation.checkpoint"
@@ -19,12 +19,12 @@ class Extractor(nn.Module):
 
     Args:
         checkpoint: path of a checkpoint that recipes.classify saved; without one, features are the
-            pixels, which says something of images as small as 8x8
+            pixels, which are meaningful for images as small as 8x8
         name: in log keys; by default the network's class in lower case, or pixels
 
     Raises:
         FileNotFoundError, ValueError: if there is no such checkpoint, it is damaged, or its network
-            does not say which part of it gives the features
+            has no parts `features` and `head`
 
     Attributes:
         facts: name, path, and sha256 of the weights, 12 digits

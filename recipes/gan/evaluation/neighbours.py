@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-ROWS = 1024  # of a matrix of distances at a time
+ROWS = 1024  # of the matrix of distances that are computed at a time
 PRECISION, COVERAGE = 3, 5  # neighbours, as the papers have them
 
 
 def distances(points: Tensor, others: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Euclidean distances, some rows (points) of the matrix (points, others) after the other."""
+    """Euclidean distances, the matrix (points, others) by blocks of rows."""
     for start in range(0, len(points), ROWS):
         rows = slice(start, start + ROWS)
         yield rows, torch.cdist(points[rows], others)
@@ -21,14 +21,14 @@ def radii(points: Tensor, neighbours: list[int]) -> Tensor:
 
     Args:
         points: (n, d)
-        neighbours: the values of k, from small to large; n - 1 where there are no more
+        neighbours: the values of k, from small to large; n - 1 where there are fewer points
 
     Returns:
         (len(neighbours), n)
     """
     last = len(points) - 1
     columns = [min(k, last) for k in neighbours]
-    # Of k + 1 nearest ones, as the nearest is the point itself.
+    # k + 1 of them, as the nearest is the point itself.
     found = [
         part.topk(columns[-1] + 1, largest=False).values[:, columns]
         for _, part in distances(points, points)
@@ -52,9 +52,9 @@ def fidelity_and_diversity(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     Returns:
         precision: share of samples in the neighbourhood of any real one, 0 to 1;
         recall: share of real ones in the neighbourhood of any sample, 0 to 1;
-        density: real neighbourhoods that a sample lies in, by the 5 expected, at least 0;
-        coverage: share of real ones with a sample in their neighbourhood; about 0.97 of 1 is what
-            as many real examples would get
+        density: number of real neighbourhoods that a sample lies in, divided by the expected 5;
+        coverage: share of real ones with a sample in their neighbourhood, 0 to 1; real examples in
+            place of the samples reach about 0.97
     """
     real, fake = real.double(), fake.double()
     precise_radius, covered_radius = radii(real, [PRECISION, COVERAGE])

@@ -10,7 +10,7 @@ SUBSETS, SIZE = 100, 1000  # of examples, for KID
 
 
 class Features(nn.Identity):
-    """For a metric that is given features in place of images."""
+    """The extractor of a metric that is given features in place of images."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -21,8 +21,8 @@ def kernel_distance(real: Tensor, fake: Tensor) -> Tensor:
     """KID: the squared maximum mean discrepancy of features, with a polynomial kernel of degree 3.
 
     Bińkowski et al., "Demystifying MMD GANs" (2018), section 4, https://arxiv.org/abs/1801.01401:
-    the mean over 100 random subsets of 1,000, always the same ones; with fewer examples one of all.
-    It is 0 in expectation if both are of one distribution, and so may be below.
+    the mean over 100 random subsets of 1,000, always the same; of fewer examples, one set of all.
+    Its expectation is 0 if both are of one distribution, so that it may be negative.
 
     Args:
         real: features, (n, d), n >= 2
@@ -44,30 +44,30 @@ def frechet_distance(real: Tensor, fake: Tensor) -> Tensor:
     """FID: the squared Fréchet distance between two normal distributions, fitted to the features.
 
     Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash
-    Equilibrium" (2017), equation 6, https://arxiv.org/abs/1706.08500. It is too large for few
-    examples, by about 1 / n, and of little use with fewer of them than features: compare it only
+    Equilibrium" (2017), equation 6, https://arxiv.org/abs/1706.08500. It is biased
+    upwards by about 1 / n, and of little use with fewer examples than features: compare it only
     with values, and with the floor, for the same n.
 
     Args:
         real: features, (n, d), n >= 2
         fake: features, (m, d), m >= 2
     """
-    # The examples are there already, from all processes.
+    # Not synchronised: the features are already those of all processes.
     metric = FrechetInceptionDistance(Features(real.shape[1]), sync_on_compute=False)
     metric.to(real.device)
-    center = real.double().mean(0)  # sums of squares would lose digits far from 0
+    center = real.double().mean(0)  # far from 0, sums of squares would lose digits
     metric.update(real.double() - center, real=True)
     metric.update(fake.double() - center, real=False)
     return metric.compute()
 
 
 def shares(numbers: Tensor, count: int) -> Tensor:
-    """Histogram of class or mode numbers (n,), from 0 to count - 1; sum 1: (count,)."""
+    """Share of each number from 0 to count - 1 among class or mode numbers (n,): (count,)."""
     return torch.bincount(numbers, minlength=count).double() / len(numbers)
 
 
 def entropy(probabilities: Tensor) -> Tensor:
-    """In nats, over the last dimension: log(count) if all are equal, 0 if one has all."""
+    """Entropy in nats, over the last dimension: log(count) if all are equal, 0 if one is 1."""
     return torch.special.entr(probabilities).sum(-1)
 
 
@@ -80,7 +80,7 @@ def classifier_score(logits: Tensor) -> Tensor:
     """exp(E KL(p(y|x) || p(y))), from 1 to the number of classes.
 
     Salimans et al., "Improved Techniques for Training GANs" (2016), section 4,
-    https://arxiv.org/abs/1606.03498: the Inception score, by another classifier, over all samples.
+    https://arxiv.org/abs/1606.03498: the Inception score, of another classifier, over all samples.
 
     Args:
         logits: of the samples, (n, classes)

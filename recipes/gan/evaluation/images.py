@@ -1,0 +1,107 @@
+"""Images compared by the features of a classifier, or by their pixels."""
+
+from collections.abc import Iterator
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
+
+from recipes.gan.evaluation.base import Evaluation
+from recipes.gan.evaluation.distances import (
+    classifier_score,
+    divergence,
+    entropy,
+    frechet_distance,
+    kernel_distance,
+    shares,
+)
+from recipes.gan.evaluation.extractor import Extractor
+from recipes.gan.evaluation.neighbours import fidelity_and_diversity
+
+
+def named(key: str, extractor: str) -> str:
+    """A value's key with the extractor's name: kid_lenet, kid_lenet_floor."""
+    return f"{key.removesuffix('_floor')}_{extractor}{'_floor' if key.endswith('_floor') else ''}"
+
+
+def quality(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """All comparisons of features, (n, d) and (m, d), that need no classes."""
+    distances = {"kid": kernel_distance(real, fake), "fid": frechet_distance(real, fake)}
+    return distances | fidelity_and_diversity(real, fake)
+
+
+class ImageQuality(Evaluation):
+    """Of images, by the features of a classifier that recipes.classify has trained.
+
+    `kid`, `fid`, `precision`, `recall`, `density`, `coverage` compare the samples with as many real
+    images. Each comes with its floor: its value for as many training images in place of the
+    samples. With a classifier also `classifier_score` (the Inception score, with our classifier),
+    `class_kl` (KL(samples || real) of predicted classes, nats) and `mode_entropy` (of the samples'
+    predicted classes, nats: if it falls, the generator collapses). Each key ends with the
+    extractor's name. The formulas are in distances.py and neighbours.py.
+
+    Args:
+        checkpoint: path of a checkpoint that recipes.classify saved; by default the features are
+            the pixels themselves, which is meaningful for images as small as 8x8
+        name: in log keys; by default the network's class in lower case, or pixels
+    """
+
+    def __init__(self, checkpoint: str | None = None, name: str | None = None) -> None:
+        super().__init__("samples", "real", "others", "predicted", "logits")
+        self.checkpoint, self.name = checkpoint, name
+        self.extractor: Extractor | None = None
+        # By split, computed once: real features, share of each predicted class, and the floor.
+        self.known: dict[str, tuple[Tensor, Tensor | None, dict[str, Tensor]]] = {}
+
+    @property
+    def facts(self) -> dict[str, str]:
+        return self.extractor.facts
+
+    def prepare(self, data: LightningDataModule, split: str) -> None:
+        if self.extractor is None:
+            self.extractor = Extractor(self.checkpoint, self.name).to(self.device)
+        self.split = split
+        if split not in self.known:
+            self.pool = self._training_features(data)
+
+    def _training_features(self, data: LightningDataModule) -> Iterator[Tensor]:
+        """The features of one training image after the other."""
+        for batch in data.train_dataloader():
+            batch = data.transfer_batch_to_device(batch, self.device, 0)
+            yield from self.extractor(data.on_after_batch_transfer(batch, 0)[0])[0]
+
+    def update(self, samples: Tensor, real: Tensor, targets: Tensor) -> None:
+        features, logits = self.extractor(samples)
+        self.samples.append(features)
+        if logits is not None:
+            self.logits.append(logits)
+        if self.split in self.known:
+            return
+        features, logits = self.extractor(real)
+        self.real.append(features)
+        if logits is not None:
+            self.predicted.append(logits.argmax(1))
+        others = [feature for feature, _ in zip(self.pool, real, strict=False)]
+        if others:  # there may be fewer training images
+            self.others.append(torch.stack(others))
+
+    def compute(self) -> dict[str, Tensor]:
+        samples = dim_zero_cat(self.samples)
+        logits = dim_zero_cat(self.logits) if len(self.logits) else None
+        if self.split not in self.known:
+            real, others = dim_zero_cat(self.real), dim_zero_cat(self.others)
+            floor = {f"{key}_floor": value for key, value in quality(real, others).items()}
+            classes = None
+            if logits is not None:
+                classes = shares(dim_zero_cat(self.predicted), logits.shape[1])
+            self.known[self.split] = real, classes, floor
+        real, classes, floor = self.known[self.split]
+        values = quality(real, samples) | floor
+        if logits is not None:
+            found = shares(logits.argmax(1), logits.shape[1])
+            values["classifier_score"] = classifier_score(logits)
+            values["class_kl"] = divergence(found, classes)
+            values["mode_entropy"] = entropy(found)
+        name = self.extractor.name
+        return {named(key, name): value.float() for key, value in values.items()}

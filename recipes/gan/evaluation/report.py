@@ -1,0 +1,62 @@
+"""What a run tells of its evaluation: values in the log, a line at the end, and a file."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from recipes.gan.evaluation.base import Evaluation
+from recipes.parts.files import replace_file
+from recipes.parts.keys import dotted
+
+
+def log_values(module: LightningModule, evaluation: Evaluation | None, split: str) -> None:
+    """Logs an evaluation's values as `<split>/<name>`, and resets it for the next pass.
+
+    Nothing is logged of Lightning's sanity check, which sees a few batches only.
+
+    Args:
+        module: whose samples are evaluated
+        evaluation: has all batches of the split; None: nothing to log
+        split: val or test
+    """
+    if evaluation is None:
+        return
+    if not module.trainer.sanity_checking:
+        values = {f"{split}/{name}": value for name, value in evaluation.compute().items()}
+        module.log_dict(values, sync_dist=True)
+    evaluation.reset()
+
+
+def report(trainer: Trainer, evaluation: Evaluation | None) -> None:
+    """Prints the last validation in one line, and keeps what its values depend on.
+
+    Args:
+        trainer: of a fit that has ended; without validation nothing is reported
+        evaluation: whose facts are kept, if there is one
+    """
+    if trainer.is_global_zero and (told := summary(trainer.callback_metrics)):
+        print(f"validation: {told}", flush=True)
+        if evaluation is not None:
+            record(trainer, evaluation.facts)
+
+
+def summary(logged: Mapping[str, Tensor]) -> str:
+    """The last validation in one line: kid_pixels 0.0012 (floor 0.0003), ..."""
+    found = {name.removeprefix("val/"): v for name, v in logged.items() if name.startswith("val/")}
+    floors = {
+        name: f" (floor {found.pop(f'{name}_floor'):.4g})"
+        for name in [name.removesuffix("_floor") for name in found if name.endswith("_floor")]
+    }
+    return ", ".join(f"{name} {value:.4g}{floors.get(name, '')}" for name, value in found.items())
+
+
+def record(trainer: Trainer, facts: dict[str, str]) -> None:
+    """Keeps an evaluation's facts with the run: its loggers' config, and evaluation.json."""
+    for logger in trainer.loggers:
+        logger.log_hyperparams(dotted({"run": {"evaluation": facts}}))
+    if facts and not trainer.fast_dev_run:
+        folder = Path(trainer.default_root_dir)
+        replace_file(folder / "evaluation.json", json.dumps(facts, indent=1) + "\n")
