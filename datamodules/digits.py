@@ -22,6 +22,7 @@ class Digits(Images):
         test_size: images set apart for testing
         shift: largest random shift of a training image along each axis, pixels
         classes: the classes kept in the training set, all if not given; val and test keep all
+        labelled: training images that keep their label, as many of each class; by default all
         split_seed: decides which images are for validation and testing
         seed: of the order and the shifts of training images
     """
@@ -35,10 +36,11 @@ class Digits(Images):
         test_size: PositiveInt = 360,
         shift: NonNegativeInt = 0,
         classes: list[NonNegativeInt] | None = None,
+        labelled: PositiveInt | None = None,
         split_seed: NonNegativeInt = 0,
         seed: NonNegativeInt = 0,
     ) -> None:
-        super().__init__(batch_size, val_size, shift, classes, split_seed, seed)
+        super().__init__(batch_size, val_size, shift, classes, labelled, split_seed, seed)
         self.test_size = test_size
 
     def load(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:

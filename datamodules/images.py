@@ -12,9 +12,33 @@ from tqdm import tqdm
 
 from datamodules.loading.in_memory import InMemory
 from datamodules.loading.loader import Table, keyed_generator
+from datamodules.loading.missing import MISSING
 
 IMAGES_AT_ONCE = 1000  # when a column is computed
 LARGEST_COLUMN = 2 * 2**30  # bytes
+
+
+def some_labels(labels: Tensor, count: int, seed: int) -> Tensor:
+    """Labels of which only some are known, as many of each class as possible.
+
+    Args:
+        labels: (rows,), class numbers
+        count: how many are kept
+        seed: decides which ones
+
+    Returns:
+        (rows,); the others are `MISSING`
+
+    Raises:
+        ValueError: if there are fewer
+    """
+    if count > len(labels):
+        raise ValueError(f"--data.labelled={count} of {len(labels)} training images")
+    order = torch.randperm(len(labels), generator=keyed_generator(seed, 2))
+    # How many of its class come before each image; the first of every class, then the second ...
+    place = F.one_hot(labels[order]).cumsum(0).gather(1, labels[order].unsqueeze(1)).squeeze(1)
+    kept = order[place.argsort(stable=True)[:count]]
+    return torch.full_like(labels, MISSING).index_copy(0, kept, labels[kept])
 
 
 class ImageTable(Table):
@@ -25,7 +49,7 @@ class ImageTable(Table):
 
     Args:
         images: (rows, height, width), uint8
-        labels: (rows,), class numbers
+        labels: (rows,), class numbers; `MISSING` where there is none
         shift: n, the largest shift along each axis, pixels
         seed: of the shifts, which are a pure function of (seed, epoch, row)
     """
@@ -92,6 +116,7 @@ class Images(InMemory):
         val_size: images taken out of the training set for validation
         shift: largest random shift of a training image along each axis, pixels
         classes: the classes kept in the training set, all if not given; val and test keep all
+        labelled: training images that keep their label, as many of each class; by default all
         split_seed: decides which images are for validation
         seed: of the order and the shifts of training images
     """
@@ -105,12 +130,13 @@ class Images(InMemory):
         val_size: PositiveInt = 10_000,
         shift: NonNegativeInt = 0,
         classes: list[NonNegativeInt] | None = None,
+        labelled: PositiveInt | None = None,
         split_seed: NonNegativeInt = 0,
         seed: NonNegativeInt = 0,
     ) -> None:
         super().__init__(batch_size, seed)
         self.val_size, self.split_seed = val_size, split_seed
-        self.shift, self.classes = shift, classes
+        self.shift, self.classes, self.labelled = shift, classes, labelled
 
     @abstractmethod
     def load(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -132,8 +158,11 @@ class Images(InMemory):
             train = train[torch.isin(labels[train], torch.tensor(self.classes))]
             if not len(train):
                 raise ValueError(f"--data.classes={self.classes}: no such training images")
+        known = labels[train]
+        if self.labelled is not None:
+            known = some_labels(known, self.labelled, self.split_seed)
         self.tables = {
-            "train": ImageTable(images[train], labels[train], self.shift, self.seed),
+            "train": ImageTable(images[train], known, self.shift, self.seed),
             "val": ImageTable(images[val], labels[val]),
             "test": ImageTable(*test),
         }

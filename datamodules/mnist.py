@@ -48,6 +48,7 @@ class MNIST(Images):
         val_size: images taken out of the training set for validation
         shift: largest random shift of a training image along each axis, pixels
         classes: the classes kept in the training set, all if not given; val and test keep all
+        labelled: training images that keep their label, as many of each class; by default all
         split_seed: decides which images are for validation
         seed: of the order and the shifts of training images
     """
@@ -68,13 +69,14 @@ class MNIST(Images):
         val_size: PositiveInt = 10_000,
         shift: NonNegativeInt = 0,
         classes: list[NonNegativeInt] | None = None,
+        labelled: PositiveInt | None = None,
         split_seed: NonNegativeInt = 0,
         seed: NonNegativeInt = 0,
     ) -> None:
         data_dir = str(
             Path(data_dir or self.folder).expanduser()
         )  # a plain value, as checkpoints hold them
-        super().__init__(batch_size, val_size, shift, classes, split_seed, seed)
+        super().__init__(batch_size, val_size, shift, classes, labelled, split_seed, seed)
         self.data_dir = Path(data_dir)
 
     def prepare_data(self) -> None:

@@ -6,11 +6,27 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics.functional.classification import multiclass_accuracy
 
+from datamodules.loading.missing import MISSING, is_known
 from recipes.parts.hyperparameters import save_hyperparameters
+from recipes.parts.known import mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
 from recipes.parts.sharding import distribute
+
+
+def cross_entropies(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of each example, in nats, (batch,); 0 where the target is missing.
+
+    Szegedy et al. 2016, section 7, for label smoothing.
+
+    Args:
+        logits: (batch, classes)
+        targets: (batch,), class numbers
+        smoothing: s, share of the target spread evenly over all classes, 0 to 1
+    """
+    return F.cross_entropy(
+        logits, targets, ignore_index=MISSING, label_smoothing=smoothing, reduction="none"
+    )
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -20,7 +36,7 @@ def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
         logits: (batch, classes)
         targets: (batch,), class numbers
     """
-    return multiclass_accuracy(logits, targets, logits.shape[1], average="micro")
+    return (logits.argmax(1) == targets).float().mean()
 
 
 def errors(logits: Tensor, targets: Tensor) -> Tensor:
@@ -58,13 +74,14 @@ class Classify(LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         inputs, targets = batch
         logits = self.network(inputs).float()
-        loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        loss = mean_of_known(self, cross_entropies(logits, targets, self.label_smoothing), targets)
         log_terms(self, {"train/loss": loss}, len(targets))
         return loss
 
     def _evaluate(self, batch: tuple[Tensor, Tensor], split: str) -> None:
         inputs, targets = batch
-        logits = self.network(inputs).float()
+        known = is_known(targets)
+        logits, targets = self.network(inputs).float()[known], targets[known]
         size = len(targets)
         means = {
             f"{split}/loss": F.cross_entropy(logits, targets),

@@ -10,6 +10,8 @@ from jsonargparse.typing import NonNegativeFloat
 from torch import Tensor
 from torch.nn import functional as F
 
+from datamodules.loading.missing import is_known
+
 
 def kd(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """T^2 * KL(teacher || student) of the softened class distributions, in nats.
@@ -47,11 +49,12 @@ def dkd(
     Args:
         student: logits, (batch, classes)
         teacher: logits, (batch, classes)
-        targets: class numbers, (batch,)
+        targets: class numbers, (batch,); a missing one is taken to be the teacher's first choice
         temperature: T > 0
         alpha: weight of TCKD
         beta: weight of NCKD, one for all or (batch,)
     """
+    targets = torch.where(is_known(targets), targets, teacher.argmax(1))
     is_target = F.one_hot(targets, student.shape[1]).bool()
 
     def split(logits: Tensor) -> tuple[Tensor, Tensor]:

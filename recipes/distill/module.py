@@ -12,11 +12,13 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recipes.classify.module import accuracy, errors
+from datamodules.loading.missing import is_known
+from recipes.classify.module import accuracy, cross_entropies, errors
 from recipes.distill.losses import KD, SoftLoss
 from recipes.distill.teacher import check_split, load_teacher
 from recipes.parts.clipping import clip_groups
 from recipes.parts.hyperparameters import save_hyperparameters
+from recipes.parts.known import mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
 from recipes.parts.networks import Frozen
 from recipes.parts.sharding import distribute, shard_over_all
@@ -79,9 +81,9 @@ class Distill(LightningModule):
         self.optimizer = optimizer
         self.student = student
         if scheme == "frozen":
-            # What the command line named; recipes.parts.networks come without weights of their own.
+            # What the command line named; those of recipes.parts come without weights of their own.
             named = (self.hparams.get("teacher") or {}).get("class_path", "")
-            if teacher_checkpoint is None and named.startswith("recipes.parts.networks."):
+            if teacher_checkpoint is None and named.startswith("recipes.parts."):
                 raise ValueError(f"scheme frozen needs --model.teacher_checkpoint for {named}")
             self.teacher = Frozen(load_teacher(teacher, teacher_checkpoint))
         elif teacher is None or teacher_checkpoint is not None:
@@ -105,20 +107,24 @@ class Distill(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         inputs, targets, student, teacher = self._ask_both(batch)
+
+        def of_labels(logits: Tensor) -> Tensor:
+            return mean_of_known(self, cross_entropies(logits, targets), targets)
+
         soft = self.loss(student, teacher.detach(), targets, self.temperature)
-        hard = F.cross_entropy(student, targets)
+        hard = of_labels(student)
         loss = self.alpha * soft + (1 - self.alpha) * hard
         terms = {"train/loss": loss, "train/soft": soft, "train/hard": hard}
 
         # Whatever else learns shares no parameter with the student: their losses can be added.
         if self.scheme != "frozen":
-            terms["train/teacher"] = F.cross_entropy(teacher, targets)
+            terms["train/teacher"] = of_labels(teacher)
         if self.scheme == "mutual":
             back = self.loss(teacher, student.detach(), targets, self.temperature)
             hard_teacher = terms["train/teacher"]
             terms["train/teacher"] = self.alpha * back + (1 - self.alpha) * hard_teacher
         if self.control is not None:
-            terms["train/control"] = F.cross_entropy(self.control(inputs).float(), targets)
+            terms["train/control"] = of_labels(self.control(inputs).float())
         log_terms(self, terms, len(targets))
         return loss + terms.get("train/teacher", 0) + terms.get("train/control", 0)
 
@@ -134,14 +140,17 @@ class Distill(LightningModule):
 
     def _evaluate(self, batch: tuple[Tensor, ...], split: str) -> None:
         inputs, targets, student, teacher = self._ask_both(batch)
+        agreement = accuracy(student, teacher.argmax(1))
+        log_means(self, {f"{split}/agreement": agreement}, len(targets))
+        known = is_known(targets)
+        student, teacher, targets = student[known], teacher[known], targets[known]
         means = {
             f"{split}/loss": F.cross_entropy(student, targets),
             f"{split}/accuracy": accuracy(student, targets),
             f"{split}/teacher_accuracy": accuracy(teacher, targets),
-            f"{split}/agreement": accuracy(student, teacher.argmax(1)),
         }
         if self.control is not None:
-            control = accuracy(self.control(inputs).float(), targets)
+            control = accuracy(self.control(inputs).float()[known], targets)
             means[f"{split}/control_accuracy"] = control
             means[f"{split}/gain"] = means[f"{split}/accuracy"] - control
         size = len(targets)

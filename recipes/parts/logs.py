@@ -1,5 +1,6 @@
 """Logging that costs nothing on the steps that no logger keeps."""
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
@@ -18,12 +19,14 @@ def log_means(
     Args:
         module: whose evaluation it is
         means: of a batch, log key to scalar
-        batch_size: samples that they are means of
+        batch_size: samples that they are means of; 0 leaves the batch out
         prog_bar: whether they are shown in the progress bar
     """
     # Lightning divides by the processes' mean number of samples as an integer: 33 samples on two
     # processes would be 32. As a multiple of the number of processes it has no remainder.
     weight = batch_size * module.trainer.world_size
+    if not batch_size:  # a mean over nothing is NaN; all processes log the same keys all the same
+        means = {name: torch.zeros_like(value) for name, value in means.items()}
     module.log_dict(means, batch_size=weight, sync_dist=True, prog_bar=prog_bar)
 
 

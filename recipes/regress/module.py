@@ -11,8 +11,10 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from datamodules.loading.loader import data_rank
+from datamodules.loading.missing import is_known
 from recipes.parts.clipping import clip_groups
 from recipes.parts.hyperparameters import save_hyperparameters
+from recipes.parts.known import mean_of_known
 from recipes.parts.logs import is_logging_step, log_terms
 from recipes.parts.networks import NetworkCallable
 from recipes.parts.sharding import distribute
@@ -90,8 +92,13 @@ class Regress(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         inputs, targets = batch
+        # Any number instead of NaN, which would spoil the gradient of what is left out.
+        filled = torch.where(is_known(targets), full(targets), 0)
         # The networks share nothing, so that the sum gives each the gradient of its own loss.
-        losses = [self.loss(full(net(inputs)), full(targets)).mean() for net in self.networks]
+        losses = [
+            mean_of_known(self, self.loss(full(net(inputs)), filled), targets)
+            for net in self.networks
+        ]
         loss = sum(losses)
         self.evaluations += 1
         if self.is_first_evaluation:  # a line search has more, elsewhere
@@ -116,7 +123,8 @@ class Regress(LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         inputs, targets, *_ = batch
-        outputs, targets = self.passes(inputs, batch_idx), full(targets)
+        known = is_known(targets)
+        outputs, targets = self.passes(inputs, batch_idx)[:, known], full(targets[known])
         losses = self.loss(outputs, targets).mean(0)
         self.predictions.update(targets, losses, *predict(self.loss, outputs))
 

@@ -1,6 +1,7 @@
 """MaxNorm, KeyedNoise, Export and WritePredictions around a stranger's LightningModule."""
 
 import csv
+import math
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 
 from callbacks import Export, KeyedNoise, MaxNorm, Threads, Throughput, WritePredictions
+from datamodules.loading.missing import MISSING
 from recipes.running.files import MetricsFile
 from trains import rows
 
@@ -130,6 +132,28 @@ def test_predictions_of_more_dimensions_are_an_array(tmp_path, dtype):
     assert np.array_equal(array, np.arange(20.0).reshape(5, 1, 2, 2))
     header, *table = (tmp_path / "predictions.csv").read_text().splitlines()
     assert header == "index" and [float(row) for row in table] == [0, 4, 8, 12, 16]
+
+
+@pytest.mark.parametrize(
+    ("targets", "cells"),
+    [
+        ([1, MISSING, 0, MISSING, 2], ["1", "", "0", "", "2"]),
+        ([1.5, math.nan, 0.0, math.nan, 2.0], ["1.5", "", "0.0", "", "2.0"]),
+        ([MISSING] * 5, None),
+        ([math.nan] * 5, None),
+    ],
+)
+def test_missing_targets_are_empty_and_none_is_no_column(tmp_path, targets, cells):
+    class Asked(Stranger):
+        def predict_step(self, batch, batch_idx):
+            rows = batch[:, 0].div(4).long()
+            return {"target": torch.tensor(targets)[rows], "prediction": rows}
+
+    trainer(tmp_path, WritePredictions()).predict(Asked())
+    with (tmp_path / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["prediction"] for row in rows] == list("01234")
+    assert [row.get("target") for row in rows] == (cells or [None] * 5)
 
 
 def test_without_columns_there_is_no_table(tmp_path):

@@ -5,6 +5,7 @@ import torch
 
 from datamodules import Digits
 from datamodules.images import ImageTable
+from datamodules.loading.missing import is_known
 
 
 def digits(**kwargs):
@@ -44,9 +45,24 @@ def test_classes_are_left_out_of_training_only():
     assert len(data.tables["val"].labels.unique()) == 10
 
 
+def test_some_labels_are_kept_as_many_of_each_class_and_all_for_evaluation():
+    whole, data = digits().tables, digits(labelled=43).tables
+    known = is_known(data["train"].labels)
+    assert known.sum() == 43
+    assert sorted(data["train"].labels[known].bincount().tolist()) == [4] * 7 + [5] * 3
+    assert torch.equal(data["train"].labels[known], whole["train"].labels[known])
+    assert torch.equal(data["train"].images, whole["train"].images), "unlabelled ones stay"
+    assert is_known(data["val"].labels).all() and is_known(data["test"].labels).all()
+    assert torch.equal(known, is_known(digits(labelled=43, seed=5).tables["train"].labels))
+    assert not torch.equal(
+        known, is_known(digits(labelled=43, split_seed=5).tables["train"].labels)
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "option"),
     [
+        ({"labelled": 1078}, "labelled"),
         ({"val_size": 1437}, "val_size"),
         ({"test_size": 1797}, "test_size"),
         ({"classes": [11]}, "classes"),

@@ -36,7 +36,7 @@ def test_loss_is_cross_entropy_with_smoothed_labels(smoothing):
             slow -= weight * (z - log_norm) / 2
     module = Classify(Table(), label_smoothing=smoothing)
     silent = SimpleNamespace(should_update_logs=False)
-    module.trainer = SimpleNamespace(_logger_connector=silent)
+    module.trainer = SimpleNamespace(_logger_connector=silent, strategy=None)
     assert module.training_step((logits, targets), 0).item() == pytest.approx(slow, rel=1e-6)
 
 

@@ -1,0 +1,32 @@
+"""Losses of the examples whose target is known."""
+
+import torch
+import torch.distributed as dist
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from datamodules.loading.loader import data_rank
+from datamodules.loading.missing import is_known
+
+
+def mean_of_known(module: LightningModule, losses: Tensor, targets: Tensor) -> Tensor:
+    """Mean loss over the examples of a batch whose target is known; 0 if none is.
+
+    The batch is that of all processes together. The mean of each process's own examples would
+    weigh an example by how many others its process knows, and two processes would train another
+    network than one.
+
+    Args:
+        module: whose training step it is
+        losses: of each example, (batch,); of unknown targets any finite value
+        targets: (batch,)
+    """
+    known = is_known(targets)
+    count = known.sum().to(losses.dtype)
+    processes = data_rank(module.trainer)[1]
+    if processes > 1:
+        mesh = module.device_mesh
+        group = None if mesh is None else mesh["data_parallel"].get_group()
+        dist.all_reduce(count, group=group)
+        count = count / processes  # as gradients are averaged over processes
+    return torch.where(known, losses, 0).sum() / torch.where(count > 0, count, 1)
