@@ -27,7 +27,7 @@ def run(entries: list[Entry]) -> None:
     Raises:
         SystemExit: if files differ from the commit
     """
-    if git_state().get("dirty", True):
+    if git_state(ROOT).get("dirty", True):
         sys.exit("error: --run: commit first, so that the results are of a commit")
     for entry in entries:
         options = {"recipe": entry.recipe, "config": entry.config, "name": entry.name}

@@ -13,8 +13,7 @@ import wandb
 
 from canaries import CANARIES, STDS, fit, latest
 from recipes.gan.evaluation import MixtureQuality
-from recipes.running.messages import recipe_names
-from recipes.running.settings import EMBEDDED_DEFAULTS
+from recipes.running.recipe import find_recipe, recipe_names
 from trains import rows
 
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
@@ -65,7 +64,7 @@ def test_without_a_learning_rate_it_is_far_outside(still):
 
 
 def test_every_embedded_default_leaves_its_files(still):
-    assert still.folder.name in {f"{config}-1" for config in EMBEDDED_DEFAULTS}
+    assert still.folder.name == f"{find_recipe(still.recipe).default.stem}-1"
     assert {"config.yaml", "run.json", "metrics.jsonl", "checkpoints"} <= {
         path.name for path in still.folder.iterdir()
     }

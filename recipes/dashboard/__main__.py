@@ -4,8 +4,8 @@ import os
 import sys
 
 import recipes.dashboard
-from recipes.running.messages import recipe_names
 from recipes.running.mistakes import Parser, ending_in_one_line
+from recipes.running.recipe import recipe_names
 from recipes.running.run import PROJECT
 
 

@@ -1,9 +1,7 @@
 """A W&B workspace of a recipe's runs, made of panels.py: the same to the byte each time."""
 
 import hashlib
-import inspect
 import json
-from pathlib import Path
 
 import wandb
 import wandb_workspaces.workspaces as ws
@@ -11,8 +9,7 @@ import yaml
 from matplotlib.colors import to_hex
 
 from recipes.dashboard.panels import sections
-from recipes.running.cli import recipe_class
-from recipes.running.settings import embedded_default
+from recipes.running.recipe import find_recipe
 
 GROUPS = 50  # of runs, that a panel shows at most
 
@@ -64,8 +61,7 @@ def runs(recipe: str) -> ws.RunsetSettings:
 
 def optimizer_colors() -> dict[str, str]:
     """The colour that study.png has for each optimizer of the study's embedded default."""
-    module = recipe_class("study")
-    config = Path(inspect.getfile(module)).with_name(f"{embedded_default(module)}.yaml")
+    config = find_recipe("study").default
     names = yaml.safe_load(config.read_text())["model"]["optimizers"]
     return {name: to_hex(f"C{number}") for number, name in enumerate(names)}
 

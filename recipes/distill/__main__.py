@@ -1,7 +1,7 @@
 """The command line: python -m recipes.distill."""
 
 from recipes.distill import Distill
-from recipes.running.cli import main
+from recipes.running import main
 
 if __name__ == "__main__":
     main(Distill)

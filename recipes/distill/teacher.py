@@ -7,7 +7,7 @@ from lightning.pytorch import LightningDataModule
 from torch import nn
 
 from recipes.classify import Classify
-from recipes.parts.files import read_checkpoint
+from recipes.parts.checkpoints import read_checkpoint
 
 
 def load_teacher(network: nn.Module | None, checkpoint: str | None) -> nn.Module:

@@ -4,7 +4,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
-from recipes.parts.checkpointing import checkpoint_activations
+from recipes.parts.activation_checkpointing import checkpoint_activations
 from recipes.parts.networks import NetworkCallable
 from recipes.parts.sharding import COMES
 
@@ -17,7 +17,7 @@ def large(network: NetworkCallable, activation_checkpointing: bool = True) -> nn
     Args:
         network: as without this wrapper; any class_path
         activation_checkpointing: keep only some of the activations for the backward pass and
-            compute the others again, for about a third more time (see checkpointing.py)
+            compute the others again, for about a third more time (see activation_checkpointing.py)
     """
     with torch.device("cpu" if rank_zero_only.rank == 0 else "meta"):
         made = network()

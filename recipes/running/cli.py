@@ -1,13 +1,12 @@
 """The command line that every recipe shares: LightningCLI, with one folder a run."""
 
-import inspect
+import copy
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +38,11 @@ from recipes.parts.manual_ddp import manual_ddp
 from recipes.parts.sharding import ShardedOptimizers
 from recipes.parts.stepping import Accumulation
 from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
-from recipes.running.messages import HelpFormatter, one_line, recipe_names, silence_noise
+from recipes.running.messages import HelpFormatter, one_line, silence_noise
+from recipes.running.recipe import Recipe
 from recipes.running.restart import unfinished, warn_of_shared_store
-from recipes.running.run import Run, typed
-from recipes.running.settings import embedded_default, in_order
+from recipes.running.run import Run
+from recipes.running.settings import in_order
 
 # Seconds in which the first process, if it fails too, says so and ends the others: one line.
 PATIENCE = 3
@@ -71,14 +71,15 @@ class RecipeCLI(LightningCLI):
     def __init__(
         self, module: type[LightningModule], args: list[str], callbacks: Sequence[Callback] = ()
     ) -> None:
-        self.further = callbacks
-        self.recipe = Path(inspect.getfile(module)).parent.name
-        card = sys.modules[module.__module__.rpartition(".")[0]].__doc__
+        self.command, self.further = args, callbacks
+        self.recipe = Recipe.of(module)
         every = {"exit_on_error": False, "allow_abbrev": False, "formatter_class": HelpFormatter}
-        main = {**every, "prog": f"python -m recipes.{self.recipe}", "description": card}
+        main = {**every, "prog": self.recipe.typed([]), "description": self.recipe.card}
+        # A module that has loaders of its own needs no --data.
+        has_data = module.train_dataloader is not LightningModule.train_dataloader
         super().__init__(
             module,
-            LightningDataModule,
+            None if has_data else LightningDataModule,
             subclass_mode_data=True,
             save_config_callback=SaveConfig,
             save_config_kwargs={"save_to_log_dir": False},
@@ -87,12 +88,18 @@ class RecipeCLI(LightningCLI):
             args=args,
         )
 
+    def subcommands(self) -> dict[str, set[str]]:
+        """The one that is asked for, if it is there: each parser takes a tenth of a second."""
+        every = LightningCLI.subcommands()
+        asked = self.command[0] if self.command else ""
+        return {asked: every[asked]} if asked in every else every
+
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401
         parser = super().init_parser(**kwargs)
         parser._option_string_actions["--config"].help = (
             "A YAML file, or the bare name of one shipped with the recipe; may be given several "
-            "times, later ones override earlier ones. "
-            f"Without any, {embedded_default(self.model_class)}."
+            "times, later ones override earlier ones."
+            + (f" Without any, {default.stem}." if (default := self.recipe.default) else "")
         )
         return parser
 
@@ -127,9 +134,9 @@ class RecipeCLI(LightningCLI):
         subcommand, *flags = args or [""]
         if subcommand.startswith(("-c", "--config")):
             raise ValueError("--config goes behind the subcommand: fit --config ...")
-        self.command, self.config_name, self.run_folder = args, "", None
+        self.config_name, self.run_folder = "", None
         if subcommand in self.subcommands():
-            flags, self.config_name, self.run_folder = in_order(flags, self.model_class)
+            flags, self.config_name, self.run_folder = in_order(flags, self.recipe)
             args = [subcommand, *flags]
         try:
             self.config = parser.parse_args(args)
@@ -148,15 +155,13 @@ class RecipeCLI(LightningCLI):
             raise ValueError(f"{self.subcommand} needs the --ckpt_path of what has been trained")
         if self.subcommand == "fit" and not config.ckpt_path:
             warn_of_shared_store()
-            parent = Path(config.trainer.default_root_dir or "runs") / self.recipe
-            folder, checkpoint = unfinished(parent, typed(self.recipe, self.command))
+            parent = Path(config.trainer.default_root_dir or "runs") / self.recipe.name
+            folder, checkpoint = unfinished(parent, self.recipe.typed(self.command))
             if folder is not None:
                 self.run_folder, config.name = folder, None
                 config.ckpt_path = checkpoint and str(checkpoint)
-        shown = config.clone()
-        shown.name = shown.ckpt_path = None  # so that it can be run again, in a folder of its own
-        resolved = self._parser(self.subcommand).dump(shown, skip_unset=False)
-        self.save_config_kwargs["resolved"] = resolved
+        resolved = self._dump(config)
+        self.save_config_kwargs["resolved"] = yaml.safe_dump(resolved, sort_keys=False)
         # The further processes of a run write nothing, and neither does a dry run.
         first = rank_zero_only.rank == 0 and LightningEnvironment().node_rank() == 0
         self.writes = first and not config.trainer.fast_dev_run
@@ -166,11 +171,25 @@ class RecipeCLI(LightningCLI):
             self.recipe,
             self.config_name,
             self.command,
-            dotted(yaml.safe_load(resolved)),
+            dotted(resolved),
             self.writes,
         )
         self.save_config_kwargs["run"] = self.run
         config.trainer.logger = self.run.loggers(config, self.subcommand)
+
+    def _dump(self, config: Namespace) -> dict[str, Any]:
+        """The config as it can be run again, in a folder of its own."""
+        shown = config.clone()
+        shown.name = shown.ckpt_path = None
+        dumped = self._parser(self.subcommand).dump(
+            shown, skip_unset=False, skip_validation=True, skip_link_targets=False
+        )
+        resolved = yaml.safe_load(dumped)
+        # What the checkpoint gets as hyperparameters; Lightning would dump everything again.
+        self.config_dump = copy.deepcopy(resolved)
+        if resolved.get("data"):
+            resolved["data"].get("init_args", {}).pop("seed", None)  # follows seed_everything
+        return resolved
 
     def instantiate_classes(self) -> None:
         with self._no_empty_run():
@@ -284,21 +303,6 @@ def refuse_absent_hardware(trainer: Namespace) -> None:
         raise ValueError("--trainer.sync_batchnorm=true needs GPUs: torch has it for no CPU")
     if str(trainer.devices).isdigit() and int(trainer.devices) > cores:
         raise ValueError(f"--trainer.devices={trainer.devices}: this machine has {cores} cores")
-
-
-def recipe_class(name: str) -> type[LightningModule]:
-    """The LightningModule of a recipe.
-
-    Args:
-        name: of the technique
-
-    Raises:
-        ValueError: if there is no such recipe; it lists them
-    """
-    if name not in recipe_names():
-        raise ValueError(f"--recipe={name}: the recipes are {', '.join(recipe_names())}")
-    package = import_module(f"recipes.{name}")
-    return getattr(package, package.__all__[0])
 
 
 def main(

@@ -1,20 +1,23 @@
 """Recipes' command lines, from Python: for the tools that make many runs of them."""
 
 import io
-import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from importlib.util import find_spec
 from typing import Any
 
 import yaml
 
 from recipes.parts.keys import dotted
-from recipes.running.cli import main, recipe_class
+from recipes.running.cli import main
+from recipes.running.recipe import find_recipe, start_as
 
 
 def resolved(recipe: str, flags: Sequence[str]) -> dict[str, Any]:
     """The whole config of a `fit` with some flags, `dotted`.
+
+    Args:
+        recipe: name, as `find_recipe` takes it
+        flags: of the `fit`
 
     Raises:
         SystemExit: after a mistake in the flags, with the command line's own line
@@ -22,7 +25,7 @@ def resolved(recipe: str, flags: Sequence[str]) -> dict[str, Any]:
     shown = io.StringIO()
     try:
         with redirect_stdout(shown):
-            main(recipe_class(recipe), ["fit", *flags, "--print_config"])
+            main(find_recipe(recipe).module, ["fit", *flags, "--print_config"])
     except SystemExit as stop:
         if stop.code:
             raise
@@ -33,10 +36,9 @@ def run_recipe(recipe: str, args: list[str]) -> None:
     """Runs a recipe's command line in this process as if it had been started for it.
 
     Args:
-        recipe: the technique
+        recipe: name, as `find_recipe` takes it
         args: the arguments, from the subcommand on
     """
-    # Lightning's ddp starts the further processes by these.
-    sys.argv = [f"recipes.{recipe}", *args]
-    sys.modules["__main__"].__spec__ = find_spec(f"recipes.{recipe}.__main__")
-    main(recipe_class(recipe), args)
+    found = find_recipe(recipe)
+    start_as(found, args)
+    main(found.module, args)

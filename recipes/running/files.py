@@ -16,7 +16,8 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 from callbacks.totals import Totals
-from recipes.parts.files import plain, replace_file, replacing
+from recipes.parts.checkpoints import plain
+from recipes.parts.files import replace_file, replacing
 from recipes.parts.keys import dotted
 from recipes.running.run import Run
 

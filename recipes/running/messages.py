@@ -5,7 +5,6 @@ import logging
 import re
 import warnings
 from difflib import get_close_matches
-from pathlib import Path
 from textwrap import shorten
 
 import wandb
@@ -14,14 +13,10 @@ from lightning.pytorch.cli import LightningArgumentParser
 from torch.multiprocessing import ProcessRaisedException
 
 from recipes.parts.keys import OURS
+from recipes.running.recipe import recipe_names
 
 # Errors whose text says all.
 KNOWN = (argparse.ArgumentError, ArgumentError, ValueError, OSError, FloatingPointError)
-
-
-def recipe_names() -> list[str]:
-    """The names of the recipes: packages of this project with a module.py."""
-    return sorted(path.parent.name for path in Path(__file__).parents[1].glob("*/module.py"))
 
 
 class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):

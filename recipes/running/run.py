@@ -5,10 +5,10 @@ import os
 import platform
 import re
 import secrets
-import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 
 from recipes.parts.files import replace_file
 from recipes.parts.keys import config_hash, dotted
+from recipes.running.recipe import Recipe
 from recipes.running.restart import job
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "wandb", "jsonargparse")
@@ -45,7 +46,7 @@ class Run:
         cls,
         config: Namespace,
         folder: Path | None,
-        recipe: str,
+        recipe: Recipe,
         config_name: str,
         command: list[str],
         settings: dict[str, Any],
@@ -56,7 +57,7 @@ class Run:
         Args:
             config: the subcommand's
             folder: of the run to go on with; a --name makes a new one all the same
-            recipe: the technique
+            recipe: that is run
             config_name: names of the configs, joined by dashes
             command: the arguments, from the subcommand on
             settings: the whole resolved config, `dotted`
@@ -67,8 +68,8 @@ class Run:
         """
         now = {
             "seed": int(config.seed_everything),
-            "command": typed(recipe, command),
-            **circumstances(),
+            "command": recipe.typed(command),
+            **circumstances(recipe.folder),
             "config_hash": config_hash(settings),
         }
         if folder is not None and not config.name:
@@ -77,13 +78,13 @@ class Run:
             facts.pop("finished", None)
             facts |= {"config_hash": now["config_hash"], "settings": settings}
             return cls(folder, facts, is_new=False)
-        parent = Path(config.trainer.default_root_dir or "runs") / recipe
+        parent = Path(config.trainer.default_root_dir or "runs") / recipe.name
         facts = {
-            "recipe": recipe,
+            "recipe": recipe.name,
             "config": config_name,
-            "group": config.group or recipe,
+            "group": config.group or recipe.name,
             "job_type": config_name,
-            "tags": config.tags or tags(recipe, settings),
+            "tags": config.tags or tags(recipe.name, settings),
             "wandb_id": wandb_id(),
             **now,
             "settings": settings,
@@ -163,11 +164,15 @@ class Run:
         logger.dict_kwargs = {**settings, **(logger.get("dict_kwargs") or {})}
 
 
-def circumstances() -> dict[str, Any]:
-    """Job, commit, versions, hardware and number of this process."""
+def circumstances(folder: Path) -> dict[str, Any]:
+    """Job, commit, versions, hardware and number of this process.
+
+    Args:
+        folder: of the recipe, whose commit it is
+    """
     return {
         **({"job": name} if (name := job()) else {}),
-        **git_state(),
+        **git_state(folder),
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in PACKAGES},
         "hardware": hardware(),
@@ -194,11 +199,6 @@ def tags(recipe: str, settings: dict[str, Any]) -> list[str]:
         if re.fullmatch(r"data\.class_path|model\.(\w+\.class_path|scheme|loss)", key) and value
     ]
     return list(dict.fromkeys([recipe, *names]))
-
-
-def typed(recipe: str, command: list[str]) -> str:
-    """What was typed to start a recipe with some arguments."""
-    return shlex.join(["python", "-m", f"recipes.{recipe}", *command])
 
 
 def new_folder(parent: Path, config_name: str, name: str | None) -> Path:
@@ -237,14 +237,14 @@ def wandb_mode() -> str:
     return "online" if wandb.login(prompt=False, verify=False) else "offline"
 
 
-def git_state() -> dict[str, Any]:
-    """The commit of the checkout that this file is in, and whether files differ from it.
+@cache
+def git_state(folder: Path) -> dict[str, Any]:
+    """The commit of the checkout that a folder is in, and whether files differ from it.
 
-    Empty outside of one.
+    Empty outside of one. Asked once in a process: its code is the one that it has imported.
     """
 
     def git(*command: str) -> str:
-        folder = Path(__file__).parent
         result = subprocess.run(["git", *command], cwd=folder, capture_output=True, check=True)
         return result.stdout.decode().strip()
 

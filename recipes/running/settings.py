@@ -17,28 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch import LightningModule
 
-from recipes.parts.files import read_checkpoint
+from recipes.parts.checkpoints import read_checkpoint
+from recipes.running.recipe import SHIPPED, Recipe
 
-# The config of a recipe without --config, whichever it ships: real data, a minute on a CPU.
-EMBEDDED_DEFAULTS = ("digits", "diabetes")
-SEARCH_SPACE = "sweep"  # a recipe's, beside its configs
-HARDWARE = Path(__file__).resolve().parents[1] / "hardware"
+HARDWARE = SHIPPED / "hardware"
 
 
-def embedded_default(module: type[LightningModule]) -> str:
-    """The name of the config that a recipe runs when no --config is given."""
-    folder = Path(inspect.getfile(module)).parent
-    return next(name for name in EMBEDDED_DEFAULTS if (folder / f"{name}.yaml").exists())
-
-
-def in_order(flags: list[str], module: type[LightningModule]) -> tuple[list[str], str, Path | None]:
+def in_order(flags: list[str], recipe: Recipe) -> tuple[list[str], str, Path | None]:
     """A subcommand's arguments with all sources of settings as configs, the weakest first.
 
     Args:
         flags: the arguments as the user gave them
-        module: the recipe's LightningModule; its folder holds the shipped configs
+        recipe: that is run
 
     Returns:
         the arguments; the name of what they configure: the configs' names, joined by dashes; and
@@ -48,23 +39,22 @@ def in_order(flags: list[str], module: type[LightningModule]) -> tuple[list[str]
     Raises:
         ValueError, OSError: if a config or the checkpoint does not exist or is damaged
     """
-    folder = Path(inspect.getfile(module)).parent
     known = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     known.add_argument("-c", "--config", action="append", default=[])
     known.add_argument("--ckpt_path")
     given, flags = known.parse_known_args(flags)
-    configs = [shipped_config(name, folder) for name in given.config]
+    configs = [shipped_config(name, recipe) for name in given.config]
     checkpoint = given.ckpt_path and os.path.expanduser(given.ckpt_path)
     names_recipe = any(Path(path).resolve().parent != HARDWARE for path in configs)
     run = None if names_recipe else run_of(checkpoint)
-    names = [] if names_recipe else [embedded_default(module)]
+    default = recipe.default
+    names = [] if names_recipe else [default.stem if default else recipe.name]
     name = "-".join([*names, *(Path(path).stem for path in configs)])
     base = []
     if checkpoint:
-        base = [checkpoint_config(checkpoint, module)]
+        base = [checkpoint_config(checkpoint, recipe)]
         flags = [f"--ckpt_path={checkpoint}", *flags]
-    if not names_recipe:
-        default = folder / f"{embedded_default(module)}.yaml"
+    if not names_recipe and (run or default):
         base.insert(0, str(run / "config.yaml" if run else default))
     return [f"--config={config}" for config in base + configs] + flags, name, run
 
@@ -78,7 +68,7 @@ def run_of(checkpoint: str | None) -> Path | None:
     return folder if all((folder / name).is_file() for name in files) else None
 
 
-def shipped_config(name: str, folder: Path) -> str:
+def shipped_config(name: str, recipe: Recipe) -> str:
     """The path of a config: a file, or by its bare name one shipped with the recipe, or an overlay.
 
     Raises:
@@ -93,17 +83,13 @@ def shipped_config(name: str, folder: Path) -> str:
         if not isinstance(settings, dict):
             raise ValueError(f"--config={name} is not a YAML file of settings")
         return name
-    own, overlays = (
-        {path.stem: str(path) for path in sorted(place.glob("*.yaml")) if path.stem != SEARCH_SPACE}
-        for place in (folder, HARDWARE)
-    )
-    shipped = own | overlays
+    shipped = recipe.configs | {path.stem: path for path in sorted(HARDWARE.glob("*.yaml"))}
     if name not in shipped:
         raise FileNotFoundError(f"--config={name}: no such file; shipped: {', '.join(shipped)}")
-    return shipped[name]
+    return str(shipped[name])
 
 
-def checkpoint_config(path: str, module: type[LightningModule]) -> str:
+def checkpoint_config(path: str, recipe: Recipe) -> str:
     """What a checkpoint says of model, data and seed, as a config, in JSON.
 
     Raises:
@@ -113,7 +99,7 @@ def checkpoint_config(path: str, module: type[LightningModule]) -> str:
     saved = read_checkpoint(path, "--ckpt_path")
     model = saved.get("hyper_parameters", {})
     model.pop("_instantiator", None)
-    strangers = set(model) - set(inspect.signature(module).parameters)
+    strangers = set(model) - set(inspect.signature(recipe.module).parameters)
     if strangers:
         raise ValueError(f"--ckpt_path={path} is of another recipe: {', '.join(strangers)}")
     config: dict[str, Any] = {"model": model}

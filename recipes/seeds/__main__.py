@@ -9,12 +9,10 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 import recipes.seeds
-from recipes.running.cli import recipe_class
 from recipes.running.commands import run_recipe
 from recipes.running.launch import Task, last_line, launch
-from recipes.running.messages import recipe_names
 from recipes.running.mistakes import Parser, ending_in_one_line
-from recipes.running.settings import embedded_default
+from recipes.running.recipe import find_recipe, recipe_names
 from recipes.seeds.result import gathered, save
 from recipes.seeds.wanted import Wanted
 
@@ -34,7 +32,11 @@ def seed_list(text: str) -> list[int]:
 def parser() -> Parser:
     """Of this command; what it does not know is for `fit`."""
     made = Parser("seeds", recipes.seeds.__doc__)
-    made.add_argument("--recipe", required=True, help=", ".join(recipe_names()))
+    made.add_argument(
+        "--recipe",
+        required=True,
+        help=f"{', '.join(recipe_names())}, or the module of your own, such as lab.vae",
+    )
     made.add_argument("--config", action="append", default=[], help="as for the recipe's fit")
     made.add_argument(
         "--seeds",
@@ -78,7 +80,7 @@ def complete(runs: list[Wanted], subcommand: str, jobs: int) -> bool:
     ]
     good = True
     with tqdm(total=len(runs), initial=len(runs) - len(tasks), desc=subcommand) as bar:
-        preload = ["recipes.running.cli", f"recipes.{runs[0].recipe}"]
+        preload = ["recipes.running.cli", find_recipe(runs[0].recipe).module.__module__]
         for task, status in launch(tasks, jobs, preload):
             bar.update()
             if status:
@@ -98,8 +100,11 @@ def make(args: list[str]) -> bool:
     arguments, flags = parser().parse_known_args(args)
     if arguments.jobs < 1:
         raise ValueError(f"--jobs={arguments.jobs}: 1 or more")
-    arguments.config = arguments.config or [embedded_default(recipe_class(arguments.recipe))]
-    arguments.name = arguments.name or "-".join(Path(file).stem for file in arguments.config)
+    recipe = find_recipe(arguments.recipe)
+    if not arguments.config and recipe.default:
+        arguments.config = [recipe.default.stem]
+    named = "-".join(Path(file).stem for file in arguments.config)
+    arguments.name = arguments.name or named or recipe.name
     runs = wanted(arguments, flags)
     lock = runs[0].folder.with_name(f".{arguments.name}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ import yaml
 from recipes.parts.keys import dotted, is_place
 from recipes.running.commands import resolved
 from recipes.running.launch import is_alive
+from recipes.running.recipe import find_recipe
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Wanted:
     """One training, and what there may be of it already.
 
     Attributes:
-        recipe: the technique
+        recipe: its name, or its module, such as lab.vae
         name: of its folder
         flags: of its `fit`, also --config
     """
@@ -37,7 +38,7 @@ class Wanted:
         """One of several runs, `<name>-s<seed>` in the group `name`.
 
         Args:
-            recipe: the technique
+            recipe: its name, or its module
             name: of all of them
             configs: files, or bare names of shipped ones
             flags: of their `fit`; {seed} in them is the run's
@@ -56,7 +57,7 @@ class Wanted:
     def folder(self) -> Path:
         """Of the run."""
         root = self.settings["trainer.default_root_dir"] or "runs"
-        return Path(root, self.recipe, self.name)
+        return Path(root, find_recipe(self.recipe).name, self.name)
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from recipes.parts.keys import more_is_better
-from recipes.running.messages import recipe_names
 from recipes.running.mistakes import ending_in_one_line
+from recipes.running.recipe import find_recipe
 from recipes.tune.options import TRIALS, parse
 from recipes.tune.space import Space
 from recipes.tune.sweeps import METHODS, read_space
@@ -48,9 +48,8 @@ def search_from(given: argparse.Namespace, flags: list[str]) -> None:
     Raises:
         ValueError: if an option or the space is not accepted, or Optuna is not there
     """
-    if given.recipe not in recipe_names():
-        raise ValueError(f"--recipe={given.recipe}: the recipes are {', '.join(recipe_names())}")
-    space = read_space(given.space or Path(__file__).parents[1] / given.recipe / "sweep.yaml")
+    recipe = find_recipe(given.recipe)
+    space = read_space(given.space or recipe.sweep)
     try:
         from recipes.running.commands import resolved
         from recipes.tune import result
@@ -67,7 +66,7 @@ def search_from(given: argparse.Namespace, flags: list[str]) -> None:
     study = given.study or "-".join(["tune", *(Path(name).stem for name in given.config)])
     flags = [*(f"--config={name}" for name in given.config), *flags]
     root = resolved(given.recipe, flags)["trainer.default_root_dir"] or "runs"
-    folder = Path(root, given.recipe, study)
+    folder = Path(root, recipe.name, study)
     sampler = given.sampler or METHODS[space.method]
     search = Search(
         recipe=given.recipe,

@@ -16,8 +16,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from recipes.running.cli import main as fit
-from recipes.running.cli import recipe_class
 from recipes.running.mistakes import Parser, ending_in_one_line
+from recipes.running.recipe import find_recipe
 from recipes.tune.options import TRIALS
 from recipes.tune.space import Space, flag
 from recipes.tune.sweeps import read_space
@@ -68,7 +68,7 @@ def drawn(space: Space) -> dict[str, Any]:
 def trial(settings: dict[str, Any], recipe: str, flags: list[str], metric: str) -> None:
     """Runs one trial, in a process of Ray's."""
     own = [flag(key, value) for key, value in settings.items()]
-    fit(recipe_class(recipe), ["fit", *flags, *own, "--group=ray"], [RayReport(metric)])
+    fit(find_recipe(recipe).module, ["fit", *flags, *own, "--group=ray"], [RayReport(metric)])
 
 
 def main(args: list[str]) -> None:
@@ -78,7 +78,7 @@ def main(args: list[str]) -> None:
     parser.add_argument("--space", type=Path)
     parser.add_argument("--trials", type=int)
     given, flags = parser.parse_known_args(args)
-    space = read_space(given.space or Path(__file__).parents[1] / given.recipe / "sweep.yaml")
+    space = read_space(given.space or find_recipe(given.recipe).sweep)
     stop, root, count = space.early_terminate, Path("runs", "ray").resolve(), given.trials
     task = tune.with_parameters(
         trial,

@@ -11,7 +11,10 @@ TRIALS = 20  # unless the command or the space says how many
 # What each trial is given by the search.
 RESERVED = ("--name", "--group", "--ckpt_path", "--print_config")
 OPTIONS = {
-    "recipe": {"required": True, "help": "Of the technique, such as distill."},
+    "recipe": {
+        "required": True,
+        "help": "Such as distill, or the module of your own, such as lab.vae.",
+    },
     "config": {
         "action": "append",
         "default": [],

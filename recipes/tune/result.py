@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recipes.compare.report import compare
 from recipes.parts.files import replace_file, replacing
+from recipes.running.recipe import find_recipe
 from recipes.tune.outcome import outcome, short
 from recipes.tune.queue import Queue
 from recipes.tune.search import Search
@@ -34,9 +35,15 @@ def write(search: Search, queue: Queue) -> None:
     best = search.folder / "best.yaml"
     replace_file(best, best_config(search, complete[0], len(queue.finished())))
     pictures = draw(queue.study, search.metric, search.folder)
-    print(f"best: python -m recipes.{search.recipe} fit --config {best}")
+    print(f"best: {again(search)}")
     print(f"pictures: {', '.join(map(str, pictures))}", flush=True)
     compare_runs(search, queue)
+
+
+def again(search: Search) -> str:
+    """The command that trains the best trial again."""
+    best = search.folder / "best.yaml"
+    return find_recipe(search.recipe).typed(["fit", "--config", str(best)])
 
 
 def best_config(search: Search, best: FrozenTrial, ended: int) -> str:
@@ -53,7 +60,7 @@ def best_config(search: Search, best: FrozenTrial, ended: int) -> str:
     header = [
         f"{value}: trial {best.number} of {ended} of the search {search.study}.",
         "",
-        f"  python -m recipes.{search.recipe} fit --config {search.folder / 'best.yaml'}",
+        f"  {again(search)}",
         "",
         *(f"{key}: {short(value)}" for key, value in best.params.items()),
     ]

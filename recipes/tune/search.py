@@ -20,7 +20,7 @@ class Search:
     """All that is known of a search, in plain values, so that each process can be told.
 
     Attributes:
-        recipe: the technique
+        recipe: its name, or its module, such as lab.vae
         flags: of each trial's fit, from --config on
         space: what is varied
         study: name of the study, and of the runs' group

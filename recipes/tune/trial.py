@@ -15,8 +15,9 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from recipes.parts.files import replace_file
-from recipes.running.cli import main, recipe_class
+from recipes.running.cli import main
 from recipes.running.commands import resolved
+from recipes.running.recipe import find_recipe
 from recipes.tune.report import Report
 from recipes.tune.search import Search
 from recipes.tune.space import flag
@@ -74,7 +75,7 @@ def train(search: Search, trial: optuna.Trial) -> None:
     arguments = fit_arguments(search, trial)
     follow_with(search, arguments)
     report = Report(search.metric, trial)
-    main(recipe_class(search.recipe), arguments, [report])
+    main(find_recipe(search.recipe).module, arguments, [report])
     folder = Path(trial.user_attrs["folder"])
     trial.set_user_attr("config", (folder / "config.yaml").read_text())
     if report.pruned:
@@ -129,7 +130,7 @@ def follow() -> None:
     """Runs a further process of a trial."""
     follower = json.loads(os.environ[FOLLOWER])
     report = Report(follower["metric"])
-    main(recipe_class(follower["recipe"]), follower["arguments"], [report])
+    main(find_recipe(follower["recipe"]).module, follower["arguments"], [report])
 
 
 def check(search: Search) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 import yaml
 
-from recipes.running.cli import main, recipe_class
+from recipes.running.cli import main
+from recipes.running.recipe import find_recipe
 from trains import rows
 
 FILE = Path(__file__).parent.parent / "canaries.yaml"
@@ -27,7 +28,7 @@ def fit(recipe, flags, seed=0):
     flags = [f"--seed_everything={seed}", *(flag.format(seed=seed) for flag in flags)]
     before = set(Path("runs", recipe).glob("*"))
     quiet = ("--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false")
-    main(recipe_class(recipe), ["fit", *quiet, *flags])
+    main(find_recipe(recipe).module, ["fit", *quiet, *flags])
     (folder,) = set(Path("runs", recipe).glob("*")) - before
     return folder
 

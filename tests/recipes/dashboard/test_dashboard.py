@@ -9,7 +9,7 @@ import wandb
 
 from graphql import graphql
 from recipes.dashboard.__main__ import main
-from recipes.running.messages import recipe_names
+from recipes.running.recipe import recipe_names
 
 pytest.importorskip("wandb_workspaces", reason="needs: pip install -e '.[dashboard]'")
 GOLDEN = Path(__file__).parent / "golden"

@@ -23,7 +23,7 @@ from datamodules.stacked_mnist import StackTable
 from launches import ROOT, difference, environment, weights
 from recipes.classify import Classify
 from recipes.gan.checks import method_for
-from recipes.parts.checkpointing import Checkpointed, checkpoint_activations
+from recipes.parts.activation_checkpointing import Checkpointed, checkpoint_activations
 from recipes.parts.networks import MLP, ConvNet
 from recipes.parts.sharding import alternating, plan_of, units
 from recipes.parts.wrappers import large

@@ -20,7 +20,7 @@ import recipes.running.cli
 from callbacks import KeyedNoise
 from launches import ROOT
 from recipes.compare.tracked import try_records
-from recipes.parts.files import plain
+from recipes.parts.checkpoints import plain
 from recipes.parts.keys import dotted
 from recipes.running.files import AtomicCheckpointIO, rewind
 from recipes.running.run import Run

@@ -19,7 +19,7 @@ from launches import ROOT
 from recipes.parts.keys import dotted
 from recipes.regress import Regress
 from recipes.running.cli import main as run
-from recipes.running.cli import recipe_class
+from recipes.running.recipe import find_recipe
 from recipes.tune.__main__ import main
 from recipes.tune.queue import MOST_DEATHS, Queue, open_storage
 from recipes.tune.report import Report
@@ -63,7 +63,7 @@ def trials(url="sqlite:///runs/regress/tune/study.db"):
 def resolved(name, flags, capsys):
     """The config that a recipe's fit shows for flags, as command-line keys."""
     with pytest.raises(SystemExit) as stop:
-        run(recipe_class(name), ["fit", *flags, "--print_config"])
+        run(find_recipe(name).module, ["fit", *flags, "--print_config"])
     assert not stop.value.code, stop.value.code
     return dotted(yaml.safe_load(capsys.readouterr().out))
 

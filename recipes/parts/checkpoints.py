@@ -1,0 +1,57 @@
+"""Checkpoints that hold plain values alone, and are checked before they are used."""
+
+import zipfile
+from enum import Enum
+from pathlib import Path
+from pickle import UnpicklingError
+from textwrap import shorten
+from typing import Any
+
+import torch
+
+
+def read_checkpoint(path: str, option: str) -> dict[str, Any]:
+    """A checkpoint's content, without unpickling objects.
+
+    The classes that its hyperparameters name are another matter: like a config, they are code.
+
+    Args:
+        path: of a file; no URL
+        option: that the path was given by, for the message
+
+    Raises:
+        FileNotFoundError: if there is no such file
+        ValueError: if it is damaged, even by one bit, or holds more than plain values
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{option}={path}: no such file")
+    try:
+        # A zip archive with checksums, which torch.load does not look at.
+        damaged = zipfile.ZipFile(path).testzip()
+        if damaged:
+            raise ValueError(f"{damaged} in it has a wrong checksum")
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(saved, dict) or "pytorch-lightning_version" not in saved:
+            raise ValueError("Lightning did not write it")
+        return saved
+    except (zipfile.BadZipFile, ValueError, RuntimeError, UnpicklingError) as error:
+        reason = shorten(str(error), 200)
+        raise ValueError(f"{option}={path} is damaged or no checkpoint: {reason}") from error
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a checkpoint holds
+    """The same with plain numbers and strings, also inside containers, which are changed in place.
+
+    The command line's restricted types are subclasses: a PositiveFloat that became an optimizer's
+    lr would make a checkpoint that does not load with `weights_only=True`.
+    """
+    if isinstance(value, (dict, list)):
+        for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
+            value[key] = plain(item)
+    elif type(value) is tuple:
+        return tuple(plain(item) for item in value)
+    elif not isinstance(value, (bool, Enum)):
+        for base in (int, float, str):
+            if isinstance(value, base):
+                return base(value)
+    return value
