@@ -18,6 +18,7 @@ Differs:  a member's training is that of recipes.regress to rounding, except for
           a GPU of its launches; those of callbacks in a batch, such as checkpoints, are in them
 """
 
+from recipes.study import bayes  # noqa: F401 - known to the parser by its short name
 from recipes.study.module import Study
 
 __all__ = ["Study"]

@@ -1,6 +1,6 @@
 """The command line: python -m recipes.study."""
 
-from recipes.running.cli import main
+from recipes.running import main
 from recipes.study import Study
 
 if __name__ == "__main__":

@@ -1,43 +1,55 @@
-"""What a study would get wrong in silence is refused, in one line, before the first step."""
+"""Refuses, in one line, what would silently make a study wrong."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
 from callbacks import Compile, LossDrivenLR, LRDecay
-from recipes.regress.checks import alike
+from recipes.regress.checks import alike, check_network
+from recipes.regress.lbfgs import check_lbfgs
+from recipes.regress.losses import Loss
+from recipes.study.members import Networks
+from recipes.study.population import Population
+from recipes.study.rounds import Rounds
 
 
-def check_epochs(trainer: Trainer, rounds: int, halves: bool) -> None:
-    """Refuses a run of no known length where members change on the way.
+def check_setup(trainer: Trainer, stage: str, rounds: Rounds) -> None:
+    """Refuses data without streams, sharding, and a length of the run that the rounds do not fit.
 
     Args:
-        trainer: of the fit
+        trainer: of any command
+        stage: fit, validate, test or predict
         rounds: of the search
-        halves: whether trials are dropped
 
     Raises:
         ValueError: with the option to change
     """
-    epochs = trainer.max_epochs
+    if not hasattr(trainer.datamodule, "join"):
+        raise ValueError("--data: a study needs tabular data, such as Diabetes or UCI")
+    if isinstance(trainer.strategy, ModelParallelStrategy):
+        raise ValueError("--trainer.strategy: a study's networks are small: ddp, not sharded")
+    if stage != "fit":
+        return
+    epochs, count = trainer.max_epochs, rounds.search.rounds
     bounded = epochs is not None and epochs > 0
-    if rounds > 1 and (not bounded or epochs % rounds):
-        raise ValueError(f"--trainer.max_epochs={epochs} is not {rounds} rounds of equal length")
-    if halves and not bounded:
+    if count > 1 and (not bounded or epochs % count):
+        raise ValueError(f"--trainer.max_epochs={epochs} is not {count} rounds of equal length")
+    if rounds.halves and not bounded:
         raise ValueError(f"--trainer.max_epochs={epochs}: halving needs to know the run's length")
 
 
 def check_definition(own: Mapping[str, object], saved: Mapping[str, object]) -> None:
-    """Refuses to go on with, or to evaluate, a study by the definition of another one.
+    """Refuses a checkpoint of a study that was defined otherwise.
 
     Args:
-        own: hyperparameters of this one
+        own: hyperparameters of this study
         saved: those in the checkpoint
 
     Raises:
-        ValueError: with the first option that differs; the target alone may
+        ValueError: with the first option that differs; only the target may
     """
     for name in own.keys() & saved.keys() - {"target"}:
         one, other = (json.dumps(v[name], sort_keys=True, default=str) for v in (own, saved))
@@ -45,31 +57,38 @@ def check_definition(own: Mapping[str, object], saved: Mapping[str, object]) -> 
             raise ValueError(f"--model.{name} differs from that of the study in the checkpoint")
 
 
-def check_length(epochs: float, saved: int) -> None:
-    """Refuses to go on with halving or rounds in a run of another length, which decides them.
+def check_length(rounds: Rounds, saved: int | None) -> None:
+    """Refuses to resume in a run of another length, where it decides when members change.
 
     Args:
-        epochs: of each round in this run
-        saved: in the checkpoint's
+        rounds: of this run
+        saved: epochs of a round in the run of the checkpoint
 
     Raises:
         ValueError: if they differ
     """
-    if epochs != saved:
+    if (rounds.halves or rounds.period) and rounds.epochs != saved:
         raise ValueError(
             "--trainer.max_epochs differs from that of the study in the checkpoint, whose halving "
             "and rounds it decides"
         )
 
 
-def check_trainer(trainer: Trainer, halves: bool, epochs: int, schedules: bool) -> None:
-    """Refuses options under which members would not be what they are alone.
+def check_fit(
+    trainer: Trainer,
+    rounds: Rounds,
+    networks: Iterable[Networks],
+    loss: Loss,
+    scheduled: bool,
+) -> None:
+    """Refuses options under which a member would not train as it does alone, and misfit networks.
 
     Args:
         trainer: about to fit
-        halves: whether trials are dropped
-        epochs: of each of several rounds, 0 if there is one
-        schedules: whether the members have schedules of their own
+        rounds: of the search
+        networks: of the members
+        loss: knows how many outputs it needs
+        scheduled: whether the members have schedules of their own
 
     Raises:
         ValueError: with the option to change
@@ -81,39 +100,57 @@ def check_trainer(trainer: Trainer, halves: bool, epochs: int, schedules: bool) 
         )
     if any(isinstance(callback, Compile) for callback in trainer.callbacks):
         raise ValueError("--trainer.callbacks: Compile does not reach the members of a study")
-    if trainer.world_size > 1 and (halves or epochs):
+    _check_changes(trainer, rounds)
+    _check_decays(trainer, rounds, scheduled)
+    for network in networks:
+        check_network(network.made(0), trainer.datamodule, loss)
+
+
+def _check_changes(trainer: Trainer, rounds: Rounds) -> None:
+    """Refuses options under which members cannot change, or change without an evaluation."""
+    if trainer.world_size > 1 and (rounds.halves or rounds.period):
         raise ValueError("halving and rounds change the members: --trainer.devices=1")
     every = trainer.check_val_every_n_epoch
-    if halves and every != 1:
+    if rounds.halves and every != 1:
         raise ValueError("halving looks at each epoch: --trainer.check_val_every_n_epoch=1")
-    if epochs and every and epochs % every:
+    if rounds.period and every and rounds.period % every:
         raise ValueError(
-            f"--trainer.check_val_every_n_epoch={every}: a round of {epochs} epochs would not end "
-            "with a look at its members"
+            f"--trainer.check_val_every_n_epoch={every}: a round of {rounds.period} epochs would "
+            "not end with a look at its members"
         )
+
+
+def _check_decays(trainer: Trainer, rounds: Rounds, scheduled: bool) -> None:
+    """Refuses a second owner of the rates, and a schedule that does not start anew in a round."""
     decays = [c for c in trainer.callbacks if isinstance(c, (LRDecay, LossDrivenLR))]
-    if decays and schedules:
+    if decays and scheduled:
         name = type(decays[0]).__name__
         raise ValueError(f"--model.schedules and the callback {name} would both set the rates")
-    if epochs and decays:
+    if decays and rounds.period:
         raise ValueError(
             "--trainer.callbacks: a schedule over all rounds would give each another part of it; "
             "--model.schedules starts anew with each"
         )
 
 
-def check_target(target: float | None, metric: str, validates: bool) -> None:
-    """Refuses a target of a metric that is not evaluated.
+def check_start(
+    trainer: Trainer, population: Population, metric: str, target: float | None, scheduled: bool
+) -> None:
+    """Refuses what L-BFGS is wrong with, and a target of a metric that is not evaluated.
 
     Args:
-        target: that the members are to reach
-        metric: that it is a value of
-        validates: whether there are rows for validation
+        trainer: about to take its first step
+        population: that it trains
+        metric: that trials are compared by
+        target: value of it that the members are to reach, or None
+        scheduled: whether the members have schedules of their own
 
     Raises:
-        ValueError: with both options
+        ValueError: with the option to change
     """
-    if target is not None and metric != "loss" and not validates:
+    networks = [network.template for network in population.networks.values()]
+    check_lbfgs(trainer, [part.stock for part in population.parts], networks, scheduled)
+    if target is not None and metric != "loss" and not sum(trainer.num_val_batches):
         raise ValueError(
             f"--model.target={target:g} is of val/{metric}, and there is no validation: "
             "--data.val_size, or --model.metric=loss"
@@ -121,14 +158,33 @@ def check_target(target: float | None, metric: str, validates: bool) -> None:
 
 
 def check_scale(scale: Tensor, trained: Tensor | None) -> None:
-    """Refuses data that are standardised otherwise than those that the members were trained on.
+    """Refuses data whose target is standardised otherwise than the members were trained on.
 
     Args:
         scale: mean and standard deviation of the target of each of the data's streams, (streams, 2)
-        trained: the same of the fit, None if this is it
+        trained: the same as a checkpoint has it, None without one
+
+    Raises:
+        ValueError: if they differ
     """
     if trained is not None and not alike(scale.T.tolist(), trained.T.tolist()):
         raise ValueError(
             "--data has another training target than the study was trained on: give it the file, "
             "columns and sizes of the fit, and --model.splits and --model.seeds"
         )
+
+
+def check_evaluation(trainer: Trainer, scale: Tensor, trained: Tensor | None) -> None:
+    """Refuses other data than the fit's, and several processes.
+
+    Args:
+        trainer: about to test or predict
+        scale: as in `check_scale`
+        trained: as in `check_scale`
+
+    Raises:
+        ValueError: with the option to change
+    """
+    check_scale(scale, trained)
+    if trainer.world_size > 1:
+        raise ValueError("a study is evaluated on one process: --trainer.devices=1")

@@ -1,15 +1,22 @@
 """The chosen members of a study, evaluated one by one and as ensembles."""
 
+from collections.abc import Mapping
+
 import torch
+from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from recipes.regress.losses import Loss
 from recipes.regress.prediction import mixture
+from recipes.study.members import Networks
 from recipes.study.metrics import distribution, ensembles, metrics, sums
 from recipes.study.population import Population
+from recipes.study.rounds import Finalist
+from recipes.study.selection import Key
 
 
 class Finalists:
-    """What chosen members predict, over the batches of an evaluation.
+    """Predictions and metrics of chosen members, over the batches of an evaluation.
 
     Args:
         population: of the chosen members, on their device
@@ -22,10 +29,6 @@ class Finalists:
         self.noise = None if noise.isnan().any() else noise
         self.total: dict[str, Tensor] = {}
         self.batches: list[tuple[Tensor, Tensor | None, Tensor]] = []
-
-    def predict(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Mean and variance, (members, batch) each, from inputs (members, batch, ...)."""
-        return distribution(self.population.loss, self.population(inputs), self.noise)
 
     def update(self, inputs: Tensor, targets: Tensor) -> None:
         """Evaluates a batch, (members, batch, ...) each."""
@@ -50,12 +53,12 @@ class Finalists:
         return rows + ensembles(members, mean, variance, targets, self.scale)
 
     def columns(self, inputs: Tensor, targets: Tensor, split: int) -> dict[str, Tensor]:
-        """The target and each optimizer's ensemble's prediction, in the target's own unit.
+        """The target and the prediction of each optimizer's ensemble, in the target's own unit.
 
         Args:
             inputs: (members, batch, ...)
             targets: (members, batch)
-            split: whose rows and members these are
+            split: that the rows are of; the members trained on it predict them
 
         Raises:
             ValueError: if the study was not of that split
@@ -67,7 +70,8 @@ class Finalists:
         if not groups:
             splits = sorted({member.split for member in self.population.members})
             raise ValueError(f"--data.split={split}: the study is of {splits}")
-        mean, variance = self.predict(inputs)
+        outputs = self.population(inputs)
+        mean, variance = distribution(self.population.loss, outputs, self.noise)
         first = next(iter(groups.values()))[0]
         centre, unit = self.scale[first].to(mean.dtype)
         columns = {"target": targets[first] * unit + centre}
@@ -81,3 +85,34 @@ class Finalists:
                 f"{optimizer}_std": spread.sqrt() * unit,
             }
         return columns
+
+
+@torch.no_grad()
+def training_metrics(
+    finalists: Mapping[Key, Finalist],
+    networks: Mapping[str, Networks],
+    loss: Loss,
+    data: LightningDataModule,
+    device: torch.device,
+) -> dict[Key, dict[str, float]]:
+    """Metrics of each finalist on all rows that it was trained on, in the target's own unit.
+
+    Args:
+        finalists: by round and number in it
+        networks: label to network
+        loss: of the study
+        data: has the splits
+        device: to compute on
+    """
+    found = {}
+    for key, (member, weights, _) in finalists.items():
+        network, split = networks[member.trial.network].eval(), data.splits(member.split)
+        rows = split.train.to(weights.dtype)
+        vector, inputs, targets = (
+            tensor.to(device).unsqueeze(0) for tensor in (weights, rows.inputs, rows.targets)
+        )
+        total = sums(loss, network(vector, inputs), targets)
+        std = torch.tensor([split.target_std], device=device)
+        values = metrics(total, std, loss.needs_noise)
+        found[key] = {name: value.item() for name, value in values.items()}
+    return found

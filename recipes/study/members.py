@@ -14,7 +14,7 @@ from recipes.parts.networks import MLP, Head, NetworkCallable
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration of the search; its members differ in seed and split alone.
+    """One configuration of the search; its members differ only in seed and split.
 
     Attributes:
         optimizer: label of its optimizer
@@ -22,7 +22,7 @@ class Trial:
         weight_decay: None leaves the optimizer's own
         schedule: label of its schedule, empty without one
         network: label of its network
-        split: the only split that it is trained on, None for all of the study's
+        split: the only split that it is trained on; None: it is trained on all of the study's
     """
 
     optimizer: str
@@ -35,18 +35,27 @@ class Trial:
 
 @dataclass(frozen=True)
 class Member:
-    """One training run: a trial with the seed of its initialisation and order, and its split."""
+    """One training run.
+
+    Attributes:
+        trial: its configuration
+        seed: of its initialisation and of the order of its batches
+        split: of the data that it is trained on
+    """
 
     trial: Trial
     seed: int
     split: int
 
 
+Numbered = tuple[int, Member]  # with its number in the round
+
+
 class Networks(nn.Module):
-    """Networks of one shape as one: parameters (members, size), inputs and outputs likewise.
+    """Many networks of one shape, computed in one pass.
 
     A multilayer perceptron is a chain of `baddbmm`; any other network goes through `torch.vmap`,
-    at about twice the time. Each member draws dropout masks of its own.
+    which takes about twice the time. Each member draws its own dropout masks.
 
     Args:
         make: the network of one member
@@ -64,7 +73,7 @@ class Networks(nn.Module):
         self._own_buffers(template)
         self.shapes = {name: p.shape for name, p in template.named_parameters()}
         self.sizes = [shape.numel() for shape in self.shapes.values()]
-        # Not registered: its parameters are the members', and it needs no memory of its own.
+        # Not registered, and without memory: the members' parameters stand in for its own.
         self.__dict__["template"] = template.to("meta")
 
     def made(self, seed: int) -> nn.Module:
@@ -83,7 +92,7 @@ class Networks(nn.Module):
             self.buffer_names.append(name)
 
     def initial(self, seeds: Sequence[int]) -> Tensor:
-        """The members' parameters as they start, (members, size)."""
+        """The initial parameters of members with these seeds, (members, size)."""
         vectors = {seed: parameters_to_vector(self.made(seed).parameters()) for seed in set(seeds)}
         return torch.stack([vectors[seed] for seed in seeds]).detach()
 

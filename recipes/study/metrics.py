@@ -1,4 +1,4 @@
-"""What members predict, and how well: metrics of many members at once."""
+"""Predictions of many members at once, and their metrics."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from recipes.regress.losses import Loss, full, gaussian_nll
+from datamodules.loading.missing import is_known
+from recipes.regress.losses import Loss, filled, full, gaussian_nll
 from recipes.regress.prediction import mixture
 from recipes.study.members import Member
 
@@ -14,7 +15,7 @@ from recipes.study.members import Member
 def distribution(
     loss: Loss, outputs: Tensor, noise: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """Mean and variance that members predict, (members, batch) each, of a standardised target.
+    """Mean and variance that members predict of the standardised target, (members, batch) each.
 
     Args:
         loss: says what outputs mean
@@ -30,7 +31,7 @@ def distribution(
 def sums(
     loss: Loss, outputs: Tensor, targets: Tensor, noise: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """What metrics are made of, summed over a batch: (members,) each, of standardised targets.
+    """Sums over a batch, of which `metrics` makes metrics: (members,) each, standardised targets.
 
     Args:
         loss: of the study
@@ -39,25 +40,27 @@ def sums(
         noise: variance of each member's residuals, (members,), where the network predicts none
     """
     point, variance = distribution(loss, outputs, noise)
-    error = point - full(targets)
+    known, targets = is_known(targets), filled(targets)
+    error = point - targets
     parts = {
-        "rows": torch.full_like(error[:, 0], error.shape[1]),
-        "loss": loss(full(outputs), full(targets)).sum(1),
-        "squared": error.square().sum(1),
-        "absolute": error.abs().sum(1),
+        "rows": torch.ones_like(error),
+        "loss": loss(full(outputs), targets),
+        "squared": error.square(),
+        "absolute": error.abs(),
     }
     if variance is not None:
-        parts["nll"] = gaussian_nll(point, variance, full(targets)).sum(1)
-    return parts
+        parts["nll"] = gaussian_nll(point, variance, targets)
+    return {name: torch.where(known, values, 0).sum(1) for name, values in parts.items()}
 
 
 def metrics(total: dict[str, Tensor], std: Tensor, likelihood: bool) -> dict[str, Tensor]:
     """Metrics of each member, (members,), in the target's own unit.
 
     Args:
-        total: of `sums`, over all batches
-        std: of the target that was standardised, (members,)
-        likelihood: without a variance, use that of the residuals themselves: the most likely one
+        total: `sums` added over all batches
+        std: standard deviation of each member's target, (members,)
+        likelihood: where members predict no variance, compute the NLL with the variance of these
+            residuals, which makes it lowest
     """
     mean = {name: value / total["rows"] for name, value in total.items() if name != "rows"}
     found = {
@@ -84,7 +87,7 @@ def ensembles(
     Args:
         members: the chosen ones
         mean: that they predict, (members, rows)
-        variance: likewise, or None
+        variance: that they predict, (members, rows), or None
         targets: (members, rows)
         scale: mean and standard deviation of each member's target, (members, 2)
     """
@@ -93,13 +96,14 @@ def ensembles(
         groups.setdefault((member.trial.optimizer, member.split), []).append(number)
     rows = []
     for (optimizer, split), ids in groups.items():
-        std, target = scale[ids[0], 1], targets[ids[0]]
-        error = mean[ids].mean(0) - target
+        known = is_known(targets[ids[0]])
+        std, target, means = scale[ids[0], 1], targets[ids[0], known], mean[ids][:, known]
+        error = means.mean(0) - target
         row: dict[str, str | int | float] = {"optimizer": optimizer, "split": split}
         row |= {"seed": "ensemble", "rmse": float(error.square().mean().sqrt() * std)}
         row["mae"] = float(error.abs().mean() * std)
         if variance is not None:
-            centre, spread = mixture(mean[ids], variance[ids])
+            centre, spread = mixture(means, variance[ids][:, known])
             row["nll"] = float(gaussian_nll(centre, spread, target).mean() + std.log())
         rows.append(row)
     return rows

@@ -1,44 +1,45 @@
 """Every optimizer x setting x seed x split in one batched training."""
 
-import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
+from functools import partial
+from itertools import product
 from typing import Any, Literal
 
 import torch
 from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveFloat, PositiveInt
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
-from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from callbacks import LRDecay
 from recipes.parts.hyperparameters import save_hyperparameters
+from recipes.parts.known import mean_of_known
 from recipes.parts.logs import is_logging_step, log_terms
 from recipes.parts.networks import NetworkCallable
-from recipes.regress.checks import check_network
-from recipes.regress.lbfgs import check_lbfgs
 from recipes.regress.losses import Loss, Name
+from recipes.study.batching import summary
 from recipes.study.checks import (
     check_definition,
-    check_epochs,
+    check_evaluation,
+    check_fit,
     check_length,
     check_scale,
-    check_target,
-    check_trainer,
+    check_setup,
+    check_start,
 )
-from recipes.study.finalists import Finalists
-from recipes.study.members import Member, Networks
+from recipes.study.finalists import Finalists, training_metrics
+from recipes.study.members import Networks
 from recipes.study.metrics import metrics, sums
 from recipes.study.population import Population
-from recipes.study.record import Metric, Record, choose, rung_epochs, survivors
+from recipes.study.record import Record
 from recipes.study.report import report_fit, report_test
-from recipes.study.search import Grid, Kind, Search, propose
+from recipes.study.rounds import Rounds
+from recipes.study.search import Grid, Kind, Search
+from recipes.study.selection import Metric, Selection
 from recipes.study.together import Together
-
-Key = tuple[int, int]  # of a member: its round, and its number there
 
 
 class Study(LightningModule):
@@ -89,38 +90,37 @@ class Study(LightningModule):
             raise ValueError("a study needs --model.optimizers, --model.seeds, --model.splits")
         if loss == "quantile" and metric == "nll":
             raise ValueError("--model.metric=nll: loss quantile has no likelihood")
-        self.makers, self.search = optimizers, search or Grid()
+        self.makers, self.schedules = optimizers, schedules or {}
         self.loss = Loss(loss, float(delta), tuple(map(float, quantiles)))
-        # Of the data: a member trains on one of them.
-        self.streams = list(itertools.product(map(int, splits), map(int, seeds)))
-        self.schedules, self.scheduled = schedules or {"": None}, bool(schedules)
         made = {"": network} | (networks or {})
         self.networks = {label: Networks(make) for label, make in made.items()}
         self.registered = nn.ModuleList(self.networks.values())  # their buffers move with this
-        self.metric, self.target, self.per_split = metric, target, choose == "per_split"
-        self.halving, self.rungs = int(halving), int(rungs)
-        self.records: list[Record] = []
-        self.kept: dict[Key, tuple[Tensor, float]] = {}  # the best of earlier rounds
-        self.trained: Tensor | None = None  # scale of the data of the fit that goes on here
-        self.begin_round()
+        self.selection = Selection(metric, choose == "per_split", int(halving), int(rungs))
+        self.target = target
+        self.streams = list(product(map(int, splits), map(int, seeds)))  # of the data
+        kinds = [Kind(*labels) for labels in product(made, optimizers, schedules or [""])]
+        populate = partial(Population, self.networks, optimizers, self.loss, self.streams)
+        self.rounds = Rounds(search or Grid(), kinds, self.streams, self.selection, populate)
+        self.population = self.rounds.begin()
+        self.trained: Tensor | None = None  # scale of the data in the checkpoint, if there is one
 
-    # The method.
+    @property
+    def records(self) -> list[Record]:
+        """The members of all rounds, and their metrics."""
+        return self.rounds.records
+
+    # Training: a step of all members. Halving drops some after an epoch, a round replaces all.
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         # The gradient of the sum is, for each member, the gradient of its own loss.
-        inputs, targets = self.of_members(batch)
-        losses = self.population.losses(inputs, targets)
+        inputs, targets = self.population.assign(batch)
+        losses = self.population.losses(inputs, targets, partial(mean_of_known, self))
         if is_logging_step(self.trainer):
             log_terms(self, {"train/loss": self.population.latest.nanmedian()}, targets.shape[1])
         # What diverged stays out of the sum; its gradient is NaN, so that all processes drop it.
         finite = losses.isfinite()
         losses.register_hook(lambda gradient: gradient.masked_fill(~finite, math.nan))
         return torch.where(finite, losses, 0).sum()
-
-    def of_members(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """What each member is given, (members, batch, ...), from the batches of the streams."""
-        inputs, targets = batch
-        return inputs.index_select(0, self.stream), targets.index_select(0, self.stream)
 
     def configure_optimizers(self) -> Together:
         self.together = Together(self.population.make_optimizers())
@@ -132,8 +132,7 @@ class Study(LightningModule):
     def on_after_backward(self) -> None:
         # Before a step, not while accumulating: gradients are then not yet those of all processes.
         if not self.trainer.fit_loop._should_accumulate():
-            for part in self.population.parts:
-                part.mask()
+            self.population.mask()
 
     def configure_gradient_clipping(
         self,
@@ -141,203 +140,115 @@ class Study(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        for part in self.population.parts if gradient_clip_val else ():
-            part.clip(gradient_clip_val, gradient_clip_algorithm)
+        if gradient_clip_val:
+            self.population.clip(gradient_clip_val, gradient_clip_algorithm)
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
         self.population.end_batch()
 
     def on_train_epoch_end(self) -> None:
-        every = self.trainer.check_val_every_n_epoch or 1
-        if not sum(self.trainer.num_val_batches) and (self.trainer.current_epoch + 1) % every == 0:
-            self.add_row({})
-        epoch, last = self.epoch_of_round(), self.epochs
-        if epoch in rung_epochs(last, self.halving, self.rungs):
-            record, ids = self.records[-1], self.population.ids
-            kept = survivors(record, self.metric, self.per_split, ids, self.halving)
-            self.population.keep(kept)
-            self.place(self.population)
-            rank_zero_info(f"epoch {epoch}: {len(kept)} of {len(ids)} members go on")
-        if epoch == last and len(self.records) < self.search.rounds:
-            self.kept = self.best()
-            self.begin_round()
-            self.population.to(self.device, self.dtype)
-            self.place(self.population)
+        done, every = self.trainer.current_epoch + 1, self.trainer.check_val_every_n_epoch or 1
+        if not sum(self.trainer.num_val_batches) and done % every == 0:
+            self.rounds.add_row({}, self.trainer.num_training_batches)  # there is no validation
+        epochs = self.rounds.epochs
+        epoch = done - (len(self.records) - 1) * epochs  # of the round
+        if epoch in self.selection.rung_epochs(epochs):
+            count, kept = len(self.population.ids), self.rounds.halve()
+            rank_zero_info(f"epoch {epoch}: {kept} of {count} members go on")
+        if epoch == epochs and len(self.records) < self.rounds.search.rounds:
+            self.population = self.rounds.begin().to(self.device, self.dtype)
             self.together.begin(self.population.make_optimizers())
 
-    # Start and end of a fit.
-
-    def setup(self, stage: str) -> None:
-        data, rounds = self.trainer.datamodule, self.search.rounds
-        if not hasattr(data, "join"):
-            raise ValueError("--data: a study needs tabular data, such as Diabetes or UCI")
-        if isinstance(self.trainer.strategy, ModelParallelStrategy):
-            raise ValueError("--trainer.strategy: a study's networks are small: ddp, not sharded")
-        if stage == "fit":
-            check_epochs(self.trainer, rounds, self.halving > 1)
-        epochs = self.trainer.max_epochs
-        self.epochs = epochs // rounds if epochs and epochs > 0 else math.inf  # of a round
-        data.join(self.streams, self.epochs if rounds > 1 else None)
-        self.scale = data.target_scale
-
-    def on_fit_start(self) -> None:
-        epochs = self.epochs if self.search.rounds > 1 else 0
-        check_trainer(self.trainer, self.halving > 1, epochs, self.scheduled)
-        for network in self.networks.values():
-            check_network(network.made(0), self.trainer.datamodule, self.loss)
-        self.place(self.population)
-
-    def on_train_start(self) -> None:
-        networks = [network.template for network in self.networks.values()]
-        stocks = [part.stock for part in self.population.parts]
-        check_lbfgs(self.trainer, stocks, networks, self.scheduled)
-        check_target(self.target, self.metric, sum(self.trainer.num_val_batches) > 0)
-        length = self.epochs * self.trainer.num_training_batches
-        self.multipliers = {
-            label: schedule.resolve(self.trainer, length if self.search.rounds > 1 else None)
-            for label, schedule in self.schedules.items()
-            if schedule is not None
-        }
-        if self.population.batches == 0:
-            rank_zero_info(self.population.summary())
-
-    def on_fit_end(self) -> None:
-        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:
-            report_fit(self)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["study"] = {
-            "records": [record.state() for record in self.records],
-            "kept": [[*key, *value] for key, value in self.kept.items()],
-            "progress": self.population.progress(),
-            "scale": self.scale,
-            "epochs": None if math.isinf(self.epochs) else self.epochs,
-        }
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        saved = checkpoint["study"]
-        check_definition(self.hparams, checkpoint["hyper_parameters"])
-        fits = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
-        if fits and (self.halving > 1 or self.search.rounds > 1):
-            check_length(self.epochs, saved["epochs"])
-        self.trained = saved["scale"]
-        self.records = [Record.of_state(state) for state in saved["records"]]
-        self.kept = {(r, i): (weights, noise) for r, i, weights, noise in saved["kept"]}
-        self.populate(saved["progress"]["ids"])
-        # Lightning loads the weights before it gives the module the run's precision.
-        self.population.to(next(iter(checkpoint["state_dict"].values())).dtype)
-        self.population.restore(saved["progress"])
-
-    # Rounds, and their members.
-
-    def begin_round(self) -> None:
-        """Makes the members of the next round, from what the rounds before have come to."""
-        kinds = itertools.starmap(
-            Kind, itertools.product(self.networks, self.makers, self.schedules)
-        )
-        splits = dict.fromkeys(split for split, _ in self.streams)
-        seeds = dict.fromkeys(seed for _, seed in self.streams)
-        members = [
-            Member(trial, seed, split)
-            for trial in propose(self.search, kinds, self.records, self.metric)
-            for split in (splits if trial.split is None else [trial.split])
-            for seed in seeds
-        ]
-        if strangers := {member.split for member in members}.difference(splits):
-            raise ValueError(f"--model.splits={list(splits)} lacks {sorted(strangers)}")
-        self.records.append(Record(members))
-        self.populate(range(len(members)))
-
-    def populate(self, ids: Sequence[int]) -> None:
-        """Makes the networks of some members of the latest round, as they start."""
-        members = [(i, self.records[-1].members[i]) for i in ids]
-        self.population = Population(self.networks, self.makers, members, self.loss)
-
-    def place(self, population: Population) -> None:
-        """Notes which of the data's streams each member of a population is given."""
-        numbers = {stream: number for number, stream in enumerate(self.streams)}
-        streams = [numbers[member.split, member.seed] for member in population.members]
-        self.stream = torch.tensor(streams, device=self.device)
-
-    def epoch_of_round(self) -> int:
-        """Epochs that the present members have been trained."""
-        return self.trainer.current_epoch + 1 - (len(self.records) - 1) * self.epochs
-
-    def add_row(self, values: dict[str, Tensor]) -> None:
-        """Adds a row to the record: evaluated metrics, and the training since the row before."""
-        epoch = self.population.batches / self.trainer.num_training_batches
-        population, values = self.population, {**values, **self.population.end_row()}
-        lost = ~population.alive
-        self.records[-1].add(epoch, population.ids, values, lost, population.first)
-
-    def best(self) -> dict[Key, tuple[Tensor, float]]:
-        """Weights and residual variance of the members that the present choice consists of."""
-        latest, best = len(self.records) - 1, {}
-        for choice in choose(self.records, self.metric, self.per_split):
-            if math.isinf(choice.score):
-                continue
-            if choice.record < latest:
-                best |= {(choice.record, i): self.kept[choice.record, i] for i in choice.ids}
-                continue
-            for i, weights in zip(choice.ids, self.population.weights_of(choice.ids), strict=True):
-                best[latest, i] = (weights, self.records[-1].latest("noise", i))
-        return best
-
-    # Evaluation: of all members while they train; in a command of its own, of the chosen ones.
+    # Validation: of all members.
 
     def on_validation_epoch_start(self) -> None:
         check_scale(self.scale, self.trained)
         self.total: dict[str, Tensor] = {}
-        self.place(self.population)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        inputs, targets = self.of_members(batch)
+        inputs, targets = self.population.assign(batch)
         for name, value in sums(self.loss, self.population(inputs), targets).items():
             self.total[name] = self.total.get(name, 0) + value
 
     def on_validation_epoch_end(self) -> None:
         reduce = self.trainer.strategy.reduce
         total = {name: reduce(value, reduce_op="sum") for name, value in self.total.items()}
-        unit = self.scale.to(self.stream.device)[self.stream, 1]
-        found = metrics(total, unit, self.loss.needs_noise)
+        std = self.scale.to(self.device)[self.population.stream, 1]
+        found = metrics(total, std, self.loss.needs_noise)
         self.log("val/loss", found["loss"].nanmedian(), prog_bar=True)
         if self.trainer.sanity_checking or self.trainer.state.fn != TrainerFn.FITTING:
             return
-        values = {f"val/{name}": value for name, value in found.items()}
-        self.add_row({**values, "noise": total["squared"] / total["rows"]})
-        best = {}
-        for choice in choose(self.records[-1:], self.metric, self.per_split):
-            best.setdefault(f"val/{self.metric}/{choice.trial.optimizer}", []).append(choice.score)
-        self.log_dict({key: sum(scores) / len(scores) for key, scores in best.items()})
+        row = {f"val/{name}": value for name, value in found.items()}
+        row["noise"] = total["squared"] / total["rows"]
+        self.rounds.add_row(row, self.trainer.num_training_batches)
+        self.log_dict(self.rounds.latest_scores())
 
-    def begin_evaluation(self) -> None:
-        """Makes the chosen members ready to be asked.
+    # Test and prediction: of the chosen members alone.
 
-        Raises:
-            ValueError: if there are none, there are several processes, or the data are others
-        """
-        check_scale(self.scale, self.trained)
-        best = self.best()
-        if self.trainer.world_size > 1:
-            raise ValueError("a study is evaluated on one process: --trainer.devices=1")
-        if not best:
-            raise ValueError("no member has a finite loss: there is nothing to evaluate")
-        members = [(n, self.records[r].members[i]) for n, (r, i) in enumerate(best)]
-        population = Population(self.networks, self.makers, members, self.loss)
-        weights, noise = zip(*best.values(), strict=True)
-        population.set_weights(dict(enumerate(weights)))
+    def on_test_epoch_start(self) -> None:
+        check_evaluation(self.trainer, self.scale, self.trained)
+        population, noise = self.rounds.finalists()
         population.to(self.device, self.dtype)
-        self.place(population)
-        noise = torch.tensor([noise[n] for n in population.ids], device=self.device)
-        self.finalists = Finalists(population, noise, self.scale.to(self.device)[self.stream])
+        scale = self.scale.to(self.device)[population.stream]
+        self.finalists = Finalists(population, noise.to(self.device), scale)
 
-    on_test_epoch_start = on_predict_epoch_start = begin_evaluation
+    on_predict_epoch_start = on_test_epoch_start
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.finalists.update(*self.of_members(batch))
+        self.finalists.update(*self.finalists.population.assign(batch))
 
     def on_test_epoch_end(self) -> None:
-        self.log_dict(report_test(self, self.finalists.rows()))
+        self.log_dict(report_test(self.trainer, self.finalists.rows()))
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        return self.finalists.columns(*self.of_members(batch), self.trainer.datamodule.split)
+        inputs, targets = self.finalists.population.assign(batch)
+        return self.finalists.columns(inputs, targets, self.trainer.datamodule.split)
+
+    # Start and end of a fit, and checkpoints.
+
+    def setup(self, stage: str) -> None:
+        check_setup(self.trainer, stage, self.rounds)
+        self.rounds.divide(self.trainer.max_epochs)
+        self.trainer.datamodule.join(self.streams, self.rounds.period)
+        self.scale = self.trainer.datamodule.target_scale
+
+    def on_fit_start(self) -> None:
+        networks, scheduled = self.networks.values(), bool(self.schedules)
+        check_fit(self.trainer, self.rounds, networks, self.loss, scheduled)
+
+    def on_train_start(self) -> None:
+        metric, scheduled = self.selection.metric, bool(self.schedules)
+        check_start(self.trainer, self.population, metric, self.target, scheduled)
+        period = self.rounds.period
+        batches = period and period * self.trainer.num_training_batches
+        self.multipliers = {
+            label: schedule.resolve(self.trainer, batches)
+            for label, schedule in self.schedules.items()
+        }
+        if self.population.progress.batches == 0:
+            rank_zero_info(summary(self.makers, self.population.groups))
+
+    def on_fit_end(self) -> None:
+        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:
+            best, data = self.rounds.best(), self.trainer.datamodule
+            train = training_metrics(best, self.networks, self.loss, data, self.device)
+            report_fit(self.trainer, self.rounds, train, self.target)
+
+    def summary(self, metrics: Mapping[str, Tensor]) -> str:
+        """The best optimizer, and its learning rate."""
+        best = min(self.rounds.choices(), key=lambda choice: choice.score)
+        what = f"by validation {self.selection.metric}, {best.score:.4g}"
+        return f"best: {best.trial.optimizer} at {best.trial.learning_rate:g}, {what}"
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["study"] = {**self.rounds.state(), "scale": self.scale}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        saved = checkpoint["study"]
+        check_definition(self.hparams, checkpoint["hyper_parameters"])
+        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            check_length(self.rounds, saved["epochs"])
+        self.trained = saved["scale"]
+        # Lightning loads the weights before it gives the module the run's precision.
+        precision = next(iter(checkpoint["state_dict"].values())).dtype
+        self.population = self.rounds.restore(saved).to(precision)

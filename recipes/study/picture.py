@@ -1,4 +1,4 @@
-"""A study as a picture: the curves of what each optimizer chose, and how it takes to its rate."""
+"""Draws a study: learning curves at each optimizer's best rate, and the sensitivity to it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from recipes.parts.files import replacing
-from recipes.study.record import Choice, Record
+from recipes.study.record import Record
+from recipes.study.selection import Choice
 
 
 def draw(
@@ -25,8 +26,8 @@ def draw(
         path: of the PNG file
         records: all rounds
         chosen: optimizer to its choices
-        metric: that was selected by
-        target: drawn as a line
+        metric: that trials are compared by
+        target: value of the metric to draw as a line, or None
     """
     name = records[-1].decides(metric)
     # NLL may be negative.
@@ -56,7 +57,7 @@ def draw(
 
 
 def series(record: Record, name: str, ids: Sequence[int]) -> Tensor:
-    """Rows of some members, (rows, ids)."""
+    """A series of some members, (rows, ids)."""
     return torch.stack(record.series[name])[:, list(ids)]
 
 
@@ -79,7 +80,7 @@ def draw_curves(
 def draw_sensitivity(
     axis: Axes, records: Sequence[Record], optimizer: str, name: str, style: Mapping[str, object]
 ) -> None:
-    """The metric at the end against the learning rate; what was lost or dropped is left out."""
+    """The metric at the end against the learning rate, of members neither lost nor dropped."""
     found: dict[float, list[float]] = {}
     for record in records:
         scores = series(record, name, range(len(record.members)))[-1]
@@ -100,7 +101,7 @@ def limit_to_finite(
     chosen: Mapping[str, Sequence[Choice]],
     name: str,
 ) -> None:
-    """Sets the metric's range to that of the chosen curves: rates that failed would hide them."""
+    """Sets the metric's range to that of the chosen curves, which rates that failed would hide."""
     values = torch.cat(
         [series(records[c.record], name, c.ids).flatten() for cs in chosen.values() for c in cs]
     )

@@ -1,54 +1,43 @@
-"""All members of a round as one module, in the groups that one stock optimizer each can step."""
+"""The members that train now, as one module."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, groupby
-from typing import Any
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from callbacks.schedules import Schedule
-from recipes.regress.losses import Loss, full
-from recipes.study.members import Member, Networks
-from recipes.study.together import Part, batching
-
-Numbered = tuple[int, Member]
-
-
-def grouped(makers: Mapping[str, OptimizerCallable], members: Sequence[Numbered]) -> list[list]:
-    """Members that can be one batch: of one network and one optimizer, and of one rate or alone."""
-    modes = {label: batching(make) for label, make in makers.items()}
-    groups: dict[tuple, list[Numbered]] = {}
-    for number, member in members:
-        trial = member.trial
-        key: tuple = (trial.network, trial.optimizer, trial.weight_decay is None)
-        if modes[trial.optimizer] != "together":
-            key += (trial.learning_rate, trial.weight_decay, trial.schedule)
-        if modes[trial.optimizer] == "one by one":
-            key += (number,)
-        groups.setdefault(key, []).append((number, member))
-    return list(groups.values())
+from recipes.regress.losses import Loss, filled, full
+from recipes.study.batching import grouped
+from recipes.study.members import Member, Networks, Numbered
+from recipes.study.part import Part
+from recipes.study.progress import Progress
 
 
 class Population(nn.Module):
     """The members' weights, optimizers and progress; their outputs in one pass.
 
+    Members are in groups that one stock optimizer each updates. Wherever a tensor has a dimension
+    of members, they are in the order of the groups.
+
     Args:
         networks: label to network
         makers: label to optimizer
-        members: with their numbers in the round
         loss: of one example
+        streams: the split and seed of each stream of the data
+        members: with their numbers in the round
     """
 
     def __init__(
         self,
         networks: Mapping[str, Networks],
         makers: Mapping[str, OptimizerCallable],
-        members: Sequence[Numbered],
         loss: Loss,
+        streams: Sequence[tuple[int, int]],
+        members: Iterable[Numbered],
     ) -> None:
         super().__init__()
         # Not registered: shared with other rounds, and without parameters of their own.
@@ -59,15 +48,13 @@ class Population(nn.Module):
             networks[group[0][1].trial.network].initial([member.seed for _, member in group])
             for group in self.groups
         )
-        zeros = torch.zeros(len(members), dtype=torch.float64)
-        self.evaluations, self.seconds = zeros.clone(), zeros.clone()
-        self.first = zeros.clone()  # loss of the first batch
-        self.loss_sum = zeros.clone()  # over the batches since the latest row of the record
-        self.batches = self.batches_of_row = 0
+        numbers = {stream: number for number, stream in enumerate(streams)}
+        self.stream = torch.tensor([numbers[m.split, m.seed] for m in self.members])
+        self.progress = Progress(len(self.members))
 
     @property
     def members(self) -> list[Member]:
-        """In the order of every tensor's first dimension."""
+        """All members, in the order of the groups."""
         return [member for group in self.groups for _, member in group]
 
     @property
@@ -81,7 +68,7 @@ class Population(nn.Module):
         return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
     def weights_of(self, ids: Sequence[int]) -> list[Tensor]:
-        """Some members' weights, by their numbers in the round, (size,) each."""
+        """Copies of some members' weights on the CPU, by their numbers in the round, (size,)."""
         rows = {
             number: (weights, row)
             for group, weights in zip(self.groups, self.weights, strict=True)
@@ -90,9 +77,19 @@ class Population(nn.Module):
         return [rows[i][0].detach()[rows[i][1]].cpu().clone() for i in ids]
 
     def set_weights(self, values: Mapping[int, Tensor]) -> None:
-        """Sets all members' weights, by their numbers."""
+        """Sets all members' weights, by their numbers in the round, (size,) each."""
         for group, weights in zip(self.groups, self.weights, strict=True):
             weights.data = torch.stack([values[number] for number, _ in group])
+
+    def assign(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Each member's inputs and targets, (members, batch, ...).
+
+        Args:
+            batch: those of each stream, (streams, batch, ...)
+        """
+        inputs, targets = batch
+        self.stream = self.stream.to(inputs.device)
+        return inputs.index_select(0, self.stream), targets.index_select(0, self.stream)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs (members, batch, n) from inputs (members, batch, ...)."""
@@ -111,38 +108,23 @@ class Population(nn.Module):
         network = self.networks[label]
         return network if network.training == self.training else network.train(self.training)
 
-    def summary(self) -> str:
-        """How the members are batched, one line an optimizer."""
-        counts: dict[str, list[int]] = {}
-        for group in self.groups:
-            counts.setdefault(group[0][1].trial.optimizer, []).append(len(group))
-        lines = [f"{len(self.ids)} members:"]
-        for optimizer, sizes in counts.items():
-            how = batching(self.makers[optimizer])
-            lines.append(
-                f"  {optimizer}: {sum(sizes)}, {how}"
-                + ("" if how == "together" else f", in {len(sizes)} groups")
-            )
-        return "\n".join(lines)
-
     # Training.
 
-    def losses(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean loss of each member, (members,); those with a line search can ask again.
+    def losses(
+        self, inputs: Tensor, targets: Tensor, mean: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """Mean loss of each member, (members,), as the first evaluation of a step.
 
         Args:
             inputs: (members, batch, ...)
             targets: (members, batch)
+            mean: of the losses and the targets of each example, (members, batch) each
         """
-        losses = self.loss(full(self(inputs)), full(targets)).mean(1)
+        self.mean = mean
+        losses = mean(self.loss(full(self(inputs)), filled(targets)), targets)
         self.latest = losses.detach()
-        if self.batches == 0:
-            self.first = self.latest.cpu().double()
         # Here, since checkpoints are written before the module's own on_train_batch_end.
-        self.loss_sum = self.loss_sum.to(self.latest.device) + self.latest
-        self.evaluations += 1
-        self.batches += 1
-        self.batches_of_row += 1
+        self.progress.add_batch(self.latest)
         self.asked = (inputs, targets)
         self.fresh = {part for part in self.parts if part.needs_closure}
         return losses
@@ -150,7 +132,7 @@ class Population(nn.Module):
     def ask_again(self, part: Part) -> Tensor:
         """The loss of one group's members at their present weights, with gradients.
 
-        At its first call in a step, both are there from the training step.
+        The first call in a step computes nothing: the training step has left both.
         """
         number = self.parts.index(part)
         where = self.ranges()[number]
@@ -161,15 +143,15 @@ class Population(nn.Module):
         part.weights.grad = None
         label = self.groups[number][0][1].trial.network
         outputs = self.network(label)(part.weights, inputs)
-        loss = self.loss(full(outputs), full(targets)).mean(1).sum()
+        loss = self.mean(self.loss(full(outputs), filled(targets)), targets).sum()
         loss.backward()
         part.mask()
         part.share_gradient()
-        self.evaluations[where] += 1
+        self.progress.evaluations[where] += 1
         return loss.detach()
 
     def make_optimizers(self) -> list[Part]:
-        """A stock optimizer for each group, as it starts."""
+        """Each group with a new stock optimizer."""
         self.parts = []
         for weights, group in zip(self.weights, self.groups, strict=True):
             trials = [member.trial for _, member in group]
@@ -187,25 +169,25 @@ class Population(nn.Module):
         """
         self.began = time.perf_counter()
         for part in self.parts:
-            part.schedule(schedules, self.batches)
+            part.schedule(schedules, self.progress.batches)
 
     def end_batch(self) -> None:
         """Stops the clock: a member's seconds are its share of its optimizer's and of the rest."""
-        own = sum(part.seconds for part in self.parts)
-        self.seconds += (time.perf_counter() - self.began - own) / len(self.seconds)
+        own, seconds = sum(part.seconds for part in self.parts), self.progress.seconds
+        seconds += (time.perf_counter() - self.began - own) / len(seconds)
         for part, where in zip(self.parts, self.ranges(), strict=True):
-            self.seconds[where] += part.seconds / len(part)
+            seconds[where] += part.seconds / len(part)
             part.seconds = 0.0
 
-    def end_row(self) -> dict[str, Tensor]:
-        """What the record keeps of the members' training since the row before, (members,) each."""
-        mean = self.loss_sum.cpu() / max(1, self.batches_of_row)
-        self.loss_sum, self.batches_of_row = torch.zeros_like(mean), 0
-        return {
-            "train/loss": mean,
-            "evaluations": self.evaluations.clone(),
-            "seconds": self.seconds.clone(),
-        }
+    def mask(self) -> None:
+        """Takes members without a finite gradient out of this step and all further ones."""
+        for part in self.parts:
+            part.mask()
+
+    def clip(self, limit: float, algorithm: str | None) -> None:
+        """Clips each member's gradient; arguments as in `Part.clip`."""
+        for part in self.parts:
+            part.clip(limit, algorithm)
 
     @property
     def alive(self) -> Tensor:
@@ -222,16 +204,5 @@ class Population(nn.Module):
             group[:] = [group[i] for i in local]
         self.parts, self.groups = [p for p in self.parts if len(p)], [g for g in self.groups if g]
         self.weights = nn.ParameterList(part.weights for part in self.parts)
-        for name in ("evaluations", "seconds", "first", "loss_sum"):
-            setattr(self, name, getattr(self, name)[positions])
-
-    def progress(self) -> dict[str, Any]:
-        """Plain values and tensors, for a checkpoint, beside weights and optimizers."""
-        names = ("evaluations", "seconds", "first", "loss_sum", "batches", "batches_of_row")
-        return {"ids": self.ids, **{name: getattr(self, name) for name in names}}
-
-    def restore(self, progress: dict[str, Any]) -> None:
-        """Sets what `progress` has saved."""
-        for name, value in progress.items():
-            if name != "ids":
-                setattr(self, name, value)
+        self.stream = self.stream[positions]
+        self.progress.keep(positions)

@@ -1,28 +1,26 @@
-"""What the members have come to, epoch by epoch, and the choice among them."""
+"""The metrics of a round's members, epoch by epoch."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from recipes.study.members import Member, Trial
 
-Metric = Literal["loss", "rmse", "mae", "nll"]
-
 
 @dataclass
 class Record:
-    """One round.
+    """The members of one round and their metrics, one row for each evaluation.
 
     Attributes:
-        members: all that it began with
-        epochs: of its rows, trained epochs of the round
-        series: name to rows, (members,) each; NaN for members that have been dropped
+        members: all that the round began with
+        epochs: trained epochs of the round, for each row
+        series: name to rows, (members,) each; NaN for members that were dropped
         lost: whether a member's loss, gradient or weights were not finite, (members,)
-        first: loss of its first batch, (members,)
+        first: loss of each member's first batch, (members,)
     """
 
     members: list[Member]
@@ -45,7 +43,15 @@ class Record:
         lost: Tensor,
         first: Tensor,
     ) -> None:
-        """Appends a row: the values of the members of these ids, (ids,) each."""
+        """Appends a row.
+
+        Args:
+            epoch: trained epochs of the round
+            ids: numbers of the members that it is of
+            values: name to value, (ids,) each
+            lost: as in the attributes, (ids,)
+            first: as in the attributes, (ids,)
+        """
         index = torch.tensor(ids)
         self.lost[index], self.first[index] = lost, first
         self.epochs.append(epoch)
@@ -59,11 +65,11 @@ class Record:
         return float(self.series[name][-1][number]) if name in self.series else math.nan
 
     def decides(self, metric: str) -> str:
-        """The series that trials are compared by: of validation, or without any, of training."""
+        """The series that trials are compared by; without validation it is the training loss."""
         return f"val/{metric}" if f"val/{metric}" in self.series else "train/loss"
 
     def scores(self, metric: str) -> Tensor:
-        """The metric in the latest row, (members,); infinite for what was lost or dropped."""
+        """The metric in the latest row, (members,); infinite for members lost or dropped."""
         name = self.decides(metric)
         if name not in self.series:
             return torch.full((len(self.members),), math.inf, dtype=torch.float64)
@@ -71,7 +77,7 @@ class Record:
         return torch.where(self.lost, math.inf, score)
 
     def trials(self, per_split: bool) -> dict[tuple[Trial, int | None], list[int]]:
-        """The ids of all members, by trial, and by split if that matters."""
+        """The numbers of the members of each trial, or of each trial and split."""
         if per_split not in self._trials:
             found = self._trials.setdefault(per_split, {})
             for number, member in enumerate(self.members):
@@ -80,7 +86,7 @@ class Record:
         return self._trials[per_split]
 
     def means(self, metric: str, per_split: bool) -> list[float]:
-        """Mean of the scores of each of the trials' members, in their order."""
+        """The mean score of each trial's members, in the order of `trials`."""
         trials = self.trials(per_split)
         index = torch.empty(len(self.members), dtype=torch.long)
         for number, ids in enumerate(trials.values()):
@@ -91,14 +97,14 @@ class Record:
 
     @property
     def diverged(self) -> Tensor:
-        """Whether a member was lost, or its loss had at the end more than doubled, (members,)."""
+        """Whether a member was lost, or its last loss is more than twice the first, (members,)."""
         rows = torch.stack(self.series["train/loss"])
         trained = rows.isfinite().sum(0).clamp(min=1) - 1  # its latest row
         latest = rows.gather(0, trained.unsqueeze(0))[0]
         return self.lost | (latest > self.first + self.first.abs())
 
     def reached(self, metric: str, target: float) -> Tensor:
-        """Number of the first row in which the metric is at most the target, -1 for never."""
+        """Number of the first row in which the metric is at most the target, or -1, (members,)."""
         below = torch.stack(self.series[self.decides(metric)]) <= target
         return torch.where(below.any(0), below.int().argmax(0), -1)
 
@@ -114,75 +120,8 @@ class Record:
 
     @classmethod
     def of_state(cls, state: dict[str, Any]) -> "Record":
-        """What `state` has saved."""
+        """A record from what `state` has saved."""
         members = [Member(Trial(*row[:-2]), *row[-2:]) for row in state["members"]]
         series = {name: list(rows.unbind(0)) for name, rows in state["series"].items()}
         kept = (state[name].clone() for name in ("lost", "first"))
         return cls(members, list(state["epochs"]), series, *kept)
-
-
-class Choice(NamedTuple):
-    """The best trial of an optimizer, for all splits together or for one."""
-
-    trial: Trial
-    split: int | None
-    record: int  # number of the round
-    ids: tuple[int, ...]  # of its members
-    score: float
-
-
-def choose(records: Sequence[Record], metric: str, per_split: bool) -> list[Choice]:
-    """The trial with the lowest mean metric over its members, for each optimizer.
-
-    Args:
-        records: all rounds
-        metric: on validation data
-        per_split: choose for each split by itself
-    """
-    best: dict[tuple[str, int | None], Choice] = {}
-    for number, record in enumerate(records):
-        trials, means = record.trials(per_split), record.means(metric, per_split)
-        for ((trial, split), ids), score in zip(trials.items(), means, strict=True):
-            key = (trial.optimizer, split)
-            if key not in best or score < best[key].score:
-                best[key] = Choice(trial, split, number, tuple(ids), score)
-    return list(best.values())
-
-
-def rung_epochs(epochs: float, halving: int, rungs: int) -> set[int]:
-    """The epochs after which trials are dropped: ceil(epochs / halving^i) for i from 1 to rungs.
-
-    Successive halving (Jamieson & Talwalkar 2016) where survivors train on, to lengths that grow
-    geometrically (Li et al. 2018, "Hyperband", section 3).
-
-    Args:
-        epochs: of the round
-        halving: how many times fewer trials go on; with 1, all do
-        rungs: how often trials are dropped
-    """
-    if halving == 1:
-        return set()
-    return {math.ceil(epochs / halving**rung) for rung in range(1, rungs + 1)} - {epochs}
-
-
-def survivors(record: Record, metric: str, per_split: bool, ids: Sequence[int], share: int) -> list:
-    """The ids of the members whose trials are the best 1/share of their optimizer's, at least one.
-
-    Args:
-        record: of the round
-        metric: that they compete by
-        per_split: the trials of each split compete among themselves
-        ids: of the members that still train
-        share: how many times fewer trials go on
-    """
-    trials, means = record.trials(per_split), record.means(metric, per_split)
-    training = set(ids)
-    rivals: dict[tuple[str, int | None], list[tuple[float, list[int]]]] = {}
-    for ((trial, split), members), mean in zip(trials.items(), means, strict=True):
-        if training.issuperset(members):
-            rivals.setdefault((trial.optimizer, split), []).append((mean, members))
-    kept: list[int] = []
-    for of_optimizer in rivals.values():
-        best = sorted(of_optimizer, key=lambda item: item[0])[: -(-len(of_optimizer) // share)]
-        kept += [i for _, members in best for i in members]
-    return sorted(kept)

@@ -4,7 +4,7 @@ import csv
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,14 +12,12 @@ import torch
 from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
 
 from datamodules.loading.loader import keyed_generator
-from recipes.study.members import Trial
-from recipes.study.record import Record
 
 Rates = list[PositiveFloat] | dict[str, list[PositiveFloat]]
 
 
 class Kind(NamedTuple):
-    """What members have in common that a search does not vary: labels."""
+    """A combination of labels, for which a search proposes settings."""
 
     network: str
     optimizer: str
@@ -27,7 +25,13 @@ class Kind(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """What a search proposes for members of a kind; a split if it is for that one alone."""
+    """What a search proposes for a kind.
+
+    Attributes:
+        learning_rate: peak rate
+        weight_decay: None leaves the optimizer's own
+        split: of the data that it is for; None: it is for all of the study's
+    """
 
     learning_rate: float
     weight_decay: float | None = None
@@ -50,18 +54,22 @@ class Search(ABC):
         """The settings of one round, a pure function of its arguments.
 
         Args:
-            kind: of the members
+            kind: that the settings are for
             number: of the round, from 0
-            tried: settings of earlier rounds, and the validation metric that each came to, the
-                lower the better, infinite if it diverged
+            tried: the kind's settings of earlier rounds, each with the metric that it ended at:
+                the lower the better, infinite if it diverged
         """
 
 
 def of_optimizer(values: Rates, optimizer: str) -> list[float]:
-    """The values for one optimizer, of a list for all or a list for each.
+    """The values for one optimizer.
+
+    Args:
+        values: a list for all optimizers, or a list for each, by its label
+        optimizer: its label
 
     Raises:
-        ValueError: if there is a list for each but this one
+        ValueError: if each has a list but this one
     """
     if isinstance(values, dict):
         if optimizer not in values:
@@ -152,70 +160,6 @@ class Random(Search):
         ]
 
 
-class Bayes(Random):
-    """Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), a batch a round.
-
-    The first round is random. Needs the extra `search`.
-
-    Args:
-        rounds: batches of settings, one after another; each has the same share of the epochs
-        trials: settings for each optimizer and round
-        learning_rate: a list from the lowest to the highest, for all optimizers or, by its
-            label, for each
-        weight_decay: lowest and highest; by default the optimizer's own
-        seed: of the draws
-
-    Raises:
-        ModuleNotFoundError: without Optuna
-    """
-
-    def __init__(
-        self,
-        rounds: PositiveInt = 4,
-        trials: PositiveInt = 8,
-        learning_rate: Rates = [1e-4, 1.0],  # noqa: B006 - only read
-        weight_decay: list[PositiveFloat] | None = None,
-        seed: NonNegativeInt = 0,
-    ) -> None:
-        super().__init__(trials, learning_rate, weight_decay, seed)
-        self.rounds = rounds
-        try:
-            import optuna
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                "--model.search=Bayes needs Optuna: pip install -e '.[search]'"
-            ) from error
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.optuna = optuna
-
-    def suggest(
-        self, kind: Kind, number: int, tried: Sequence[tuple[Setting, float]]
-    ) -> list[Setting]:
-        if number == 0:
-            return super().suggest(kind, number, tried)
-        optuna = self.optuna
-        space = {
-            name: optuna.distributions.FloatDistribution(low, high, log=True)
-            for name, (low, high) in self.ranges(kind.optimizer).items()
-        }
-        # Constant liar: the trials of a batch keep away from each other.
-        sampler = optuna.samplers.TPESampler(
-            seed=self.seed + number, n_startup_trials=0, constant_liar=True, multivariate=True
-        )
-        study = optuna.create_study(sampler=sampler)
-        finite = [value for _, value in tried if math.isfinite(value)]
-        for setting, value in tried:
-            study.add_trial(
-                optuna.trial.create_trial(
-                    params={name: getattr(setting, name) for name in space},
-                    distributions=space,
-                    # What diverged is as bad as the worst; Optuna takes no infinite value.
-                    value=value if math.isfinite(value) else max(finite, default=0.0),
-                )
-            )
-        return [Setting(**study.ask(space).params) for _ in range(self.trials)]
-
-
 class Chosen(Search):
     """What an earlier study chose, to be trained again: on all data, on other seeds.
 
@@ -246,36 +190,3 @@ class Chosen(Search):
             )
             for row in rows
         ]
-
-
-def propose(
-    search: Search, kinds: Iterable[Kind], records: Sequence[Record], metric: str
-) -> list[Trial]:
-    """The trials of the next round.
-
-    Args:
-        search: asked for each kind by itself
-        kinds: all that there are
-        records: of the rounds before
-        metric: that the search minimises
-    """
-    trials = []
-    for kind in kinds:
-        tried = [
-            (Setting(t.learning_rate, t.weight_decay, t.split), score)
-            for record in records
-            for (t, _), score in zip(record.trials(False), record.means(metric, False), strict=True)
-            if Kind(t.network, t.optimizer, t.schedule) == kind
-        ]
-        trials += [
-            Trial(
-                optimizer=kind.optimizer,
-                learning_rate=setting.learning_rate,
-                weight_decay=setting.weight_decay,
-                schedule=kind.schedule,
-                network=kind.network,
-                split=setting.split,
-            )
-            for setting in search.suggest(kind, len(records), tried)
-        ]
-    return trials

@@ -1,16 +1,8 @@
 """A study: each member against the same configuration trained alone, and what happens to many."""
 
-import csv
-import json
-import math
-import shutil
-import subprocess
-import sys
 import time
 from functools import partial
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
@@ -18,20 +10,16 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn, optim
 from torch.optim.lr_scheduler import LambdaLR
 
-import launches
 from callbacks import LRDecay
 from datamodules import Diabetes, Quadratic
 from recipes.parts.networks import MLP, LinearModel, QuadraticModel
 from recipes.regress import Regress
-from recipes.regress.losses import Loss
 from recipes.study import Study
-from recipes.study.finalists import Finalists
-from recipes.study.members import Member, Trial
-from recipes.study.record import Record, choose, rung_epochs, survivors
-from recipes.study.report import at_the_edge, train_metric
-from recipes.study.search import Bayes, Grid, Kind, Random, Setting
-from recipes.study.together import Part
-from trains import interrupt_after
+from recipes.study.batching import summary
+from recipes.study.bayes import Bayes
+from recipes.study.finalists import training_metrics
+from recipes.study.part import Part
+from recipes.study.search import Grid, Random, Setting
 
 QUIET = {
     "accelerator": "cpu",
@@ -146,7 +134,7 @@ def test_each_member_is_the_same_configuration_trained_alone(name, tmp_path, mon
 
 def test_an_optimizer_that_is_not_proportional_would_be_noticed(monkeypatch, tmp_path):
     """The negative control: ASGD lowers a larger rate by more."""
-    from recipes.study import together as module
+    from recipes.study import batching as module
 
     make = partial(optim.ASGD, lambd=1.0)
     monkeypatch.setattr(module, "PROPORTIONAL", (*module.PROPORTIONAL, optim.ASGD))
@@ -227,7 +215,7 @@ def test_networks_of_several_shapes_and_optimizers_share_a_study(tmp_path, monke
         flags={"default_root_dir": tmp_path, "precision": "64-true"},
     )
     assert len(study.population.members) == 12
-    assert "LBFGS: 6, one by one, in 6 groups" in study.population.summary()
+    assert "LBFGS: 6, one by one, in 6 groups" in summary(study.makers, study.population.groups)
     monkeypatch.setitem(QUIET, "precision", "64-true")
     for member, weights in members(study):
         network = {"": small, "wide": wide, "linear": partial(LinearModel, 10)}[
@@ -327,22 +315,13 @@ def test_a_step_that_overflows_is_taken_back(tmp_path):
     assert not members(study)[0][1].any(), "a linear model starts at zero"
 
 
-def test_what_overflows_scores_as_infinite():
-    trials = [Trial("SGD", rate) for rate in (0.1, 0.2, 0.3)]
-    record = Record([Member(trial, 0, 0) for trial in trials])
-    values = {"val/rmse": torch.tensor([math.inf, math.nan, 2.0])}
-    first = torch.ones(3, dtype=torch.float64)
-    record.add(1, [0, 1, 2], values, torch.zeros(3, dtype=torch.bool), first)
-    assert record.scores("rmse").tolist() == [math.inf, math.inf, 2.0]
-
-
 def test_members_are_taken_out_when_all_gradients_are_there(tmp_path, monkeypatch):
     """Those of a batch that is only accumulated are this process's alone."""
     steps, mask = [], Part.mask
     study = Study(small, {"SGD": optim.SGD}, Grid([0.1]), seeds=[0])
 
     def spy(part):
-        steps.append(study.population.batches)
+        steps.append(study.population.progress.batches)
         mask(part)
 
     monkeypatch.setattr(Part, "mask", spy)
@@ -446,139 +425,23 @@ def test_progress_stays_with_its_members():
     population = study.population
     population.make_optimizers()
     for name in ("evaluations", "seconds", "first", "loss_sum"):
-        setattr(population, name, torch.arange(8.0))
+        setattr(population.progress, name, torch.arange(8.0))
     population.keep([1, 2, 7])
     assert population.ids == [1, 2, 7] and len(population.groups) == 2
     for name in ("evaluations", "seconds", "first", "loss_sum"):
-        assert getattr(population, name).tolist() == [1, 2, 7]
-
-
-def of_scores(scores, seeds=(0, 1), **values):
-    """A record of one row: the scores of each trial's members, by optimizer, in order of seeds."""
-    trials = [Trial(name, 0.1 * (i + 1)) for name, rows in scores.items() for i in range(len(rows))]
-    record = Record([Member(trial, seed, seed) for trial in trials for seed in seeds])
-    flat = [score for rows in scores.values() for row in rows for score in row]
-    row = {"val/rmse": torch.tensor(flat), "train/loss": torch.tensor(flat), **values}
-    first = torch.ones(len(flat), dtype=torch.float64)
-    record.add(1, range(len(flat)), row, torch.zeros(len(flat), dtype=torch.bool), first)
-    return record
-
-
-def test_of_three_trials_the_best_two_survive_a_halving():
-    scores = {"SGD": [(3.0, 3.0), (9.0, 0.0), (1.0, 4.0)], "Adam": [(math.nan, 1.0), (7.0, 7.0)]}
-    record = of_scores(scores)
-    assert survivors(record, "rmse", False, range(10), 2) == [0, 1, 4, 5, 8, 9]
-    # Each split by itself; a trial that has gone does not come back.
-    assert survivors(record, "rmse", True, range(10), 2) == [0, 1, 3, 4, 7, 8]
-    assert survivors(record, "rmse", False, [0, 1, 4, 5, 8, 9], 2) == [4, 5, 8, 9]
-
-
-def test_the_choice_is_of_all_rounds_and_of_finite_means():
-    first = of_scores({"SGD": [(3.0, 3.0), (math.nan, 0.0)], "Adam": [(7.0, 1.0)]})
-    second = of_scores({"SGD": [(4.0, 1.0)], "Adam": [(5.0, 5.0)]})
-    found = choose([first, second], "rmse", False)
-    assert [(c.trial.optimizer, c.record, c.ids, c.score) for c in found] == [
-        ("SGD", 1, (0, 1), 2.5),
-        ("Adam", 0, (4, 5), 4.0),
-    ]
-    found = choose([first, second], "rmse", True)
-    assert [(c.trial.optimizer, c.split, c.record, c.ids, c.score) for c in found] == [
-        ("SGD", 0, 0, (0,), 3.0),
-        ("SGD", 1, 0, (3,), 0.0),
-        ("Adam", 0, 1, (2,), 5.0),
-        ("Adam", 1, 0, (5,), 1.0),
-    ]
-
-
-def test_diverged_is_a_loss_more_than_twice_the_first():
-    record = of_scores({"SGD": [(1.9, 2.1), (0.5, 30.0)]})
-    assert record.diverged.tolist() == [False, True, False, True]
-    # Those that have been dropped are judged by the last that is known of them.
-    first = torch.ones(2, dtype=torch.float64)
-    row = {"val/rmse": torch.ones(2), "train/loss": torch.tensor([0.1, 0.1])}
-    record.add(2, [0, 2], row, torch.tensor([False, True]), first)
-    assert record.diverged.tolist() == [False, True, True, True]
-
-
-def test_a_target_is_reached_in_a_row_or_never():
-    record = of_scores({"SGD": [(5.0, 1.0)]})
-    row = {"val/rmse": torch.tensor([2.0, 9.0]), "train/loss": torch.ones(2)}
-    record.add(2, [0, 1], row, record.lost.clone(), record.first.clone())
-    assert record.reached("rmse", 3.0).tolist() == [1, 0]
-    assert record.reached("rmse", 2.0).tolist() == [1, 0]
-    assert record.reached("rmse", 1.5).tolist() == [-1, 0]
-
-
-@pytest.mark.parametrize("loss", ["gaussian_nll", "mse"])
-def test_ensembles_are_mixtures_in_the_targets_own_unit(loss):
-    chosen = [Member(Trial("SGD", 0.1), 0, 0), Member(Trial("Adam", 0.1), 0, 0)]
-    chosen.append(Member(Trial("SGD", 0.1), 1, 0))
-    outputs, targets = torch.randn(3, 5, 2 if loss == "gaussian_nll" else 1), torch.randn(5)
-    noise, scale = torch.tensor([0.5, 0.2, 0.9]), torch.tensor([[10.0, 3.0]] * 3)
-
-    class Stub:
-        members = chosen
-        loss = Loss()
-
-        def eval(self):
-            return self
-
-        def __call__(self, inputs):
-            return outputs[:, inputs[0]]
-
-    Stub.loss = Loss(loss)
-    finalists = Finalists(Stub(), noise, scale)
-    for rows in (slice(0, 2), slice(2, 5)):  # batches
-        finalists.update(torch.arange(5)[rows].expand(3, -1), targets[rows].expand(3, -1))
-    *alone_, sgd, adam = finalists.rows()
-    columns = finalists.columns(torch.arange(5).expand(3, -1), targets.expand(3, -1), split=0)
-
-    own, mean = 10 + 3 * targets, 10 + 3 * outputs[..., 0]
-    variance = 9 * noise.unsqueeze(1).expand(3, 5)
-    if loss == "gaussian_nll":
-        variance = 9 * (nn.functional.softplus(outputs[..., 1]) + 1e-6)
-    for row, ids in ((sgd, [0, 2]), (adam, [1]), *((r, [i]) for i, r in enumerate(alone_))):
-        centre = mean[ids].mean(0)
-        second = (variance[ids] + mean[ids].square()).mean(0)  # moment of the mixture
-        deviation = (second - centre.square()).sqrt()
-        normal = torch.distributions.Normal(centre, deviation)
-        assert row["rmse"] == pytest.approx(float((centre - own).square().mean().sqrt()), rel=1e-4)
-        assert row["mae"] == pytest.approx(float((centre - own).abs().mean()), rel=1e-4)
-        assert row["nll"] == pytest.approx(float(-normal.log_prob(own).mean()), rel=1e-4)
-        if row["seed"] == "ensemble":
-            torch.testing.assert_close(columns[row["optimizer"]], centre)
-            std = columns[f"{row['optimizer']}_std"]
-            torch.testing.assert_close(std, deviation, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(columns["target"], own)
+        assert getattr(population.progress, name).tolist() == [1, 2, 7]
 
 
 def test_the_tables_train_metric_is_of_all_training_rows(tmp_path):
     flags = {"default_root_dir": tmp_path}
     study = together({"SGD": optim.SGD}, Grid([0.05]), epochs=2, seeds=[1], splits=[3], flags=flags)
-    choices = choose(study.records, "rmse", False)
-    (found,) = train_metric(study, choices)[choices[0]]
+    best, data = study.rounds.best(), study.trainer.datamodule
+    found = training_metrics(best, study.networks, study.loss, data, study.device)[0, 0]["rmse"]
     network, split = small(), study.trainer.datamodule.splits(3)
     nn.utils.vector_to_parameters(members(study)[0][1], network.parameters())
     error = network(split.train.inputs.float()).squeeze(-1) - split.train.targets
     expected = error.square().mean().sqrt() * split.target_std
     assert found == pytest.approx(float(expected), rel=1e-4)
-
-
-def test_the_edge_is_that_of_three_or_more_rates():
-    scores = {
-        "SGD": [(3.0,), (2.0,), (1.0,)],
-        "Adam": [(3.0,), (2.0,), (9.0,)],
-        "two": [(1.0,)] * 2,
-    }
-    record = of_scores(scores, seeds=[0])
-    assert at_the_edge([record], choose([record], "rmse", False)) == ["SGD"]
-
-
-def test_rungs_are_at_powers_of_the_share():
-    assert rung_epochs(8, 2, 3) == {4, 2, 1}
-    assert rung_epochs(10, 3, 2) == {4, 2}
-    assert rung_epochs(1, 2, 3) == set()
-    assert rung_epochs(math.inf, 1, 3) == set()
 
 
 def test_halving_takes_nothing_from_those_that_stay(tmp_path):
@@ -660,38 +523,13 @@ def test_the_best_of_an_earlier_round_is_what_is_tested(tmp_path):
 
     flags = {"default_root_dir": tmp_path}
     study = together({"SGD": optim.SGD}, Worse(), epochs=2 * EPOCHS, seeds=[1], flags=flags)
-    assert list(study.best()) == [(0, 0)]
-    weights, noise = study.best()[0, 0]
+    assert list(study.rounds.best()) == [(0, 0)]
+    _, weights, noise = study.rounds.best()[0, 0]
     torch.testing.assert_close(weights, alone(optim.SGD, 0.05, 1)[0], rtol=1e-5, atol=1e-5)
     assert noise == study.records[0].latest("noise", 0)
     study.trainer.test(study, Diabetes(), verbose=False)
     tested = study.finalists.population.weights_of([0])[0]
     assert torch.equal(tested, weights)
-
-
-def test_bayes_learns_where_the_optimum_is():
-    search = Bayes(rounds=6, trials=8, learning_rate=[1e-5, 10.0])
-    tried, far = [], []
-    for number in range(6):
-        settings = search.suggest(Kind("", "SGD", ""), number, tried)
-        assert settings == search.suggest(Kind("", "SGD", ""), number, tried), "a pure function"
-        losses = [abs(math.log10(s.learning_rate) + 2) for s in settings]  # best at 0.01
-        tried += list(zip(settings, losses, strict=True))
-        far.append(sum(losses) / len(losses))
-    assert sum(far[3:]) / 3 < 0.75 * far[0]
-
-
-def test_random_is_log_uniform_and_the_same_for_all_optimizers():
-    search = Random(2000, [1e-4, 1.0], [1e-6, 1e-2], seed=1)
-    settings = search.suggest(Kind("", "SGD", ""), 0, [])
-    assert settings == search.suggest(Kind("", "Adam", ""), 0, [])
-    assert settings != Random(2000, [1e-4, 1.0], [1e-6, 1e-2], seed=2).suggest(
-        Kind("", "SGD", ""), 0, []
-    )
-    for name, low in (("learning_rate", -4), ("weight_decay", -6)):
-        logs = np.log10([getattr(s, name) for s in settings])
-        assert logs.min() >= low and logs.max() <= low + 4
-        assert np.histogram(logs, 4, (low, low + 4))[0] == pytest.approx([500] * 4, abs=80)
 
 
 def test_dropout_masks_are_each_members_own(tmp_path):
@@ -750,71 +588,6 @@ def test_what_cannot_be_batched_is_refused():
         together({"Adam": optim.Adam}, Bayes(rounds=4), flags=decays)
 
 
-RUN = ("--trainer.max_epochs=8", "--model.seeds=[0,1]", "--model.search=Grid")
-GRID = "--model.search.learning_rate=[0.001,0.01,0.1,1000]"
-
-
-def read(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def test_the_command_line_leaves_table_picture_and_members(recipe, capsys):
-    recipe("study", "fit", *RUN, GRID)
-    folder = Path("runs/study/diabetes-1")
-    rows = read(folder / "members.csv")
-    assert len(rows) == 9 * 4 * 2
-    table, printed = (folder / "table.md").read_text(), capsys.readouterr().out
-    assert table in printed
-    (edge,) = [line for line in printed.splitlines() if "at the edge of the rates" in line]
-    chosen = {row["optimizer"]: float(row["learning_rate"]) for row in read(folder / "chosen.csv")}
-    assert edge.split(": ")[1].split(", ") == [
-        name for name, rate in chosen.items() if rate in (0.001, 1000)
-    ]
-    chosen = read(folder / "chosen.csv")
-    assert len(chosen) == len({row["optimizer"] for row in rows}) == 9
-    for choice in chosen:
-        means = {}
-        for row in rows:
-            if row["optimizer"] == choice["optimizer"]:
-                score = math.inf if row["diverged"] == "1" else float(row["val/rmse"])
-                means.setdefault(row["learning_rate"], []).append(score)
-        best = min(means, key=lambda rate: sum(means[rate]))
-        assert choice["learning_rate"] == best
-        assert float(choice["score"]) == pytest.approx(sum(means[best]) / 2)
-    history = np.load(folder / "history.npz")
-    assert history["0/val/rmse"].shape == (8, 72)
-    assert (folder / "study.png").stat().st_size > 20_000
-
-
-def test_a_tested_study_is_its_chosen_members_and_their_ensemble(recipe):
-    recipe("study", "fit", *RUN, GRID)
-    folder = Path("runs/study/diabetes-1")
-    recipe("study", "test", f"--ckpt_path={folder}/checkpoints/last.ckpt")
-    rows = [row for row in read(folder / "test.csv") if row["optimizer"] == "Adam"]
-    assert [row["seed"] for row in rows] == ["0", "1", "ensemble"]
-    (chosen,) = [row for row in read(folder / "chosen.csv") if row["optimizer"] == "Adam"]
-    # The same by recipes.regress, one by one.
-    rate, found = float(chosen["learning_rate"]), []
-    Path("alone.yaml").write_text(
-        "model:\n"
-        "  network: {class_path: MLP, init_args: {inputs: 10, widths: [50], outputs: 1}}\n"
-        f"  optimizer: {{class_path: Adam, init_args: {{lr: {rate}}}}}\n"
-        "data: {class_path: Diabetes}\n"
-        "trainer: {max_epochs: 8, callbacks: [Threads, LRDecay]}\n"
-    )
-    for seed in (0, 1):
-        flags = (f"--seed_everything={seed}", f"--name=alone-{seed}")
-        recipe("regress", "fit", "--config=alone.yaml", *flags)
-        recipe("regress", "test", f"--ckpt_path=runs/regress/alone-{seed}/checkpoints/last.ckpt")
-        tested = Path(f"runs/regress/alone-{seed}/test.jsonl").read_text()
-        found.append(json.loads(tested.splitlines()[-1]))
-    for row, alone_ in zip(rows, found, strict=False):
-        for key in ("rmse", "mae", "nll"):
-            assert float(row[key]) == pytest.approx(alone_[f"test/{key}"], rel=1e-4)
-    assert float(rows[2]["rmse"]) < max(float(row["rmse"]) for row in rows[:2])
-
-
 def test_other_data_than_the_fits_are_refused(tmp_path):
     """Their target has another unit, so that every metric would be wrong."""
     study = together(
@@ -830,188 +603,11 @@ def test_other_data_than_the_fits_are_refused(tmp_path):
     trainer.test(again, datamodule=Diabetes(), ckpt_path=tmp_path / "a.ckpt")
 
 
-def test_what_was_chosen_can_be_trained_again(recipe):
-    """On other seeds and all training rows: each split's own setting, and no other."""
-    Path("two.yaml").write_text(
-        "model: {schedules: {warm: {class_path: LRDecay, init_args: {warmup: 20%}}, "
-        "cosine: {class_path: LRDecay}}, splits: [0, 1], choose: per_split}"
-    )
-    both = ("--config=diabetes", "--config=two.yaml")
-    recipe("study", "fit", *both, *RUN, GRID, "--name=first")
-    study = ("--model.search=Chosen", "--model.search.study=runs/study/first")
-    more = ("--model.seeds=[5,6,7]", "--data.val_size=0", "--trainer.max_epochs=2")
-    recipe("study", "fit", *both, *study, *more, "--name=second")
-    rows = read(Path("runs/study/second/members.csv"))
-    chosen = read(Path("runs/study/first/chosen.csv"))
-    assert len(chosen) == 9 * 2 and len(rows) == len(chosen) * 3
-    assert {row["schedule"] for row in chosen} == {"warm", "cosine"}
-    for row in rows:
-        (choice,) = [
-            c for c in chosen if (c["optimizer"], c["split"]) == (row["optimizer"], row["split"])
-        ]
-        for key in ("learning_rate", "schedule"):
-            assert row[key] == choice[key]
-
-
-@pytest.mark.parametrize(
-    "flags",
-    [
-        (),
-        ("--model.halving=2", "--model.rungs=2"),
-        pytest.param(("--model.search=Bayes",), marks=pytest.mark.slow),
-    ],
-)
-def test_an_interrupted_study_ends_as_an_uninterrupted_one(flags, recipe, monkeypatch):
-    if "--model.search=Bayes" in flags:
-        search = ("--model.search=Bayes", "--model.search.rounds=4", "--model.search.trials=3")
-    else:
-        search = ("--model.search=Grid", GRID, *flags)
-    common = ("--model.seeds=[0,1]", *search)
-    recipe("study", "fit", *common, "--trainer.max_epochs=8", "--name=whole")
-    keep = (
-        "--trainer.callbacks+=ModelCheckpoint",
-        "--trainer.callbacks.every_n_train_steps=4",
-        "--trainer.callbacks.dirpath=kept",
-        "--trainer.callbacks.filename={step}",
-    )
-    with monkeypatch.context() as patch, pytest.raises(MemoryError):
-        interrupt_after(46, patch)
-        recipe("study", "fit", *common, "--trainer.max_epochs=8", "--name=cut", *keep)
-    # From the middle of epoch 6, and from the end of epoch 5.
-    for name, saved in (("middle", "kept/step=44.ckpt"), ("end", "last.ckpt")):
-        shutil.copy("runs/study/cut/checkpoints/last.ckpt", "last.ckpt")
-        resumed = ("--config=runs/study/cut/config.yaml", f"--name={name}-resumed")
-        recipe("study", "fit", f"--ckpt_path={saved}", *resumed)
-        one, two = (
-            torch.load(f"runs/study/{run}/checkpoints/last.ckpt", weights_only=True)
-            for run in ("whole", f"{name}-resumed")
-        )
-        assert one["state_dict"].keys() == two["state_dict"].keys()
-        for key, value in one["state_dict"].items():
-            assert torch.equal(value, two["state_dict"][key]), (name, key)
-        for mine, other in zip(one["study"]["records"], two["study"]["records"], strict=True):
-            assert mine["members"] == other["members"]
-            assert torch.equal(mine["lost"], other["lost"])
-            assert torch.equal(mine["first"], other["first"])
-            for key, rows in mine["series"].items():
-                if key != "seconds":
-                    torch.testing.assert_close(
-                        rows, other["series"][key], rtol=0, atol=0, equal_nan=True
-                    )
-
-
-def test_a_target_is_reached_where_the_record_says(recipe):
-    flags = ("--model.target=60", "--data.split=0")
-    recipe("study", "fit", *RUN, GRID, *flags)
-    folder = Path("runs/study/diabetes-1")
-    history = np.load(folder / "history.npz")
-    table = (folder / "table.md").read_text().splitlines()
-    header = [cell.strip() for cell in table[0].split("|")]
-    assert {"epochs to 60", "evaluations to 60", "seconds to 60"} <= set(header)
-    members_ = read(folder / "members.csv")
-    for line in table[2:]:
-        row = dict(zip(header, [cell.strip() for cell in line.split("|")], strict=True))
-        (chosen,) = [c for c in read(folder / "chosen.csv") if c["optimizer"] == row["optimizer"]]
-        ids = [
-            int(m["member"])
-            for m in members_
-            if (m["optimizer"], m["learning_rate"]) == (row["optimizer"], chosen["learning_rate"])
-        ]
-        curves = history["0/val/rmse"][:, ids]
-        first = [1 + int(np.argmax(c <= 60)) for c in curves.T if (c <= 60).any()]
-        if len(first) == len(ids):
-            mean = float(row["epochs to 60"].split(" ")[0])
-            assert mean == pytest.approx(sum(first) / len(first), rel=1e-2)
-            evaluations = float(row["evaluations to 60"].split(" ")[0])
-            assert evaluations == pytest.approx(8 * mean, rel=1e-2), "8 batches an epoch"
-        else:
-            assert f"({len(ids) - len(first)} of {len(ids)} never)" in row["epochs to 60"]
-
-
-def test_wandb_has_a_run_for_each_optimizer_in_one_group(recipe, monkeypatch):
-    monkeypatch.delenv("WANDB_MODE")
-    recipe("study", "fit", *RUN, GRID, "--name=mine")
-    folder = Path("runs/study/mine")
-    stored = list(folder.glob("wandb/offline-run-*"))
-    assert len(stored) == 10, "nine optimizers and the study itself"
-    (adam,) = folder.glob("wandb/offline-run-*-Adam")
-    command = [Path(sys.executable).parent / "wandb", "leet", "inspect", "--summary", "--json"]
-    done = subprocess.run([*command, adam], capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
-    assert found["name"] == "mine/Adam"
-    for run in stored:
-        if run != adam and run.name.count("-") == 5:
-            (file,) = run.glob("*.wandb")
-            assert b"study/mine" in file.read_bytes(), "the group"
-    (chosen,) = [c for c in read(folder / "chosen.csv") if c["optimizer"] == "Adam"]
-    assert found["config"]["run.choices"][0]["learning_rate"] == float(chosen["learning_rate"])
-    assert {"run.seed", "run.commit", "run.config_hash"} <= found["config"].keys()
-    rows = [r for r in read(folder / "members.csv") if r["optimizer"] == "Adam"]
-    last = [float(r["val/rmse"]) for r in rows if r["learning_rate"] == chosen["learning_rate"]]
-    assert found["summary"]["val/rmse"]["last"] == pytest.approx(sum(last) / len(last), rel=1e-4)
-    # Trained on: the rows of the first fit are not in a run twice.
-    resume = f"--ckpt_path={folder}/checkpoints/last.ckpt"
-    recipe("study", "fit", resume, "--trainer.max_epochs=9")
-    ids = {run.name.split("-", 3)[3] for run in folder.glob("wandb/offline-run-*-Adam")}
-    assert len(ids) == 2
-
-
-def test_predictions_are_of_the_chosen_ensembles(recipe):
-    recipe("study", "fit", *RUN, GRID)
-    folder = Path("runs/study/diabetes-1")
-    checkpoint = f"--ckpt_path={folder}/checkpoints/last.ckpt"
-    for command in ("validate", "test", "predict"):
-        recipe("study", command, checkpoint)
-    rows = read(folder / "predictions.csv")
-    assert len(rows) == 88
-    (ensemble,) = [
-        row
-        for row in read(folder / "test.csv")
-        if (row["optimizer"], row["seed"]) == ("Adam", "ensemble")
-    ]
-    error = [float(row["target"]) - float(row["Adam"]) for row in rows]
-    assert math.sqrt(sum(e * e for e in error) / 88) == pytest.approx(float(ensemble["rmse"]))
-    data = Diabetes()
-    data.setup("test")
-    targets = data.splits(0).test.targets * data.target_std + data.target_mean
-    assert [float(row["target"]) for row in rows] == pytest.approx(targets.tolist(), rel=1e-5)
-
-
 def test_buffers_follow_the_study(tmp_path):
     study = Study(QuadraticModel, {"SGD": optim.SGD}, Grid([0.01]), loss="mae", seeds=[0])
     flags = {**QUIET, "precision": "64-true", "default_root_dir": tmp_path}
     Trainer(max_epochs=2, **flags).fit(study, Quadratic())
     assert study.networks[""].buffer_0.dtype == torch.float64
-
-
-@pytest.mark.slow
-def test_one_process_and_two_train_the_same_members(tmp_path):
-    """Batches of 16 on two processes are batches of 32 on one."""
-    common = [
-        "--model.seeds=[0,1]",
-        "--trainer.max_epochs=2",
-        "--trainer.enable_progress_bar=false",
-    ]
-    command = [sys.executable, "-m", "recipes.study", "fit", *common, "--model.search=Grid", GRID]
-    environment = launches.environment()
-    two = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=16"]
-    for name, flags in (("one", []), ("two", two)):
-        run = [*command, f"--name={name}", *flags]
-        subprocess.run(run, check=True, capture_output=True, cwd=tmp_path, env=environment)
-    one, two = (
-        torch.load(tmp_path / f"runs/study/{run}/checkpoints/last.ckpt", weights_only=True)
-        for run in ("one", "two")
-    )
-    lost = one["study"]["records"][0]["lost"]
-    assert torch.equal(lost, two["study"]["records"][0]["lost"])
-    for key, rows in one["study"]["records"][0]["series"].items():
-        if key.startswith("val/"):
-            torch.testing.assert_close(
-                rows[:, ~lost],
-                two["study"]["records"][0]["series"][key][:, ~lost],
-                rtol=1e-3,
-                atol=1e-3,
-            )
 
 
 def test_a_search_is_told_of_its_own_kind_alone(tmp_path):
@@ -1052,45 +648,6 @@ def test_percentages_of_a_rounds_schedule_are_of_the_round(tmp_path):
     assert values == [1, 1, 0.5, 0.5]
 
 
-def test_the_table_counts_what_diverged_by_optimizer(recipe):
-    grid = '--model.search.learning_rate={"SGD": [0.01, 1e30], "Adam": [0.01]}'
-    Path("two.yaml").write_text(
-        "model:\n"
-        "  network: {class_path: MLP, init_args: {inputs: 10, widths: [8], outputs: 1}}\n"
-        "  optimizers: {SGD: {class_path: SGD}, Adam: {class_path: Adam}}\n"
-        "data: {class_path: Diabetes}\n"
-    )
-    recipe("study", "fit", "--config=two.yaml", *RUN, grid, "--name=mine")
-    lines = Path("runs/study/mine/table.md").read_text().splitlines()
-    assert [line.split("|")[-2].strip() for line in lines[2:]] == ["2 of 4", "0 of 2"]
-
-
-def test_a_study_is_not_resumed_or_evaluated_as_another(recipe):
-    flags = ("--model.splits=[0,1]", "--model.halving=2", "--name=mine")
-    recipe("study", "fit", *RUN, GRID, *flags)
-    checkpoint = "--ckpt_path=runs/study/mine/checkpoints/last.ckpt"
-    for command, flag in (
-        ("fit", "--model.search=Random"),
-        ("fit", "--model.seeds=[0]"),
-        ("test", "--model.splits=[0]"),
-        ("test", "--model.loss=mae"),
-    ):
-        option = flag.split("=")[0]
-        with pytest.raises(ValueError, match=rf"{option} differs from that of the study"):
-            recipe("study", command, checkpoint, flag)
-    with pytest.raises(ValueError, match=r"--trainer\.max_epochs differs"):
-        recipe("study", "fit", checkpoint, "--trainer.max_epochs=20")
-    recipe("study", "fit", checkpoint, "--model.target=50")  # another target is another table
-    recipe("study", "predict", checkpoint, "--data.split=1")
-    data = Diabetes(split=1)
-    data.setup("test")
-    targets = data.splits(1).test.targets * data.target_std + data.target_mean
-    rows = read(Path("runs/study/mine/predictions.csv"))
-    assert [float(row["target"]) for row in rows] == pytest.approx(targets.tolist(), rel=1e-5)
-    with pytest.raises(ValueError, match=r"--data\.split=2: the study is of \[0, 1\]"):
-        recipe("study", "predict", checkpoint, "--data.split=2")
-
-
 def test_two_owners_of_a_rate_and_a_target_that_is_not_evaluated_are_refused():
     two = {"schedules": {"a": LRDecay()}, "flags": {"callbacks": [LRDecay()]}}
     with pytest.raises(ValueError, match=r"--model\.schedules and the callback LRDecay"):
@@ -1114,7 +671,7 @@ def test_muon_trains_matrices_one_by_one(tmp_path):
         network=flat,
         flags={"default_root_dir": tmp_path},
     )
-    assert "Muon: 2, one by one, in 2 groups" in study.population.summary()
+    assert "Muon: 2, one by one, in 2 groups" in summary(study.makers, study.population.groups)
     for member, weights in members(study):
         expected, _ = alone(optim.Muon, member.trial.learning_rate, 0, network=flat)
         torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
