@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from scipy import stats
 
 from recipes.seeds.wanted import Wanted
 from tables import mean_std
@@ -28,7 +29,8 @@ class Entry:
         recipe: the technique
         config: bare name of the shipped config
         seeds: how many, from 0
-        show: for each column, a metric and its digits: .2f, or .2% for 100 times the metric
+        show: for each column, a metric and its digits: .2f, or .2% for 100 times the metric; and
+            `interval` for the 95 % confidence interval of its mean
         flags: of `fit`; {seed} in them is the run's
     """
 
@@ -37,7 +39,7 @@ class Entry:
     recipe: str
     config: str
     seeds: int
-    show: dict[str, tuple[str, str]]
+    show: dict[str, list[str]]
     flags: list[str] = field(default_factory=list)
 
     @property
@@ -58,9 +60,13 @@ class Entry:
     def cells(self) -> dict[str, str]:
         """What is shown, by column: mean ± std over seeds."""
         found, stored = {}, self.stored()
-        for label, (metric, style) in self.show.items():
-            scale = 100 if style.endswith("%") else 1
-            found[label] = mean_std([scale * value for value in stored[metric]], int(style[1:-1]))
+        for label, (metric, style, *more) in self.show.items():
+            scale, digits = (100 if style.endswith("%") else 1), int(style[1:-1])
+            values = [scale * value for value in stored[metric]]
+            found[label] = mean_std(values, digits)
+            if "interval" in more:
+                low, high = interval(values)
+                found[label] += f" ({low:.{digits}f} to {high:.{digits}f})"
         return found
 
 
@@ -68,6 +74,18 @@ def listed() -> dict[str, Entry]:
     """All results, by name."""
     entries = yaml.safe_load((RESULTS / "results.yaml").read_text())
     return {name: Entry(name, **entry) for name, entry in entries.items()}
+
+
+def interval(values: list[float], share: float = 0.95) -> tuple[float, float]:
+    """The confidence interval of a mean by Student's t; of paired differences a paired one.
+
+    Args:
+        values: independent ones, such as one a seed; two or more
+        share: of such intervals that hold the true mean
+    """
+    error = statistics.stdev(values) / len(values) ** 0.5
+    reach = stats.t.ppf((1 + share) / 2, len(values) - 1) * error
+    return statistics.fmean(values) - reach, statistics.fmean(values) + reach
 
 
 def by_metric(entries: list[Entry]) -> list[list[str]]:

@@ -21,11 +21,14 @@ class Curves(Callback):
     ```
 
     Args:
-        metrics: log keys to draw, in one picture; what is not logged is left out
+        metrics: log keys to draw in one picture, or log key to the name of its curve; what is not
+            logged is left out
+        axis: label of the vertical axis, with the unit of what is drawn
     """
 
-    def __init__(self, metrics: list[str]) -> None:
-        self.metrics = metrics
+    def __init__(self, metrics: list[str] | dict[str, str], axis: str = "") -> None:
+        self.axis = axis
+        self.metrics = metrics if isinstance(metrics, dict) else {key: key for key in metrics}
         self.values: dict[str, list[float]] = {key: [] for key in metrics}
         self.epochs: list[int] = []
 
@@ -49,9 +52,9 @@ class Curves(Callback):
         if not drawn or trainer.fast_dev_run or not trainer.is_global_zero:
             return
         figure = Figure(figsize=(7, 4), layout="constrained")
-        axes = figure.add_subplot(xlabel="epoch")
+        axes = figure.add_subplot(xlabel="epoch", ylabel=self.axis)
         for key, values in drawn.items():
-            axes.plot(self.epochs, values, label=f"{key} {values[-1]:.4f}")
+            axes.plot(self.epochs, values, label=f"{self.metrics[key]} {values[-1]:.4f}")
         late = [v for values in drawn.values() for v in values[len(values) // 2 :] if v == v]
         margin = 0.1 * (max(late) - min(late)) or 0.01
         axes.set_ylim(min(late) - margin, max(late) + margin)

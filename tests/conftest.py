@@ -6,6 +6,7 @@ import pytest
 import torch
 import wandb
 
+import forks
 from recipes.running.cli import main
 
 
@@ -19,6 +20,7 @@ def elsewhere(tmp_path, monkeypatch):
     for name in ("RECIPES_DEBUG", "WANDB_API_KEY", "WANDB_PROJECT", "PL_GLOBAL_SEED", *left):
         monkeypatch.delenv(name, raising=False)
     yield
+    forks.end_all()
     wandb.teardown()  # its process writes below the folder that it was started in
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import result_tables
 import results
-from result_tables import ROOT, listed, with_tables
+from result_tables import ROOT, interval, listed, with_tables
 from results import is_known, is_present, stale, stale_documents, stale_results
 
 ENTRY = {
@@ -88,6 +88,13 @@ def test_each_result_is_listed_and_there(elsewhere_too):
         "results/diabetes.json is not in results.yaml",
         "results/diabetes-linear.json: missing; python benchmarks/results.py --run diabetes-linear",
     ]
+
+
+def test_an_interval_is_student_s_t():
+    """Of the differences of ten pairs: Student's own example of 1908, hours of sleep."""
+    gains = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
+    low, high = interval(gains)
+    assert (low, high) == pytest.approx((0.700, 2.460), abs=5e-4)
 
 
 def test_tables(elsewhere_too):

@@ -24,17 +24,6 @@ from recipes.parts.networks import Frozen
 from recipes.parts.sharding import distribute, shard_over_all
 
 
-def summary(metrics: Mapping[str, Tensor]) -> str:
-    """Who knows how much at the end: validation accuracies in percent, the gain in points."""
-    percent = {name.removeprefix("val/"): 100 * float(value) for name, value in metrics.items()}
-    text = f"validation accuracy: teacher {percent['teacher_accuracy']:.2f} %, "
-    text += f"student {percent['accuracy']:.2f} %"
-    if "gain" in percent:
-        text += f", student alone {percent['control_accuracy']:.2f} %"
-        text += f", gain {percent['gain']:+.2f} points"
-    return text
-
-
 class Distill(LightningModule):
     """Trains a small student on labels and on a large teacher's logits.
 
@@ -157,6 +146,16 @@ class Distill(LightningModule):
         log_means(self, means, size)
         log_count(self, f"{split}/errors", errors(student, targets), size)
 
+    def summary(self, metrics: Mapping[str, Tensor]) -> str:
+        """Who knows how much at the end: validation accuracies in percent, the gain in points."""
+        percent = {name.removeprefix("val/"): 100 * float(value) for name, value in metrics.items()}
+        text = f"validation accuracy: teacher {percent['teacher_accuracy']:.1f} %, "
+        text += f"student {percent['accuracy']:.1f} %"
+        if self.control is not None:
+            text += f", student alone {percent['control_accuracy']:.1f} %"
+            text += f": gain {percent['gain']:+.1f} points"
+        return text
+
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         self._evaluate(batch, "val")
 
@@ -167,10 +166,6 @@ class Distill(LightningModule):
         inputs, targets, *_ = batch
         logits = self.student(inputs).float()
         return {"target": targets, "prediction": logits.argmax(1), "probability": logits.softmax(1)}
-
-    def on_fit_end(self) -> None:
-        if self.trainer.is_global_zero and "val/accuracy" in self.trainer.callback_metrics:
-            print(summary(self.trainer.callback_metrics), flush=True)
 
     def on_fit_start(self) -> None:
         """Computes a frozen teacher's logits once, where the data can keep them.

@@ -1,7 +1,7 @@
 """A generator and a discriminator, an optimizer each, one step a batch."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import torch
@@ -15,7 +15,7 @@ from datamodules.loading.loader import keyed_generator
 from recipes.gan.checks import check_arguments, check_batch, check_fit, check_networks
 from recipes.gan.constraints import apply_spectral_norm, clip_weights
 from recipes.gan.evaluation import Evaluation
-from recipes.gan.evaluation.report import log_values, report
+from recipes.gan.evaluation.report import log_values, record, summary
 from recipes.gan.examples import Share, centred, packed, shared_out, uncentred
 from recipes.gan.gradients import Method
 from recipes.gan.losses import LOSSES, RELATIVISTIC, Name
@@ -255,4 +255,8 @@ class GAN(LightningModule):
             self.penalty_method = check_fit(self.trainer, *gradients)
 
     def on_fit_end(self) -> None:
-        report(self.trainer, self.evaluation)
+        record(self.trainer, self.evaluation)
+
+    def summary(self, metrics: Mapping[str, Tensor]) -> str:
+        """How good the samples are at the end, with their floors."""
+        return summary(metrics)

@@ -18,15 +18,18 @@ def mean_of_known(module: LightningModule, losses: Tensor, targets: Tensor) -> T
 
     Args:
         module: whose training step it is
-        losses: of each example, (batch,); of unknown targets any finite value
-        targets: (batch,)
+        losses: of each example, (..., batch); of unknown targets any finite value
+        targets: (..., batch)
+
+    Returns:
+        (...)
     """
     known = is_known(targets)
-    count = known.sum().to(losses.dtype)
+    count = known.sum(-1).to(losses.dtype)
     processes = data_rank(module.trainer)[1]
     if processes > 1:
         mesh = module.device_mesh
         group = None if mesh is None else mesh["data_parallel"].get_group()
         dist.all_reduce(count, group=group)
         count = count / processes  # as gradients are averaged over processes
-    return torch.where(known, losses, 0).sum() / torch.where(count > 0, count, 1)
+    return torch.where(known, losses, 0).sum(-1) / torch.where(count > 0, count, 1)

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from recipes.parts.sharding import distribute
 from recipes.regress.checks import Scaling, check_dropout, check_network, check_scaling, scaling
 from recipes.regress.dropout import mc_dropout
 from recipes.regress.lbfgs import check_lbfgs
-from recipes.regress.losses import Loss, Name, full
+from recipes.regress.losses import Loss, Name, filled, full
 from recipes.regress.prediction import (
     Predictions,
     predict,
@@ -92,11 +93,9 @@ class Regress(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         inputs, targets = batch
-        # Any number instead of NaN, which would spoil the gradient of what is left out.
-        filled = torch.where(is_known(targets), full(targets), 0)
         # The networks share nothing, so that the sum gives each the gradient of its own loss.
         losses = [
-            mean_of_known(self, self.loss(full(net(inputs)), filled), targets)
+            mean_of_known(self, self.loss(full(net(inputs)), filled(targets)), targets)
             for net in self.networks
         ]
         loss = sum(losses)
@@ -173,9 +172,9 @@ class Regress(LightningModule):
     def on_train_start(self) -> None:
         check_lbfgs(self.trainer, self.trainer.optimizers, self.networks)
 
-    def on_fit_end(self) -> None:
-        if self.trainer.is_global_zero and "val/rmse" in self.trainer.callback_metrics:
-            print(summary(self.trainer.callback_metrics), flush=True)
+    def summary(self, metrics: Mapping[str, Tensor]) -> str:
+        """How good the predictions are at the end."""
+        return summary(metrics)
 
     def on_validation_start(self) -> None:
         if not self.scaling:

@@ -16,6 +16,7 @@ import yaml
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.plugins.io import CheckpointIO
@@ -43,6 +44,7 @@ from recipes.running.recipe import Recipe
 from recipes.running.restart import unfinished, warn_of_shared_store
 from recipes.running.run import Run
 from recipes.running.settings import in_order
+from recipes.running.terminal import outcome, shown
 
 # Seconds in which the first process, if it fails too, says so and ends the others: one line.
 PATIENCE = 3
@@ -215,8 +217,13 @@ class RecipeCLI(LightningCLI):
         for default in DEFAULTS:
             if not any(isinstance(callback, default) for callback in callbacks):
                 callbacks.append(default())
-        if config.enable_checkpointing is not False and not config.barebones:
-            callbacks.append(LastCheckpoint(self.run.folder))
+        if not config.barebones:
+            bar, summary = config.enable_progress_bar, config.enable_model_summary
+            callbacks += shown(callbacks, bar is not False, summary is not False)
+            if not any(isinstance(callback, ModelSummary) for callback in callbacks):
+                config.enable_model_summary = False  # ours is there, or none is wanted
+            if config.enable_checkpointing is not False:
+                callbacks.append(LastCheckpoint(self.run.folder))
         config.callbacks = callbacks
         # torch's own cannot do with networks that take turns.
         ddp = nullcontext() if self.model.automatic_optimization else manual_ddp()
@@ -244,6 +251,8 @@ class RecipeCLI(LightningCLI):
                 self.run.note(self.trainer.loggers, finished=True)
             seconds = time.monotonic() - start
             print(f"run folder: {self.run.folder} ({subcommand} took {seconds:.0f} s)", flush=True)
+            if subcommand == "fit" and (last := outcome(self.model, self.trainer.callback_metrics)):
+                print(last, flush=True)
 
     @contextmanager
     def _no_empty_run(self) -> Iterator[None]:

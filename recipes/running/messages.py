@@ -15,6 +15,8 @@ from torch.multiprocessing import ProcessRaisedException
 from recipes.parts.keys import OURS
 from recipes.running.recipe import recipe_names
 
+# What Lightning says on every run: advertisements, the seed, what hardware there is not, the end.
+NOISE = r"litlogger|Tip: |^Seed set|^[GT]PU available: False|max_epochs=\d+` reached"
 # Errors whose text says all.
 KNOWN = (argparse.ArgumentError, ArgumentError, ValueError, OSError, FloatingPointError)
 
@@ -101,10 +103,15 @@ def expected(text: str) -> str:
     return other[0] if other else "not accepted"
 
 
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether something that Lightning says is not said on every run."""
+    return not re.search(NOISE, record.getMessage())
+
+
 def silence_noise() -> None:
     """Hides what Lightning says on every run and no user can act on."""
-    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    logger.addFilter(lambda record: "litlogger" not in record.getMessage())
+    for name in ("pytorch.utilities.rank_zero", "fabric.utilities.seed"):
+        logging.getLogger(f"lightning.{name}").addFilter(is_news)
     for message in (
         r".*isinstance\(treespec, LeafSpec\).*",  # Lightning's own use of torch
         r"Checkpoint directory .* exists and is not empty.*",  # a resumed run

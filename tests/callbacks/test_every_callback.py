@@ -5,6 +5,7 @@ import inspect
 import json
 import re
 from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,8 @@ def run(module, name, *flags):
 @pytest.fixture(autouse=True)
 def debug(monkeypatch):
     monkeypatch.setenv("RECIPES_DEBUG", "1")
+    # The compiler of C++ takes half a minute; that it trains the same is a slow test of overlays.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
 
 
 def test_every_callback_is_here():
@@ -138,15 +141,20 @@ def test_every_schedule_and_moment_has_a_source(function):
     assert re.search(SOURCE, inspect.getdoc(function)), "a name and a year, or an address"
 
 
+BRIEF = ("--trainer.max_epochs=2", "--trainer.val_check_interval=5")
+
+
+@cache
+def unobserved(module):
+    """The weights without any callback, the same for all tests."""
+    return run(module, "alone", *BRIEF)[0]
+
+
 @pytest.mark.parametrize("module", [Automatic, Manual])
 @pytest.mark.parametrize("name", OBSERVERS)
 def test_what_only_observes_changes_nothing(name, module):
-    flags = ("--trainer.max_epochs=2", "--trainer.val_check_interval=5")
-    alone, observed = (
-        run(module, "alone", *flags),
-        run(module, "observed", "--config=digits", config([name]), *flags),
-    )
-    assert all(torch.equal(alone[0][key], value) for key, value in observed[0].items())
+    observed, _ = run(module, "observed", "--config=digits", config([name]), *BRIEF)
+    assert all(torch.equal(unobserved(module)[key], value) for key, value in observed.items())
 
 
 OTHERS = [name for name in OPTIONS if name not in (*OBSERVERS, "LRDecay", "LossDrivenLR")]

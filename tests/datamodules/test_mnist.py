@@ -116,6 +116,7 @@ def test_hyperparameters_are_plain_and_complete(files):
         "val_size": 10_000,
         "shift": 2,
         "classes": None,
+        "labelled": None,
         "split_seed": 0,
         "seed": 0,
     }

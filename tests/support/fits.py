@@ -1,6 +1,6 @@
 """Runs commands of recipes one after the other in this process, and tells how weights are split.
 
-torchrun --nproc-per-node=2 fits.py '[["classify", "fit", "--config=ddp"]]'
+python -m fits '[["classify", "fit", "--config=ddp"]]'
 """
 
 import json

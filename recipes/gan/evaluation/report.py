@@ -30,31 +30,28 @@ def log_values(module: LightningModule, evaluation: Evaluation | None, split: st
     evaluation.reset()
 
 
-def report(trainer: Trainer, evaluation: Evaluation | None) -> None:
-    """Prints the last validation in one line, and keeps what its values depend on.
-
-    Args:
-        trainer: of a fit that has ended; without validation nothing is reported
-        evaluation: whose facts are kept, if there is one
-    """
-    if trainer.is_global_zero and (told := summary(trainer.callback_metrics)):
-        print(f"validation: {told}", flush=True)
-        if evaluation is not None:
-            record(trainer, evaluation.facts)
-
-
-def summary(logged: Mapping[str, Tensor]) -> str:
+def summary(metrics: Mapping[str, Tensor]) -> str:
     """The last validation in one line: kid_pixels 0.0012 (floor 0.0003), ..."""
-    found = {name.removeprefix("val/"): v for name, v in logged.items() if name.startswith("val/")}
+    found = {name.removeprefix("val/"): value for name, value in metrics.items()}
     floors = {
         name: f" (floor {found.pop(f'{name}_floor'):.4g})"
         for name in [name.removesuffix("_floor") for name in found if name.endswith("_floor")]
     }
-    return ", ".join(f"{name} {value:.4g}{floors.get(name, '')}" for name, value in found.items())
+    values = (f"{name} {value:.4g}{floors.get(name, '')}" for name, value in found.items())
+    return f"validation: {', '.join(values)}"
 
 
-def record(trainer: Trainer, facts: dict[str, str]) -> None:
-    """Keeps an evaluation's facts with the run: its loggers' config, and evaluation.json."""
+def record(trainer: Trainer, evaluation: Evaluation | None) -> None:
+    """Keeps what an evaluation depends on with the run: its loggers' config, and evaluation.json.
+
+    Args:
+        trainer: of a fit that has ended; without validation nothing was evaluated
+        evaluation: whose facts are kept, if there is one
+    """
+    validated = any(name.startswith("val/") for name in trainer.callback_metrics)
+    if evaluation is None or not (trainer.is_global_zero and validated):
+        return
+    facts = evaluation.facts
     for logger in trainer.loggers:
         logger.log_hyperparams(dotted({"run": {"evaluation": facts}}))
     if facts and not trainer.fast_dev_run:

@@ -2,8 +2,6 @@
 
 import copy
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,7 @@ import recipes
 import recipes.gan.module
 from callbacks import GradientClip
 from datamodules.loading.loader import keyed_generator, keyed_seed
-from launches import environment
+from forks import ended_well, ranks
 from recipes.gan import GAN
 from recipes.gan.losses import LOSSES
 from recipes.gan.module import PREDICTION
@@ -516,12 +514,9 @@ def test_two_processes_play_one_game(recipe):
     Path("pair.yaml").write_text(PAIR)
     rates = [f"--model.{name}_optimizer.lr=0.0" for name in ("generator", "discriminator")]
     recipe("gan", "fit", "--config=pair.yaml", "--name=start", *rates)
-    command = [sys.executable, "-m", "recipes.gan", "fit", "--config=pair.yaml", "--name=two"]
+    command = ["recipes.gan", "fit", "--config=pair.yaml", "--name=two"]
     two = ["--data.batch_size=32", "--trainer.accelerator=cpu"]
-    done = subprocess.run(
-        [*command, "--config=ddp", *two], env=environment(), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    ended_well(*ranks(2, *command, "--config=ddp", *two))
     start, found = (
         GAN.load_from_checkpoint(f"runs/gan/{name}/checkpoints/last.ckpt")
         for name in ("start", "two")

@@ -1,8 +1,6 @@
 """The overlays: that each is one, what it sets, and what is refused before training."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +18,8 @@ from datamodules.images import ImageTable
 from datamodules.loading.joined import JoinedRows, Rows
 from datamodules.loading.loader import Loader, place
 from datamodules.stacked_mnist import StackTable
-from launches import ROOT, difference, environment, weights
+from forks import Forked, ended_well
+from launches import ROOT, difference, weights
 from recipes.classify import Classify
 from recipes.gan.checks import method_for
 from recipes.parts.activation_checkpointing import Checkpointed, checkpoint_activations
@@ -108,10 +107,9 @@ def test_what_cannot_be_is_refused_in_one_line(refused, recipe, args, line):
 
 
 def test_two_processes_say_one_line():
-    command = [sys.executable, "-m", "recipes.regress", "fit", "--config=lbfgs", "--config=ddp"]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 1
-    errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+    process = Forked("recipes.regress", "fit", "--config=lbfgs", "--config=ddp")
+    assert process.wait() == 1
+    errors = [line for line in process.output().splitlines() if "error" in line.lower()]
     assert errors == ["error: L-BFGS needs one process, not 2: --trainer.devices=1"]
 
 
@@ -185,21 +183,22 @@ def test_ddp_is_forked_where_python_is_not_started_anew(recipe):
     """As in a notebook: the function is called, and no command is typed."""
     network = ["--model.network=MLP", "--model.network.inputs=64", "--model.network.widths=[16]"]
     network += ["--trainer.callbacks=[]", *SHORT]
-    call = "from recipes.classify import Classify; from recipes.running.cli import main; "
+    call = "from recipes.classify import Classify\nfrom recipes.running import main\n"
     call += f"main(Classify, {['fit', '--config=ddp_spawn', '--data.batch_size=32', *network]})"
-    command = [sys.executable, "-c", call]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    Path("cell.py").write_text(call)
+    notebook = Forked("cell")
+    ended_well(notebook)
     recipe("classify", "fit", "--name=one", *network)
     forked, one = (Path("runs/classify", name) for name in ("digits-ddp_spawn-1", "one"))
     assert difference(weights(forked), weights(one)) < 1e-6
     assert yaml.safe_load((forked / "config.yaml").read_text())["trainer"]["devices"] == 2
-    assert "'samples'" not in done.stderr, "nothing that a user could act on"
+    assert "'samples'" not in notebook.output(), "nothing that a user could act on"
     facts, same = (json.loads((run / "run.json").read_text()) for run in (forked, one))
     assert facts["samples"] == same["samples"] > 0 and facts["seconds"] > 0 and facts["finished"]
     assert facts["parameters"] == same["parameters"]
 
 
+@pytest.mark.slow
 def test_compiled_networks_train_the_same(recipe):
     network = ["--model.network=MLP", "--model.network.inputs=64", "--model.network.widths=[16]"]
     flags = [*network, "--model.optimizer=SGD", "--model.optimizer.lr=0.1", *SHORT]

@@ -15,6 +15,8 @@ from recipes.classify.module import cross_entropies
 from recipes.parts.known import mean_of_known
 from recipes.parts.networks import MLP
 from recipes.regress import Regress
+from recipes.regress.losses import Loss
+from recipes.study.metrics import sums
 from trains import seen_by
 
 
@@ -81,6 +83,21 @@ def test_a_regression_learns_from_what_is_known_alone():
         found.append([weight.grad for weight in network.parameters()])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_members_of_a_study_are_measured_on_what_is_known_alone():
+    """Each by its own rows: the sums over all rows are those over the known ones."""
+    generator = torch.Generator().manual_seed(0)
+    outputs = torch.randn(2, 5, 2, generator=generator)
+    targets = torch.randn(2, 5, generator=generator)
+    unknown = targets.clone()
+    unknown[0, 1] = unknown[1, 3] = unknown[1, 4] = math.nan
+    found = sums(Loss("gaussian_nll"), outputs, unknown)
+    for member, known in ((0, [0, 2, 3, 4]), (1, [0, 1, 2])):
+        pick = (slice(member, member + 1), known)
+        alone = sums(Loss("gaussian_nll"), outputs[pick], targets[pick])
+        for name, value in alone.items():
+            torch.testing.assert_close(found[name][member], value[0])
 
 
 class Labels(torch.utils.data.Dataset):

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,8 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 
 import recipes.parts.manual_ddp
-from launches import GAME, SUPPORT, difference, environment, weights
+from forks import ended_well, ranks
+from launches import GAME, difference, weights
 from recipes.parts.manual_ddp import ManualDDP, average_gradients, manual_ddp
 from trains import rows
 
@@ -25,7 +24,7 @@ NETWORKS = {
     "distill": """
         --model.student=MLP --model.student.inputs=64 --model.student.widths=[16,16,16]
         --model.teacher=MLP --model.teacher.inputs=64 --model.teacher.widths=[32,32,32]
-        --model.scheme=mutual
+        --model.scheme=mutual --data.labelled=null
         --data.val_size=33""",
     "regress": "--model.network.dropout=0 --model.ensemble=2 --data.val_size=0.1",
 }
@@ -36,8 +35,10 @@ LARGE = """
 FROZEN = """
 --model.student=MLP --model.student.inputs=64 --model.student.widths=[16] --model.scheme=frozen
 --model.teacher=null --model.teacher_checkpoint=runs/classify/one-sgd/checkpoints/last.ckpt
---model.teacher_cache=off --data.val_size=33
+--model.teacher_cache=off --data.val_size=33 --data.labelled=null
 """
+FEW = "--data.labelled=100"  # of 1,077: each process knows another number of each batch
+
 OPTIMIZERS = {
     "adam": "--model.optimizer=Adam --model.optimizer.eps=1e-4",
     "sgd": "--model.optimizer=SGD --model.optimizer.lr=0.1 --model.optimizer.fused=false",
@@ -79,20 +80,13 @@ def sizes(flags, batch, steps=4):
 
 
 def run(commands, processes, folder):
-    launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    done = subprocess.run(
-        [sys.executable, "-m", *launcher, str(SUPPORT / "fits.py"), json.dumps(commands)],
-        env=environment(RECIPES_DEBUG="1"),
-        capture_output=True,
-        text=True,
-        cwd=folder,
-    )
-    assert done.returncode == 0, done.stderr.split("ChildFailedError")[0][-4000:]
+    found = ranks(processes, "fits", json.dumps(commands), folder=folder, RECIPES_DEBUG="1")
+    ended_well(*found)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """All runs of this file, in two launches; the folder of one by recipe and name."""
+    """All runs of this file, by one process and by two; the folder of one by recipe and name."""
     folder = tmp_path_factory.mktemp("processes")
     (folder / "game.yaml").write_text(GAME)
     (folder / "scaled.yaml").write_text(SCALED)
@@ -111,6 +105,9 @@ def trained(tmp_path_factory):
         flags = sizes(f"{large} --config={overlay}", batch)
         together.append(command("classify", f"{overlay}-large", flags))
     alone.append(command("classify", "one-large", sizes(large, 64)))
+    few = f"--config=digits {OPTIMIZERS['sgd']} {NETWORKS['classify']} {FEW}"
+    alone.append(command("classify", "one-few", sizes(few, 64)))
+    together.append(command("classify", "ddp-few", sizes(f"{few} --config=ddp", 32)))
     frozen = f"--config=digits {OPTIMIZERS['sgd']} {FROZEN}"
     alone.append(command("distill", "one-frozen", sizes(frozen, 64)))
     split = sizes(f"{frozen} --model.shard_teacher=true --config=ddp", 32)
@@ -146,6 +143,13 @@ def test_two_processes_train_what_one_does(trained, recipe, overlay, kind):
     assert (two / "placements-1.json").exists(), "there was a second process"
     evaluated = [{k: v for k, v in rows(run)[-1].items() if "val/" in k} for run in (one, two)]
     assert evaluated[0] and evaluated[0] == pytest.approx(evaluated[1], rel=1e-5)
+
+
+def test_two_processes_learn_what_one_does_from_few_labels(trained):
+    one, two, all_labels = (
+        weights(trained("classify", name)) for name in ("one-few", "ddp-few", "one-sgd")
+    )
+    assert difference(one, two) < 1e-6 < 1e-3 < difference(one, all_labels)
 
 
 def test_two_processes_test_as_one(trained):

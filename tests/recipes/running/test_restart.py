@@ -2,49 +2,23 @@
 
 import json
 import os
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from launches import GAME, difference, environment, weights
+from forks import Forked, ended_well, free_port, ranks, until
+from launches import GAME, difference, weights
 from recipes.running.restart import job, unfinished
 
 EPOCHS = "--trainer.limit_train_batches=4 --trainer.max_epochs=3 --trainer.limit_val_batches=1"
 KILL = "--trainer.callbacks+=kills.Kill --trainer.callbacks.step=6 --trainer.callbacks.rank="
 
 
-def start(*command, folder, **variables):
-    return subprocess.Popen(
-        [sys.executable, "-m", *command],
-        env=environment(**variables),
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def ended(*processes):
-    """What processes have printed, when all have ended well."""
-    printed = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(processes), printed
-    return printed
-
-
 def fit(name, *flags, config="ddp"):
     configs = ["--config=game.yaml", f"--config={config}"]
     return ["recipes.gan", "fit", *configs, f"--name={name}", *EPOCHS.split(), *flags]
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def is_alive(number):
@@ -60,7 +34,7 @@ def undisturbed(tmp_path_factory):
     """The weights after three epochs on two processes."""
     folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "game.yaml").write_text(GAME)
-    ended(start(*fit("whole"), folder=folder))
+    ended_well(*ranks(2, *fit("whole"), folder=folder))
     return weights(folder / "runs/gan/whole")
 
 
@@ -71,16 +45,14 @@ def assert_equal(folder, undisturbed):
 @pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_when_one_process_is_killed_the_other_ends_and_the_run_resumes(undisturbed, rank):
     Path("game.yaml").write_text(GAME)
-    process = start(*fit("killed", *f"{KILL}{rank}".split()), folder=".")
-    process.communicate(timeout=120)
-    assert process.returncode != 0
+    process = Forked(*fit("killed", *f"{KILL}{rank}".split()))  # which starts the other
+    assert process.wait() != 0
     other = int(Path(f"pid-{1 - rank}").read_text())
-    while is_alive(other):
-        time.sleep(0.1)
+    until(lambda: not is_alive(other))
     assert time.time() - Path(f"killed-{rank}-6").stat().st_mtime < 20
     checkpoint = "runs/gan/killed/checkpoints/last.ckpt"
     assert torch.load(checkpoint, weights_only=True)["global_step"] == 4
-    ended(start("recipes.gan", "fit", f"--ckpt_path={checkpoint}", folder="."))
+    ended_well(*ranks(2, "recipes.gan", "fit", f"--ckpt_path={checkpoint}"))
     assert_equal(Path("runs/gan/killed"), undisturbed)
 
 
@@ -134,8 +106,9 @@ def test_torchrun_starts_a_run_again_and_it_goes_on(undisturbed):
     command = fit("elastic", *f"{KILL}1".split())
     # Without it, torch 2.13 hangs in every second restart (pytorch #135712).
     own = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-    (printed,) = ended(start(*launcher, "-m", *command, folder=".", **own))
-    assert printed.count("run folder: runs/gan/elastic\n") == 2
+    process = Forked(*launcher, "-m", *command, **own)
+    ended_well(process)
+    assert process.output().count("run folder: runs/gan/elastic\n") == 2
     assert [path.name for path in Path("runs/gan").iterdir()] == ["elastic"]
     assert_equal(Path("runs/gan/elastic"), undisturbed)
 
@@ -151,9 +124,9 @@ def test_two_machines_of_two_processes_each_by_torchrun():
     hybrid += ["--name=hybrid", "--data.batch_size=32"]
     launcher = ["torch.distributed.run", "--nnodes=2", "--nproc-per-node=2", "--rdzv-id=test"]
     launcher += ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{free_port()}", "-m"]
-    machines = [start(*launcher, *fits, *hybrid, folder=".") for _ in range(2)]
-    alone = start(*fits, "--name=alone", "--data.batch_size=64", folder=".")
-    ended(*machines, alone)
+    machines = [Forked(*launcher, *fits, *hybrid) for _ in range(2)]
+    alone = Forked(*fits, "--name=alone", "--data.batch_size=64")
+    ended_well(*machines, alone)
     one, two = (weights(Path("runs/classify", name)) for name in ("alone", "hybrid"))
     assert difference(one, two) < 1e-6
     split = Path("runs/classify/hybrid/placements-3.json").read_text()
@@ -191,14 +164,12 @@ def test_slurm_queues_a_run_again_and_it_goes_on(undisturbed, tmp_path):
     command += ["--trainer.callbacks+=kills.Kill", "--trainer.callbacks.step=7"]
     command += ["--trainer.callbacks.rank=-1"]  # SLURM ends what has been queued again
     port = free_port()
-    tasks = [start(*command, folder=".", PATH=path, **slurm(rank, port)) for rank in (0, 1)]
+    tasks = [Forked(*command, PATH=path, **slurm(rank, port)) for rank in (0, 1)]
     for task in tasks:
-        task.communicate(timeout=120)
+        task.wait()
     assert (tmp_path / "queued").read_text() == "requeue 7\n"
     assert Path("runs/gan/job/hpc_ckpt_1.ckpt").exists()
     port, again = free_port(), {"SLURM_RESTART_COUNT": "1"}
-    ended(
-        *(start(*command, folder=".", PATH=path, **slurm(rank, port, **again)) for rank in (0, 1))
-    )
+    ended_well(*(Forked(*command, PATH=path, **slurm(rank, port, **again)) for rank in (0, 1)))
     assert [path.name for path in Path("runs/gan").iterdir()] == ["job"]
     assert_equal(Path("runs/gan/job"), undisturbed)

@@ -1,7 +1,6 @@
 """A run's files: what W&B and the metrics file keep, and that a killed run resumes identically."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from lightning.pytorch import Callback
 
 import recipes.running.cli
 from callbacks import KeyedNoise
-from launches import ROOT
+from forks import Forked, until
 from recipes.compare.tracked import try_records
 from recipes.parts.checkpoints import plain
 from recipes.parts.keys import dotted
@@ -100,6 +99,7 @@ LONG = (
     "--model.student.inputs=64",
     "--model.student.widths=[16]",
     "--model.student.dropout=0.3",
+    "--model.teacher.channels=[4,8]",
     "--data.shift=1",
 )
 MID_EPOCH = middle_of_epoch("runs/distill/cut")
@@ -160,20 +160,12 @@ def test_without_keyed_noise_a_resumed_run_differs(recipe, monkeypatch):
 def test_a_killed_process_resumes(recipe, monkeypatch):
     """SIGKILL at a random moment; what it leaves is resumed to the same rows and weights."""
     small = ["--model.network=MLP", "--model.network.inputs=64", "--model.network.widths=[16]"]
-    small += ["--trainer.max_epochs=60", "--trainer.callbacks+=EMA"]
+    small += ["--trainer.max_epochs=30", "--trainer.callbacks+=EMA"]
     small += ["--trainer.callbacks.module=network", "--trainer.callbacks+=OptimizerStats"]
     recipe("classify", "fit", "--name=whole", *small)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "recipes.classify", "fit", "--name=cut", *small],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = Forked("recipes.classify", "fit", "--name=cut", *small)
     folder = Path("runs/classify/cut")
-    until = time.monotonic() + 60
-    while not (folder / "checkpoints/last.ckpt").exists() and time.monotonic() < until:
-        time.sleep(0.02)
+    until((folder / "checkpoints/last.ckpt").exists)
     time.sleep(0.3)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -183,18 +175,10 @@ def test_a_killed_process_resumes(recipe, monkeypatch):
 
 
 def test_a_terminated_process_says_so():
-    command = [sys.executable, "-m", "recipes.classify", "fit", "--trainer.max_epochs=500"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    path = Path("runs/classify/digits-1/metrics.jsonl")
-    until = time.monotonic() + 60
-    while not path.exists() and time.monotonic() < until:
-        time.sleep(0.02)
-    process.terminate()
-    process.wait()
-    assert process.returncode == 143
+    process = Forked("recipes.classify", "fit", "--trainer.max_epochs=500")
+    until(Path("runs/classify/digits-1/metrics.jsonl").exists)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 143
 
 
 def test_a_checkpoint_is_replaced_only_by_a_complete_one(tmp_path, monkeypatch):

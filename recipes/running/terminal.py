@@ -1,0 +1,92 @@
+"""What a run shows in the terminal: its networks, its progress, and at last what it came to."""
+
+from collections.abc import Mapping
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelSummary, ProgressBar, RichProgressBar
+from rich import get_console
+from rich.table import Table
+from torch import Tensor
+
+from recipes.parts.keys import headline
+from recipes.parts.networks import Frozen
+from recipes.running.files import count_parameters
+
+
+class Progress(RichProgressBar):
+    """Lightning's progress bar with the one metric that matters: the latest validation's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.latest: dict[str, float] = {}
+
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        return self.latest or {
+            key: value for key, value in trainer.progress_bar_metrics.items() if key == "loss"
+        }
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            if validated := validation(trainer.callback_metrics):
+                key = headline(validated)
+                self.latest = {key: float(validated[key])}
+        super().on_validation_end(trainer, pl_module)
+
+
+class Networks(Callback):
+    """Shows a module's networks and their sizes when a fit starts.
+
+    Lightning's own summary adds lines that are 0 without an example input, such as FLOPs.
+    """
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        table = Table("network", "type", "parameters", "trained")
+        for column in table.columns[2:]:
+            column.justify = "right"
+        for name, child in pl_module.named_children():
+            network = child.network if isinstance(child, Frozen) else child
+            counts = count_parameters(network)
+            if counts["total"]:
+                table.add_row(name, type(network).__name__, *(f"{n:,}" for n in counts.values()))
+        if table.row_count:
+            get_console().print(table)
+
+
+def shown(callbacks: list[Callback], progress_bar: bool, model_summary: bool) -> list[Callback]:
+    """What a run shows beside the callbacks that the user has chosen.
+
+    Args:
+        callbacks: the run's own
+        progress_bar: whether there shall be one
+        model_summary: likewise
+    """
+    found: list[Callback] = []
+    if progress_bar and not any(isinstance(c, ProgressBar) for c in callbacks):
+        found.append(Progress())
+    if model_summary and not any(isinstance(c, ModelSummary) for c in callbacks):
+        found.append(Networks())
+    return found
+
+
+def validation(metrics: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of the logged metrics that are validation's."""
+    return {key: value for key, value in metrics.items() if key.startswith("val/")}
+
+
+def outcome(module: LightningModule, metrics: Mapping[str, Tensor]) -> str:
+    """The last line of a fit: what the recipe says of its validation, or the main metric.
+
+    Args:
+        module: with a method `summary` of these metrics, if it has more to say
+        metrics: the last that were logged
+    """
+    if not (validated := validation(metrics)):
+        return ""
+    if hasattr(module, "summary"):
+        return module.summary(validated)
+    key = headline(validated)
+    return f"validation: {key.removeprefix('val/')} {float(validated[key]):.4g}"

@@ -1,0 +1,76 @@
+"""What a newcomer sees: sizes, one metric, and the outcome as the last line; nothing else."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelSummary, TQDMProgressBar
+from torch import nn
+
+from recipes.parts.networks import MLP, Frozen
+from recipes.running.terminal import Networks, Progress, outcome, shown
+
+SHORT = ("--trainer.max_epochs=2", "--trainer.limit_train_batches=4")
+
+
+@pytest.fixture
+def printed(recipe, capfd):
+    def lines(*args):
+        recipe(*args)
+        captured = capfd.readouterr()
+        return [line.strip() for line in captured.out.splitlines() if line.strip()], captured.err
+
+    return lines
+
+
+def test_the_outcome_is_the_last_line_and_nothing_is_advertised(printed):
+    lines, errors = printed("distill", "fit", *SHORT)
+    assert lines[0] == "run folder: runs/distill/digits-1"
+    assert re.fullmatch(r"run folder: runs/distill/digits-1 \(fit took \d+ s\)", lines[-2])
+    percent = r"[\d.]+ %"
+    assert re.fullmatch(
+        rf"validation accuracy: teacher {percent}, student {percent}, student alone {percent}: "
+        r"gain [+-][\d.]+ points",
+        lines[-1],
+    )
+    assert not re.search("FLOP|Tip|Seed set|[GT]PU|v_num", "".join(lines) + errors)
+
+
+def test_sizes_are_exact_and_of_a_teacher_that_is_not_trained_too(capsys):
+    module = nn.Module()
+    module.student, module.teacher, module.loss = MLP(4, [3]), Frozen(MLP(4, [5])), nn.Identity()
+    Networks().on_fit_start(SimpleNamespace(is_global_zero=True), module)
+    rows = [re.findall(r"[\w,]+", line) for line in capsys.readouterr().out.splitlines()]
+    assert ["student", "MLP", "55", "55"] in rows and ["teacher", "MLP", "85", "0"] in rows
+    assert not any("loss" in row for row in rows)
+
+
+def test_the_bar_shows_the_one_metric_that_matters():
+    metrics = {"val/loss": torch.tensor(0.3), "val/accuracy": torch.tensor(0.5)}
+    state = SimpleNamespace(fn="fit")
+    trainer = SimpleNamespace(
+        progress_bar_metrics={"loss": 2.0, "val/loss": 0.3}, callback_metrics=metrics
+    )
+    trainer.state, trainer.sanity_checking = state, False
+    bar = Progress()
+    assert bar.get_metrics(trainer, None) == {"loss": 2.0}, "before the first validation"
+    bar.on_validation_end(trainer, None)
+    assert bar.get_metrics(trainer, None) == {"val/accuracy": 0.5}
+
+
+def test_a_recipe_without_a_summary_ends_with_its_main_metric():
+    metrics = {"val/loss": torch.tensor(0.25), "train/loss": torch.tensor(1.0)}
+    assert outcome(nn.Module(), metrics) == "validation: loss 0.25"
+    assert outcome(nn.Module(), {"train/loss": torch.tensor(1.0)}) == ""
+
+
+def test_the_users_own_bar_and_summary_stay(printed):
+    def kinds(*arguments):
+        return [type(callback) for callback in shown(*arguments)]
+
+    assert kinds([], True, True) == [Progress, Networks]
+    assert kinds([ModelSummary(), TQDMProgressBar()], True, True) == []
+    assert kinds([], False, False) == []
+    lines, _ = printed("classify", "fit", *SHORT, "--trainer.enable_model_summary=false")
+    assert not any("ConvNet" in line for line in lines)
