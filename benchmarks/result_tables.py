@@ -1,7 +1,6 @@
-"""The results that are kept in results/, and the tables that documents have of them."""
+"""The results that are kept in results/, and the tables that pages have of them."""
 
 import json
-import re
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,7 @@ from tables import mean_std
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
-DOCUMENTS = (ROOT / "README.md", ROOT / "RESULTS.md")
-MARKS = re.compile(r"(<!-- results( by metric)?: ([\w -]+?) -->\n).*?(?=<!-- end -->)", re.DOTALL)
+Rows = list[list[str]]  # of a table, its header first
 
 
 @dataclass
@@ -88,14 +86,14 @@ def interval(values: list[float], share: float = 0.95) -> tuple[float, float]:
     return statistics.fmean(values) - reach, statistics.fmean(values) + reach
 
 
-def by_metric(entries: list[Entry]) -> list[list[str]]:
+def by_metric(entries: list[Entry]) -> Rows:
     """Rows of a table with a column for each metric, its header first."""
     labels = list(dict.fromkeys(label for entry in entries for label in entry.show))
     rows = [[entry.of, *(entry.cells().get(label, "") for label in labels)] for entry in entries]
     return [["", *labels], *rows]
 
 
-def by_result(entries: list[Entry]) -> list[list[str]]:
+def by_result(entries: list[Entry]) -> Rows:
     """Rows of a table with columns for recipe, seeds and seconds, its header first."""
     rows = [["recipe", "config", "on test data, mean ± std over seeds", "seeds", "seconds"]]
     for entry in entries:
@@ -111,21 +109,3 @@ def by_result(entries: list[Entry]) -> list[list[str]]:
             ]
         )
     return rows
-
-
-def with_tables(text: str) -> str:
-    """A document with its tables made anew.
-
-    Args:
-        text: in which a table lies between <!-- results: NAME ... --> or, with a column for each
-            metric, <!-- results by metric: NAME ... -->, and <!-- end -->
-    """
-    entries = listed()
-
-    def table(mark: re.Match[str]) -> str:
-        named = [entries[name] for name in mark[3].split()]
-        header, *rows = by_metric(named) if mark[2] else by_result(named)
-        lines = [header, ["---"] * len(header), *rows]
-        return mark[1] + "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-    return MARKS.sub(table, text)

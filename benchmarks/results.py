@@ -1,11 +1,10 @@
-"""The results in results/*.json, and the tables in README.md and RESULTS.md that are made of them.
+"""The results in results/*.json, of which the tables on the pages are made.
 
-python benchmarks/results.py                  writes the tables anew
-python benchmarks/results.py --check          says what does not match
-python benchmarks/results.py --run [NAME ...] first makes the results, all by default, where it goes
-                                              on with what is in ./runs
+python benchmarks/results.py                  says which are not of the present code and configs
+python benchmarks/results.py --run [NAME ...] makes results, all by default, and goes on with what
+                                              is in ./runs; then writes the tables on the pages
 
-What the results are is in results/results.yaml.
+What the results are is in results/results.yaml; the tables are made by benchmarks/pages.py.
 """
 
 import argparse
@@ -13,10 +12,11 @@ import subprocess
 import sys
 from typing import Any
 
+import pages
 from recipes.parts.keys import config_hash
 from recipes.running.run import git_state
 from recipes.seeds.result import gathered, save
-from result_tables import DOCUMENTS, RESULTS, ROOT, Entry, listed, with_tables
+from result_tables import RESULTS, ROOT, Entry, listed
 
 
 def run(entries: list[Entry]) -> None:
@@ -86,15 +86,6 @@ def stale_results() -> list[str]:
     ]
 
 
-def stale_documents() -> list[str]:
-    """Which documents do not have the results' tables."""
-    return [
-        f"{path.name} has other tables than results/ gives; python benchmarks/results.py"
-        for path in DOCUMENTS
-        if path.read_text() != with_tables(path.read_text())
-    ]
-
-
 def main() -> None:
     """Runs the command.
 
@@ -103,7 +94,6 @@ def main() -> None:
     """
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    parser.add_argument("--check", action="store_true", help="say what does not match")
     parser.add_argument("--run", nargs="*", metavar="NAME", help="make results")
     arguments = parser.parse_args()
     entries = listed()
@@ -111,11 +101,8 @@ def main() -> None:
         sys.exit(f"error: --run {' '.join(strangers)}: results.yaml has {', '.join(entries)}")
     if arguments.run is not None:
         run([entries[name] for name in arguments.run or entries])
-    faults = stale_results()
-    if not faults and not arguments.check:
-        for path in DOCUMENTS:
-            path.write_text(with_tables(path.read_text()))
-    if faults := faults or stale_documents():
+        pages.write()
+    if faults := stale_results():
         sys.exit("\n".join(f"error: {fault}" for fault in faults))
 
 

@@ -69,6 +69,9 @@ def one_line(error: BaseException, parser: LightningArgumentParser | None = None
 
 def reason(text: str) -> str:
     """What a user can act on in what jsonargparse says, if it is jsonargparse that says it."""
+    if needed := re.fullmatch(r"the following arguments are required: (\w+)\.(\S+)", text):
+        example = ", such as --data=Digits" if needed[2] == "data" else ""
+        return f"{needed[1]} needs --{needed[2]}{example}"
     owner = text.split(":", 1)[0]
     lacking = r"Problem with given class_path '([\w.]+)': .* are required: (\w+(?:, \w+)*)"
     if needs := re.search(lacking, text):

@@ -49,6 +49,18 @@ def measure(recipe):
     return {name: float(f"{value:.4g}") for name, value in band.items()}
 
 
+def check_still(recipe, band):
+    """Fails unless a run that cannot learn lands far outside of the band."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        still = latest(fit(recipe, CANARIES[recipe]["still"]), CANARIES[recipe]["metric"])
+    away = abs(still - band["mean"]) / (band["high"] - band["low"])
+    if away < 2:
+        sys.exit(
+            f"error: {recipe}: a run that cannot learn lands at {still:.4g}, {away:.1f} widths of "
+            f"the band {band['low']} to {band['high']} away; give flags of a longer run"
+        )
+
+
 def write(measured):
     """Puts the measured values below their canaries, and leaves all else in the file as it is."""
     lines, recipe = [], ""
@@ -70,4 +82,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
         for name in sys.argv[1:] or CANARIES:
             write({name: (band := measure(name))})
+            check_still(name, band)
             print(name, CANARIES[name]["metric"], band, flush=True)

@@ -31,10 +31,10 @@ def warm():
 
 
 class Forked:
-    """A process that runs a module as `python -m` does, in a session of its own.
+    """A process that runs a module as `python -m` does, or a file, in a session of its own.
 
     Args:
-        module: such as recipes.classify
+        module: such as recipes.classify, or my_recipe.py
         args: of its command line
         folder: that it runs in
         variables: of its environment, beside those of all tests
@@ -132,4 +132,8 @@ def work(module, args, folder, variables, log):
 
     rank_zero_only.rank = int(variables.get("LOCAL_RANK", 0))  # set when it was imported
     sys.argv = [module, *args]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    if module.endswith(".py"):
+        sys.modules["__main__"].__spec__ = None  # as of a script
+        runpy.run_path(module, run_name="__main__")
+    else:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)

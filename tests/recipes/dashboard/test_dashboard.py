@@ -8,10 +8,13 @@ import pytest
 import wandb
 
 from graphql import graphql
+from launches import ROOT
 from recipes.dashboard.__main__ import main
 from recipes.running.recipe import recipe_names
 
-pytest.importorskip("wandb_workspaces", reason="needs: pip install -e '.[dashboard]'")
+panels = pytest.importorskip(
+    "recipes.dashboard.panels", reason="needs: pip install -e '.[dashboard]'", exc_type=ImportError
+)
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -23,12 +26,18 @@ def stranger(monkeypatch, tmp_path):
     wandb.teardown()
 
 
-@pytest.mark.parametrize("recipe", recipe_names())
+@pytest.mark.parametrize("recipe", panels.RECIPES)
 def test_a_dashboard_is_what_it_was(recipe, stranger, capsys):
     main([recipe, "--print"])
     golden = GOLDEN / f"dashboard-{recipe}.json"
-    command = f"python -m recipes.dashboard {recipe} --print > tests/golden/{golden.name}"
+    command = f"python -m recipes.dashboard {recipe} --print > {golden.relative_to(ROOT)}"
     assert capsys.readouterr().out == golden.read_text(), f"if that is meant: {command}"
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_every_recipe_has_a_dashboard_also_without_panels_of_its_own(recipe):
+    titles = list(panels.sections(recipe))
+    assert "Loss" in titles and "Hardware" in titles
 
 
 def test_it_is_saved_where_it_was_told_to(monkeypatch, capsys):

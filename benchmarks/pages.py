@@ -1,0 +1,164 @@
+"""The parts of the pages that are made of the code and of results/: tables between marks.
+
+python benchmarks/pages.py           writes them anew
+python benchmarks/pages.py --check   says which pages have others
+
+A part begins with one of these marks, and ends with <!-- end -->:
+
+<!-- results: NAME ... -->            results, a row each, with their seeds and seconds
+<!-- results by metric: NAME ... -->  results, a row each, and a column for each metric
+<!-- techniques -->                   all recipes, with the first line of each card
+<!-- configs: FOLDER -->              a folder's configs, with the first sentence of each header
+<!-- classes: MODULE -->              what a module exports, with the first line of each docstring
+<!-- arguments: CLASS -->             a constructor's arguments, as its docstring has them
+"""
+
+import argparse
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import docstring_parser
+import yaml
+
+from recipes.running.recipe import SEARCH_SPACE, find_recipe, recipe_names
+from result_tables import ROOT, Rows, by_metric, by_result, listed
+
+MARKS = re.compile(r"(<!-- ([a-z ]+?)(?:: ([\w./ -]+?))? -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+
+def pages() -> list[Path]:
+    """All pages: the front page, and one for each technique, tool and package."""
+    folders = (ROOT, *sorted(path for path in ROOT.glob("recipes/*/")), ROOT / "callbacks")
+    folders += (ROOT / "datamodules", ROOT / "benchmarks")
+    return [path for folder in folders if (path := folder / "README.md").is_file()]
+
+
+def first_sentence(text: str) -> str:
+    """The text up to the first full stop that ends a sentence, on one line."""
+    return re.split(r"(?<=[.!?])\s", " ".join(text.split()), maxsplit=1)[0]
+
+
+def techniques(_: str) -> Rows:
+    """All recipes."""
+    rows = [["recipe", "technique", "configs"]]
+    for name in recipe_names():
+        recipe = find_recipe(name)
+        said = recipe.card.splitlines()[0].rstrip(".")
+        configs = ", ".join(f"`{config}`" for config in recipe.configs)
+        rows.append([f"[`{name}`](recipes/{name})", said, configs])
+    return rows
+
+
+def configs(folder: str) -> Rows:
+    """The configs of a folder; of a header, all before the first blank comment or command."""
+    rows = [["config", "what it is"]]
+    for path in sorted((ROOT / folder).glob("*.yaml")):
+        if path.stem == SEARCH_SPACE:
+            continue
+        lines = path.read_text().split("\n\n")[0].splitlines()
+        header = [line.lstrip("# ") for line in lines if line.startswith("#")]
+        rows.append([f"[`{path.stem}`]({path.name})", first_sentence(" ".join(header))])
+    return rows
+
+
+def classes(module: str) -> Rows:
+    """The public classes of a module."""
+    found = import_module(module)
+    rows = [["class", "what it does"]]
+    for name in sorted(found.__all__, key=str.lower):
+        text = (inspect.getdoc(getattr(found, name)) or "").split("\n\n")[0]
+        rows.append([f"`{name}`", " ".join(text.split())])
+    return rows
+
+
+def arguments(path: str) -> Rows:
+    """The arguments of a class, with their defaults."""
+    module, _, name = path.rpartition(".")
+    made = getattr(import_module(module), name)
+    parameters = inspect.signature(made).parameters
+    rows = [["argument", "default", "meaning"]]
+    for said in docstring_parser.parse(inspect.getdoc(made)).params:
+        meaning = " ".join(said.description.split())
+        rows.append([f"`{said.arg_name}`", default(parameters[said.arg_name]), meaning])
+    return rows
+
+
+def default(parameter: inspect.Parameter) -> str:
+    """A parameter's default as a config has it; nothing for a function, which its meaning names."""
+    if parameter.default is inspect.Parameter.empty:
+        return "required"
+    if callable(parameter.default):
+        return ""
+    text = yaml.safe_dump(parameter.default, default_flow_style=True, width=1000)
+    return f"`{text.splitlines()[0]}`"
+
+
+def of_results(rows: Callable[..., Rows]) -> Callable[[str], Rows]:
+    """A maker of a table of named results."""
+    return lambda names: rows([listed()[name] for name in names.split()])
+
+
+MAKERS: dict[str, Callable[[str], Rows]] = {
+    "results": of_results(by_result),
+    "results by metric": of_results(by_metric),
+    "techniques": techniques,
+    "configs": configs,
+    "classes": classes,
+    "arguments": arguments,
+}
+
+
+def made_anew(text: str) -> str:
+    """A page with its parts made anew.
+
+    Raises:
+        ValueError: if a mark is not known
+    """
+
+    def part(mark: re.Match[str]) -> str:
+        if mark[2] not in MAKERS:
+            raise ValueError(f"<!-- {mark[2]} -->: the marks are {', '.join(MAKERS)}")
+        header, *rows = MAKERS[mark[2]](mark[3] or "")
+        cells = [header, ["---"] * len(header), *rows]
+        escaped = [[cell.replace("|", "\\|") for cell in row] for row in cells]
+        return mark[1] + "".join(f"| {' | '.join(row)} |\n" for row in escaped)
+
+    return MARKS.sub(part, text)
+
+
+def stale_pages() -> list[str]:
+    """Which pages have other parts than the code and the results give."""
+    return [
+        f"{path.relative_to(ROOT)} has other tables than the code; python benchmarks/pages.py"
+        for path in pages()
+        if path.read_text() != made_anew(path.read_text())
+    ]
+
+
+def write() -> None:
+    """Writes the parts of all pages anew."""
+    for path in pages():
+        path.write_text(made_anew(path.read_text()))
+
+
+def main() -> None:
+    """Runs the command.
+
+    Raises:
+        SystemExit: with status 1 and a line for each page that has other parts
+    """
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    parser.add_argument("--check", action="store_true", help="only say which pages have others")
+    if not parser.parse_args().check:
+        write()
+    if faults := stale_pages():
+        sys.exit("\n".join(f"error: {fault}" for fault in faults))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""Recipes that are not in this project: a single file, a package of one's own, a notebook."""
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import yaml
+
+from forks import Forked, ended_well
+from launches import ROOT, environment
+from recipes.classify import Classify
+from recipes.running.recipe import Recipe, find_recipe, recipe_names, start_as
+from trains import rows
+
+VAE = '''
+"""A variational autoencoder."""
+
+import torch
+from lightning.pytorch import LightningModule
+from torch.nn import functional as F
+
+from recipes.parts import MLP, log_means, log_terms, save_hyperparameters
+from recipes.running import main
+
+
+class VAE(LightningModule):
+    """Trains an encoder and a decoder of images of 8x8 pixels.
+
+    Args:
+        latent: numbers in a code
+        lr: of Adam
+    """
+
+    def __init__(self, latent: int = 4, lr: float = 1e-3) -> None:
+        super().__init__()
+        save_hyperparameters(self)
+        self.encoder, self.decoder, self.lr = MLP(64, [16], 2 * latent), MLP(latent, [16], 64), lr
+
+    def loss(self, batch):
+        pixels = batch[0].flatten(1)
+        mean, log_variance = self.encoder(pixels).chunk(2, dim=1)
+        code = mean + torch.randn_like(mean) * (log_variance / 2).exp()
+        error = F.mse_loss(self.decoder(code), pixels, reduction="none").sum(1).mean()
+        return error + 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean()
+
+    def training_step(self, batch, batch_idx):
+        loss = self.loss(batch)
+        log_terms(self, {"train/loss": loss}, len(batch[0]))
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        log_means(self, {"val/loss": self.loss(batch)}, len(batch[0]))
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), self.lr)
+'''
+GUARD = '\n\nif __name__ == "__main__":\n    main(VAE)\n'
+FLAGS = ("--data=Digits", "--trainer.max_epochs=2", "--trainer.log_every_n_steps=4")
+
+
+@pytest.fixture
+def single():
+    """A recipe in a single file."""
+    path = Path("my_vae.py")
+    path.write_text(VAE + GUARD)
+    return path
+
+
+@pytest.fixture
+def package():
+    """A recipe in a package of somebody's own, with a config and a search space."""
+    folder = Path("lab/vae")
+    folder.mkdir(parents=True)
+    Path("lab/__init__.py").touch()
+    (folder / "module.py").write_text(VAE)
+    (folder / "__init__.py").write_text(
+        'from lab.vae.module import VAE\n"""Ours."""\n__all__ = ["VAE"]\n'
+    )
+    (folder / "__main__.py").write_text("from lab.vae.module import VAE, main" + GUARD)
+    (folder / "small.yaml").write_text(
+        "# Small.\ndata: {class_path: Digits}\nmodel: {latent: 2}\n"
+        "trainer: {max_epochs: 2, log_every_n_steps: 4}\n"
+    )
+    (folder / "sweep.yaml").write_text(
+        "method: grid\nmetric: {name: val/loss, goal: minimize}\n"
+        "parameters: {model.latent: {values: [1, 2]}}\n"
+    )
+    return folder
+
+
+def facts(folder):
+    return json.loads((folder / "run.json").read_text())
+
+
+def test_a_single_file_is_a_recipe(single):
+    """As typed: `python my_vae.py fit`; it resumes, and ends where an uninterrupted run does."""
+    ended_well(Forked("my_vae.py", "fit", *FLAGS, "--name=whole"))
+    folder = Path("runs/my_vae/whole")
+    assert facts(folder)["command"].startswith("python my_vae.py fit --data=Digits")
+    short = [flag.replace("epochs=2", "epochs=1") for flag in FLAGS]
+    ended_well(Forked("my_vae.py", "fit", *short))
+    cut = Path("runs/my_vae/my_vae-1")
+    checkpoint = f"--ckpt_path={cut}/checkpoints/last.ckpt"
+    ended_well(Forked("my_vae.py", "fit", checkpoint, "--trainer.max_epochs=2"))
+    assert rows(cut) == rows(folder)
+    ended_well(Forked("my_vae.py", "validate", checkpoint))
+    assert rows(cut, "validate")[0]["val/loss"] > 0
+
+
+def test_a_single_file_has_the_config_of_its_name(single):
+    Path("my_vae.yaml").write_text("data: {class_path: Digits}\ntrainer: {max_epochs: 1}\n")
+    ended_well(Forked("my_vae.py", "fit"))
+    assert Path("runs/my_vae/my_vae-1/config.yaml").exists()
+
+
+def test_a_single_file_is_repeated_over_seeds_by_the_name_of_its_module(single):
+    process = Forked("recipes.seeds", "--recipe=my_vae", "--seeds=2", *FLAGS)
+    ended_well(process)
+    assert "| my_vae" in process.output()
+    assert {path.name for path in Path("runs/my_vae").glob("*-s?")} == {"my_vae-s0", "my_vae-s1"}
+    assert facts(Path("runs/my_vae/my_vae-s0"))["command"].startswith("python -m my_vae fit")
+
+
+def test_what_is_missing_is_named(single):
+    process = Forked("my_vae.py", "fit")
+    assert process.wait() == 1
+    assert "error: fit needs --data, such as --data=Digits" in process.output()
+
+
+def test_a_package_of_ones_own_is_a_recipe(package):
+    ended_well(Forked("lab.vae", "fit"))
+    folder = Path("runs/vae/small-1")
+    assert facts(folder)["command"] == "python -m lab.vae fit"
+    assert yaml.safe_load((folder / "config.yaml").read_text())["model"]["latent"] == 2
+    helped = Forked("lab.vae", "fit", "--help")
+    ended_well(helped)
+    assert "Without any, small" in " ".join(helped.output().split())
+    ended_well(Forked("recipes.seeds", "--recipe=lab.vae", "--seeds=2", "--trainer.max_epochs=1"))
+    assert len(list(Path("runs/vae").glob("small-s?"))) == 2
+    search = Forked("recipes.tune", "--recipe=lab.vae", "--trainer.max_epochs=1")
+    ended_well(search)
+    assert "python -m lab.vae fit --config runs/vae/tune/best.yaml" in search.output()
+
+
+def test_two_processes_are_started_as_the_first_was(monkeypatch, package):
+    """Lightning starts the others by what it finds in this process."""
+    monkeypatch.syspath_prepend(".")
+    before = sys.argv, sys.modules["__main__"].__spec__
+    try:
+        start_as(find_recipe("lab.vae"), ["fit"])
+        assert sys.argv == ["lab.vae", "fit"]
+        assert sys.modules["__main__"].__spec__.name == "lab.vae.__main__"
+        start_as(find_recipe("classify"), ["fit"])
+        assert sys.modules["__main__"].__spec__.name == "recipes.classify.__main__"
+    finally:
+        sys.argv, sys.modules["__main__"].__spec__ = before
+        for name in [name for name in sys.modules if name.startswith("lab")]:
+            del sys.modules[name]
+
+
+def test_a_recipe_of_this_project_is_found_by_its_short_name():
+    for name in recipe_names():
+        recipe = find_recipe(name)
+        assert recipe.name == name and recipe.target == ("-m", f"recipes.{name}")
+        assert recipe.default and recipe.sweep.is_file()
+    assert Recipe.of(Classify) == find_recipe("classify") == find_recipe("recipes.classify")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("nothing", "", "--recipe=nothing: the recipes are classify, distill, .* lab.vae"),
+        ("empty", "x = 1", r"--recipe=empty defines 0 LightningModules \(none\)"),
+        ("two", VAE + "\nclass Other(VAE): pass\n", r"defines 2 .*\(VAE, Other\).*__all__"),
+    ],
+)
+def test_a_recipe_that_is_not_there_is_one_line(name, text, said, monkeypatch):
+    if text:
+        Path(f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(".")
+    with pytest.raises(ValueError, match=said):
+        find_recipe(name)
+    sys.modules.pop(name, None)
+
+
+def test_a_class_of_a_notebook_is_a_recipe(monkeypatch):
+    monkeypatch.delattr(sys.modules["__main__"], "__file__")
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    notebook = type("Mine", (Classify,), {"__module__": "__main__"})
+    recipe = Recipe.of(notebook)
+    assert (recipe.name, recipe.configs, recipe.default) == ("mine", {}, None)
+
+
+@pytest.mark.slow
+def test_the_wheel_in_a_fresh_environment_runs_a_package_of_ones_own(package, tmp_path):
+    """Installed as a user does, from another folder, without this checkout."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([sys.executable, "-m", "venv", "fresh"], check=True)
+    subprocess.run(["fresh/bin/pip", "install", "-q", str(wheel)], check=True)
+    own = {key: value for key, value in environment().items() if key != "PYTHONPATH"}
+    for command in (
+        "lab.vae fit",
+        "recipes.seeds --recipe=lab.vae --seeds=2",
+        "recipes.distill -h",
+    ):
+        fresh = ["fresh/bin/python", "-m", *command.split()]
+        done = subprocess.run(fresh, env=own, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    where = ["fresh/bin/python", "-c", "import recipes; print(recipes.__file__)"]
+    found = subprocess.run(where, env=own, capture_output=True, text=True, check=True)
+    assert str(tmp_path) in found.stdout, "not this checkout"
+    assert len(list(Path("runs/vae").glob("small-*"))) == 3
+
+
+@pytest.mark.slow
+def test_a_recipe_in_this_project_passes_its_tests(tmp_path):
+    """The steps of recipes/README.md, followed word for word, in a copy."""
+    copy = tmp_path / "copy"
+    ignored = shutil.ignore_patterns(".git", ".venv", "runs", "data", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, copy, ignore=ignored)
+    folder = copy / "recipes/vae"
+    folder.mkdir()
+    (folder / "module.py").write_text(VAE.replace("from recipes.running import main\n", ""))
+    card = '"""A variational autoencoder."""\n\nfrom recipes.vae.module import VAE\n\n'
+    (folder / "__init__.py").write_text(card + '__all__ = ["VAE"]\n')
+    start = "from recipes.running import main\nfrom recipes.vae import VAE\n"
+    (folder / "__main__.py").write_text(start + GUARD)
+    config = """
+        # Handwritten digits by codes of 4 numbers.
+        #
+        #   python -m recipes.vae fit
+        data: {class_path: Digits}
+        trainer: {max_epochs: 20, log_every_n_steps: 4, callbacks: [{class_path: LRDecay}]}
+    """
+    (folder / "digits.yaml").write_text(textwrap.dedent(config).lstrip())
+    sweep = """
+        # How large a code.
+        #
+        #   python -m recipes.tune --recipe vae
+        #   wandb sweep recipes/vae/sweep.yaml
+        name: vae
+        command: ["${env}", python, -m, recipes.vae, fit, "${args}"]
+        method: grid
+        metric: {name: val/loss, goal: minimize}
+        parameters: {model.latent: {values: [2, 4, 8]}}
+    """
+    (folder / "sweep.yaml").write_text(textwrap.dedent(sweep).lstrip())
+    page = (copy / "recipes/classify/README.md").read_text()
+    (folder / "README.md").write_text(page.replace("recipes.classify.Classify", "recipes.vae.VAE"))
+    with (copy / "tests/canaries.yaml").open("a") as file:
+        file.write(
+            "vae:\n  flags: [--trainer.max_epochs=8]\n  still: [--model.lr=0]\n  metric: val/loss\n"
+        )
+    here = environment() | {"PYTHONPATH": str(copy)}
+    for command in ("tests/support/canaries.py vae", "benchmarks/pages.py"):
+        subprocess.run([sys.executable, *command.split()], cwd=copy, env=here, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-k", "vae or every or page", "-p", "no:cacheprovider"],
+        cwd=copy,
+        env=here,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
