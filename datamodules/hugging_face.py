@@ -4,12 +4,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from jsonargparse.typing import NonNegativeInt, PositiveInt
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from datamodules.loading.in_memory import InMemory
 from datamodules.loading.loader import Loader, Table, data_rank
-from datamodules.loading.splits import Share, hold_out
+from datamodules.loading.splits import hold_out
 
 if TYPE_CHECKING:  # the extra: importing it takes a second
     from datasets import Dataset, Features
@@ -96,7 +96,7 @@ class HuggingFace(InMemory):
         train_split: str = "train",
         val_split: str | None = None,
         test_split: str = "test",
-        val_size: PositiveInt | Share = 0.1,
+        val_size: NonNegativeFloat = 0.1,
         streaming: bool = False,
         batch_size: PositiveInt = 128,
         num_workers: NonNegativeInt = 0,

@@ -50,8 +50,10 @@ def hold_out(rows: Tensor, share: float, option: str, *key: int) -> tuple[Tensor
         the rows that stay and those held out, both in the order of `rows`
 
     Raises:
-        ValueError: if the share is of no row, or of all
+        ValueError: if the share is of no row, or of all, or a number of rows is not whole
     """
+    if share > 1 and share % 1:
+        raise ValueError(f"{option}={share}: a share is below 1, a number of rows whole")
     held = round(share * len(rows)) if share < 1 else int(share)
     if share and not 0 < held < len(rows):
         raise ValueError(f"{option}={share} of {len(rows)} rows is {held} of them: too few rows")

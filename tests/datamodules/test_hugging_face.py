@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from datamodules import HuggingFace
 from launches import ROOT
+from recipes.classify import Classify
+from recipes.running.cli import main
 from trains import interrupt_after, middle_of_epoch, seen_by
 
 datasets = pytest.importorskip("datasets", reason="needs the extra: huggingface")
@@ -332,8 +335,20 @@ def test_validation_rows_are_held_out_by_a_key(made):
     assert len(val) == 21 and train | val == set(range(103)) and not train & val
     assert parts(val_size=0.2) == [train, val] != parts(val_size=0.2, split_seed=1)
     assert len(parts(val_size=30)[1]) == 30
+    with pytest.raises(ValueError, match=r"--data.val_size=30.5: a share is below 1"):
+        parts(val_size=30.5)
+
     assert made(streaming=True).val_dataloader() == [] == made().val_dataloader()
     assert len(seen(made(val_split="test", streaming=True).val_dataloader())) == 5
+
+
+@pytest.mark.parametrize("size", [0, 0.2, 30])
+def test_a_run_keeps_the_share_that_it_was_given(size, capsys):
+    """It was 0 in config.yaml and in the checkpoint, so that nothing could be run again."""
+    data = ("--data=HuggingFace", "--data.path=x", "--data.inputs=image", "--data.target=label")
+    with pytest.raises(SystemExit):
+        main(Classify, ["fit", *data, f"--data.val_size={size}", "--print_config"])
+    assert yaml.safe_load(capsys.readouterr().out)["data"]["init_args"]["val_size"] == size
 
 
 @pytest.mark.parametrize("streaming", [False, True])
