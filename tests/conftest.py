@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+import torch.distributed as dist
 import wandb
 
 import forks
@@ -21,6 +22,8 @@ def elsewhere(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     yield
     forks.end_all()
+    if dist.is_initialized():  # by a run of a strategy with several processes
+        dist.destroy_process_group()
     wandb.teardown()  # its process writes below the folder that it was started in
 
 

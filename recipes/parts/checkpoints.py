@@ -27,7 +27,8 @@ def read_checkpoint(path: str, option: str) -> dict[str, Any]:
         raise FileNotFoundError(f"{option}={path}: no such file")
     try:
         # A zip archive with checksums, which torch.load does not look at.
-        damaged = zipfile.ZipFile(path).testzip()
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
         if damaged:
             raise ValueError(f"{damaged} in it has a wrong checksum")
         saved = torch.load(path, map_location="cpu", weights_only=True)

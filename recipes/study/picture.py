@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -52,7 +53,8 @@ def draw(
     axes[0].set_title("the chosen rate, mean over seeds and splits", fontsize="medium")
     axes[3].set_title("at the end, mean and range over all of that rate", fontsize="medium")
     limit_to_finite(axes, records, chosen, name)
-    with replacing(path) as partial:
+    # Rates that failed have values whose logarithms' ticks overflow, outside of what is drawn.
+    with replacing(path) as partial, np.errstate(over="ignore"):
         figure.savefig(partial, dpi=110, format="png")
 
 

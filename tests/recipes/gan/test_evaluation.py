@@ -299,6 +299,7 @@ def test_a_run_names_its_extractor_and_another_process_s_values_are_the_same(
         (("ImageQuality", "checkpoint=SMALL/three.ckpt"), r"does not take images \(1, 8, 8\)"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:The state dict in .* contains no parameters")
 def test_what_cannot_be_evaluated_is_refused_before_the_first_step(
     game, flags, line, recipe, classifier, tmp_path
 ):

@@ -14,51 +14,12 @@ from forks import Forked, ended_well
 from launches import ROOT, environment
 from recipes.classify import Classify
 from recipes.running.recipe import Recipe, find_recipe, recipe_names, start_as
+from snippets import blocks
 from trains import rows
 
-VAE = '''
-"""A variational autoencoder."""
-
-import torch
-from lightning.pytorch import LightningModule
-from torch.nn import functional as F
-
-from recipes.parts import MLP, log_means, log_terms, save_hyperparameters
-from recipes.running import main
-
-
-class VAE(LightningModule):
-    """Trains an encoder and a decoder of images of 8x8 pixels.
-
-    Args:
-        latent: numbers in a code
-        lr: of Adam
-    """
-
-    def __init__(self, latent: int = 4, lr: float = 1e-3) -> None:
-        super().__init__()
-        save_hyperparameters(self)
-        self.encoder, self.decoder, self.lr = MLP(64, [16], 2 * latent), MLP(latent, [16], 64), lr
-
-    def loss(self, batch):
-        pixels = batch[0].flatten(1)
-        mean, log_variance = self.encoder(pixels).chunk(2, dim=1)
-        code = mean + torch.randn_like(mean) * (log_variance / 2).exp()
-        error = F.mse_loss(self.decoder(code), pixels, reduction="none").sum(1).mean()
-        return error + 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean()
-
-    def training_step(self, batch, batch_idx):
-        loss = self.loss(batch)
-        log_terms(self, {"train/loss": loss}, len(batch[0]))
-        return loss
-
-    def validation_step(self, batch, batch_idx):
-        log_means(self, {"val/loss": self.loss(batch)}, len(batch[0]))
-
-    def configure_optimizers(self):
-        return torch.optim.Adam(self.parameters(), self.lr)
-'''
 GUARD = '\n\nif __name__ == "__main__":\n    main(VAE)\n'
+(SINGLE,) = blocks(ROOT / "recipes/README.md", "python")
+VAE = SINGLE.removesuffix(GUARD)
 FLAGS = ("--data=Digits", "--trainer.max_epochs=2", "--trainer.log_every_n_steps=4")
 
 
@@ -66,7 +27,7 @@ FLAGS = ("--data=Digits", "--trainer.max_epochs=2", "--trainer.log_every_n_steps
 def single():
     """A recipe in a single file."""
     path = Path("my_vae.py")
-    path.write_text(VAE + GUARD)
+    path.write_text(SINGLE)
     return path
 
 

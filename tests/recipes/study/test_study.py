@@ -441,7 +441,7 @@ def test_the_tables_train_metric_is_of_all_training_rows(tmp_path):
     nn.utils.vector_to_parameters(members(study)[0][1], network.parameters())
     error = network(split.train.inputs.float()).squeeze(-1) - split.train.targets
     expected = error.square().mean().sqrt() * split.target_std
-    assert found == pytest.approx(float(expected), rel=1e-4)
+    assert found == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_halving_takes_nothing_from_those_that_stay(tmp_path):
