@@ -30,7 +30,12 @@ from result_tables import ROOT, Rows, by_metric, by_result, listed
 
 def pages() -> list[Path]:
     """All pages: the front page, and one for each technique, tool and package."""
-    folders = (ROOT, ROOT / "recipes", *sorted(path for path in ROOT.glob("recipes/*/")), ROOT / "callbacks")
+    folders = (
+        ROOT,
+        ROOT / "recipes",
+        *sorted(path for path in ROOT.glob("recipes/*/")),
+        ROOT / "callbacks",
+    )
     folders += (ROOT / "datamodules", ROOT / "benchmarks")
     return [path for folder in folders if (path := folder / "README.md").is_file()]
 

@@ -2,7 +2,6 @@
 
 import copy
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,6 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import datamodules  # noqa: F401 - imported classes are known to the parser by their short names
 import recipes.parts.networks  # noqa: F401
@@ -38,6 +36,7 @@ from recipes.parts.keys import dotted
 from recipes.parts.manual_ddp import manual_ddp
 from recipes.parts.sharding import ShardedOptimizers
 from recipes.parts.stepping import Accumulation
+from recipes.running.ending import Ending, Note
 from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
 from recipes.running.recipe import Recipe
@@ -45,9 +44,6 @@ from recipes.running.restart import unfinished, warn_of_shared_store
 from recipes.running.run import Run
 from recipes.running.settings import in_order
 from recipes.running.terminal import outcome, shown
-
-# Seconds in which the first process, if it fails too, says so and ends the others: one line.
-PATIENCE = 3
 
 # Of every run, unless it has its own.
 DEFAULTS = (
@@ -68,12 +64,18 @@ class RecipeCLI(LightningCLI):
         module: the recipe's LightningModule
         args: command-line arguments
         callbacks: further ones, which no config names
+        ending: what this process ends by
     """
 
     def __init__(
-        self, module: type[LightningModule], args: list[str], callbacks: Sequence[Callback] = ()
+        self,
+        module: type[LightningModule],
+        args: list[str],
+        callbacks: Sequence[Callback] = (),
+        ending: Ending | None = None,
     ) -> None:
-        self.command, self.further = args, callbacks
+        self.command, self.ending = args, ending or Ending()
+        self.further = [self.ending, *callbacks]
         self.recipe = Recipe.of(module)
         every = {"exit_on_error": False, "allow_abbrev": False, "formatter_class": HelpFormatter}
         main = {**every, "prog": self.recipe.typed([]), "description": self.recipe.card}
@@ -237,15 +239,8 @@ class RecipeCLI(LightningCLI):
         if self.writes:
             print(f"run folder: {self.run.folder}", flush=True)
         with self._no_empty_run():
-            try:
+            with self.ending.together(self.trainer):
                 super()._run_subcommand(subcommand)
-            except BaseException as error:
-                if self.trainer.strategy.launcher is not None:
-                    self.trainer.strategy.launcher.kill(signal.SIGTERM)  # what it has started
-                if rank_zero_only.rank and self.trainer.received_sigterm:
-                    # The first process has ended it and said why; what came of that says nothing.
-                    raise SIGTERMException from error
-                raise
         if self.writes:
             if subcommand == "fit":
                 self.run.note(self.trainer.loggers, finished=True)
@@ -296,9 +291,15 @@ def refuse_absent_hardware(trainer: Namespace) -> None:
     """Refuses what this machine does not have, where Lightning would not, or not in words.
 
     Raises:
-        ValueError: if there is no GPU; for float16 on a CPU, which Lightning makes bfloat16; or
+        ValueError: for several machines that nothing has started; if there is no GPU; for float16 on a CPU, which Lightning makes bfloat16; or
             if there are more CPU processes than cores, as 99 processes take a machine down
     """
+    told_by = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "MASTER_ADDR", "WORLD_SIZE")
+    if int(trainer.num_nodes) > 1 and not any(name in os.environ for name in told_by):
+        raise ValueError(
+            f"--trainer.num_nodes={trainer.num_nodes}: nothing says where the other machines are; "
+            "start it by srun or torchrun"
+        )
     cores = os.cpu_count() or 1
     has_gpu = torch.accelerator.is_available()
     if trainer.accelerator in ("gpu", "cuda") and not has_gpu:
@@ -329,23 +330,20 @@ def main(
         callbacks: further ones, such as what prunes a search's trial
 
     Raises:
-        SystemExit: with status 1 after an error, 143 after a termination signal
+        SystemExit: with status 1 after an error, 143 after SIGTERM, 130 after Ctrl-C
     """
     silence_noise()
-    status = 1
+    ending, status = Ending(), 1
     try:
-        RecipeCLI(module, sys.argv[1:] if args is None else args, callbacks)
+        with ending.signals():
+            RecipeCLI(module, sys.argv[1:] if args is None else args, callbacks, ending)
         status = 0
-    except SIGTERMException:  # Lightning's: by itself it ends with status 0
-        status = 143
-    except Exception as error:
-        if os.environ.get("RECIPES_DEBUG"):
+    except BaseException as error:
+        asked = isinstance(error, SystemExit) and Note.of(error).status == 1  # --help and the like
+        if asked or (isinstance(error, Exception) and os.environ.get("RECIPES_DEBUG")):
             raise
-        if rank_zero_only.rank:
-            time.sleep(PATIENCE)
-        sys.exit(f"error: {one_line(error)}")
+        ending.exit(error)
     finally:
         if wandb.run is not None:
             wandb.finish(exit_code=status)
-    if status:
-        sys.exit(status)
+        ending.clean()

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from lightning.pytorch import Callback
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
@@ -20,7 +19,6 @@ from datamodules.loading.loader import Loader, place
 from datamodules.stacked_mnist import StackTable
 from forks import Forked, ended_well
 from launches import ROOT, difference, weights
-from recipes.classify import Classify
 from recipes.gan.checks import method_for
 from recipes.parts.activation_checkpointing import Checkpointed, checkpoint_activations
 from recipes.parts.networks import MLP, ConvNet
@@ -86,6 +84,16 @@ def test_an_overlay_on_a_resumed_run_goes_on_with_it(recipe):
         ("classify", ("--config=gpu",), "--trainer.accelerator=gpu: this machine has no GPU"),
         ("classify", ("--config=ddp", "--trainer.devices=99"), "--trainer.devices=99: this mach"),
         ("gan", ("--config=ddp", "--trainer.sync_batchnorm=true"), "sync_batchnorm=true needs GPU"),
+        (
+            "classify",
+            ("--config=slurm", "--trainer.devices=1"),
+            "--trainer.num_nodes=2: nothing says",
+        ),
+        (
+            "gan",
+            ("--config=torchrun", "--trainer.devices=1"),
+            "--trainer.num_nodes=2: nothing says",
+        ),
         ("study", ("--config=compile",), "Compile does not reach the members of a study"),
         (
             "gan",
@@ -111,22 +119,6 @@ def test_two_processes_say_one_line():
     assert process.wait() == 1
     errors = [line for line in process.output().splitlines() if "error" in line.lower()]
     assert errors == ["error: L-BFGS needs one process, not 2: --trainer.devices=1"]
-
-
-@pytest.mark.parametrize("told", [True, False])
-def test_a_further_process_that_was_told_to_end_says_nothing(monkeypatch, told):
-    """Lightning notes a SIGTERM and goes on; then the connection to the first process is gone."""
-
-    class Lost(Callback):
-        def on_fit_start(self, trainer, pl_module):
-            monkeypatch.setattr(rank_zero_only, "rank", 1)
-            trainer._signal_connector.received_sigterm = told
-            raise RuntimeError("Connection closed by peer")
-
-    monkeypatch.setattr("recipes.running.cli.PATIENCE", 0)
-    with pytest.raises(SystemExit) as stop:
-        main(Classify, ["fit", "--trainer.max_epochs=1"], [Lost()])
-    assert stop.value.code == (143 if told else "error: RuntimeError: Connection closed by peer")
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,10 @@ def test_a_package_of_ones_own_is_a_recipe(package):
     helped = Forked("lab.vae", "fit", "--help")
     ended_well(helped)
     assert "Without any, small" in " ".join(helped.output().split())
+
+
+@pytest.mark.slow
+def test_a_package_of_ones_own_is_repeated_and_searched(package):
     ended_well(Forked("recipes.seeds", "--recipe=lab.vae", "--seeds=2", "--trainer.max_epochs=1"))
     assert len(list(Path("runs/vae").glob("small-s?"))) == 2
     search = Forked("recipes.tune", "--recipe=lab.vae", "--trainer.max_epochs=1")
@@ -149,7 +153,7 @@ def test_a_recipe_that_is_not_there_is_one_line(name, text, said, monkeypatch):
 
 
 def test_a_class_of_a_notebook_is_a_recipe(monkeypatch):
-    monkeypatch.delattr(sys.modules["__main__"], "__file__")
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
     notebook = type("Mine", (Classify,), {"__module__": "__main__"})
     recipe = Recipe.of(notebook)
