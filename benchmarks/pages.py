@@ -30,14 +30,8 @@ from result_tables import ROOT, Rows, by_metric, by_result, listed
 
 def pages() -> list[Path]:
     """All pages: the front page, and one for each technique, tool and package."""
-    folders = (
-        ROOT,
-        ROOT / "recipes",
-        *sorted(path for path in ROOT.glob("recipes/*/")),
-        ROOT / "callbacks",
-    )
-    folders += (ROOT / "datamodules", ROOT / "benchmarks")
-    return [path for folder in folders if (path := folder / "README.md").is_file()]
+    folders = (".", "recipes", "recipes/*", "callbacks", "datamodules", "benchmarks")
+    return [path for folder in folders for path in sorted(ROOT.glob(f"{folder}/README.md"))]
 
 
 def first_sentence(text: str) -> str:

@@ -9,7 +9,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
 import wandb
 import yaml
 from jsonargparse import Namespace
@@ -38,6 +37,7 @@ from recipes.parts.sharding import ShardedOptimizers
 from recipes.parts.stepping import Accumulation
 from recipes.running.ending import Ending, Note
 from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
+from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
 from recipes.running.recipe import Recipe
 from recipes.running.restart import unfinished, warn_of_shared_store
@@ -152,7 +152,7 @@ class RecipeCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
-        refuse_absent_hardware(config.trainer)
+        refuse_absent(config.trainer)
         if config.ckpt_path and not any("--ckpt_path" in flag for flag in self.command):
             raise ValueError("ckpt_path in a config: give --ckpt_path on the command line")
         if self.subcommand != "fit" and not config.ckpt_path:
@@ -285,34 +285,6 @@ def latest(callbacks: list[Callback]) -> list[Callback]:
         for callback in callbacks
     ]
     return list(dict(zip(keys, callbacks, strict=True)).values())
-
-
-def refuse_absent_hardware(trainer: Namespace) -> None:
-    """Refuses what this machine does not have, where Lightning would not, or not in words.
-
-    Raises:
-        ValueError: for several machines that nothing has started; if there is no GPU; for float16 on a CPU, which Lightning makes bfloat16; or
-            if there are more CPU processes than cores, as 99 processes take a machine down
-    """
-    told_by = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "MASTER_ADDR", "WORLD_SIZE")
-    if int(trainer.num_nodes) > 1 and not any(name in os.environ for name in told_by):
-        raise ValueError(
-            f"--trainer.num_nodes={trainer.num_nodes}: nothing says where the other machines are; "
-            "start it by srun or torchrun"
-        )
-    cores = os.cpu_count() or 1
-    has_gpu = torch.accelerator.is_available()
-    if trainer.accelerator in ("gpu", "cuda") and not has_gpu:
-        raise ValueError(f"--trainer.accelerator={trainer.accelerator}: this machine has no GPU")
-    if trainer.accelerator != "cpu" and (trainer.accelerator != "auto" or has_gpu):
-        return
-    if str(trainer.precision) in ("16-mixed", "16"):
-        precision = f"--trainer.precision={trainer.precision}"
-        raise ValueError(f"{precision} needs a GPU, on a CPU there is bf16-mixed")
-    if trainer.sync_batchnorm:
-        raise ValueError("--trainer.sync_batchnorm=true needs GPUs: torch has it for no CPU")
-    if str(trainer.devices).isdigit() and int(trainer.devices) > cores:
-        raise ValueError(f"--trainer.devices={trainer.devices}: this machine has {cores} cores")
 
 
 def main(

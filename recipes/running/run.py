@@ -13,13 +13,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 import wandb
 from jsonargparse import Namespace
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from recipes.parts.files import replace_file
 from recipes.parts.keys import config_hash, dotted
+from recipes.running.machine import hardware
 from recipes.running.recipe import Recipe
 from recipes.running.restart import job
 
@@ -252,14 +252,3 @@ def git_state(folder: Path) -> dict[str, Any]:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
         return {}
-
-
-def hardware() -> dict[str, Any]:
-    """The machine: platform, vector instructions, cores, threads, and GPUs by name."""
-    return {
-        "platform": platform.platform(),
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-    }
