@@ -185,7 +185,7 @@ class Ending(Callback):
         """
         launcher = trainer.strategy.launcher
         # Lightning answers SIGTERM by talking to the other processes, wherever they are, and asks
-        # the first one in every batch. Its observer kills this process, too, within 5 s of another's
+        # the first one in every batch. Its observer kills this process, too, soon after another's
         # death, whatever it is about to say.
         trainer._signal_connector._sigterm_notifier_fn = lambda number, frame: None
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
