@@ -1,14 +1,12 @@
-"""What all tests share: runs land in a temporary folder, and W&B stays away unless asked for."""
+"""What all tests share: runs land in a temporary folder, and W&B stays away unless asked for.
+
+Imports of seconds are within the fixtures: the process that only hands out the tests needs none.
+"""
 
 import os
+import sys
 
 import pytest
-import torch
-import torch.distributed as dist
-import wandb
-
-import forks
-from recipes.running.cli import main
 
 
 @pytest.fixture(autouse=True)
@@ -21,20 +19,25 @@ def elsewhere(tmp_path, monkeypatch):
     for name in ("RECIPES_DEBUG", "WANDB_API_KEY", "WANDB_PROJECT", "PL_GLOBAL_SEED", *left):
         monkeypatch.delenv(name, raising=False)
     yield
-    forks.end_all()
-    if dist.is_initialized():  # by a run of a strategy with several processes
-        dist.destroy_process_group()
-    wandb.teardown()  # its process writes below the folder that it was started in
+    if "forks" in sys.modules:
+        sys.modules["forks"].end_all()
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()  # its process writes below the folder that it started in
+    distributed = sys.modules.get("torch.distributed")
+    if distributed and distributed.is_initialized():  # by a run of a strategy of several processes
+        distributed.destroy_process_group()
 
 
 @pytest.fixture
 def recipe(monkeypatch):
     """Runs a recipe's command line in this process: recipe("distill", "fit", "--name=a")."""
+    from recipes.running.cli import main
+    from recipes.running.recipe import find_recipe
+
     monkeypatch.setenv("RECIPES_DEBUG", "1")  # errors come as what they are
 
     def run(name, *args):
-        module = __import__(f"recipes.{name}", fromlist=["*"])
-        main(getattr(module, module.__all__[0]), [*args, "--trainer.enable_progress_bar=false"])
+        main(find_recipe(name).module, [*args, "--trainer.enable_progress_bar=false"])
 
     return run
 
@@ -42,6 +45,8 @@ def recipe(monkeypatch):
 @pytest.fixture(autouse=True, scope="session")
 def quiet_environment():
     """Lightning leaves its seed in the environment."""
+    import torch
+
     torch.set_num_threads(1)
     yield
     os.environ.pop("PL_GLOBAL_SEED", None)

@@ -1,16 +1,16 @@
-"""What README.md and RESULTS.md say is what results/ has, and that is of the present code."""
+"""The results in results/ are of the present code, and the pages have them."""
 
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 import result_tables
 import results
-from result_tables import ROOT, interval, listed, with_tables
-from results import is_known, is_present, stale, stale_documents, stale_results
+from pages import made_anew
+from result_tables import ROOT, interval, listed
+from results import is_known, is_present, stale, stale_results
 
 ENTRY = {
     **{"of": "a network", "recipe": "regress", "config": "diabetes", "seeds": 3},
@@ -26,12 +26,10 @@ NUMBERS = {
 
 @pytest.fixture
 def elsewhere_too(tmp_path, monkeypatch):
-    """A copy of what the tables are made of, to be changed."""
+    """A copy of the results, to be changed."""
     shutil.copytree(ROOT / "results", tmp_path / "results")
-    documents = [Path(shutil.copy(path, tmp_path)) for path in results.DOCUMENTS]
     for module in (result_tables, results):
         monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
-        monkeypatch.setattr(module, "DOCUMENTS", documents)
     return tmp_path / "results"
 
 
@@ -39,20 +37,15 @@ def changed(path, **values):
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
-def test_the_documents_have_the_results_and_these_are_of_the_present_code():
+def test_the_results_are_of_the_present_code():
     assert stale_results() == []
-    assert stale_documents() == []
-    for document in results.DOCUMENTS:
-        assert "<!-- results" in document.read_text()
 
 
 def test_another_value_is_noticed(elsewhere_too):
-    assert stale_documents() == []
+    text = (ROOT / "recipes/distill/README.md").read_text()
+    assert made_anew(text) == text
     changed(elsewhere_too / "digits-online.json", **{"test/gain": [0.1, 0.2, 0.3, 0.2, 0.1]})
-    assert [fault.split()[0] for fault in stale_documents()] == ["README.md", "RESULTS.md"]
-    for path in results.DOCUMENTS:
-        path.write_text(with_tables(path.read_text()))
-    assert stale_documents() == [] and "18.00 ± 8.37" in Path("RESULTS.md").read_text()
+    assert "18.0 ± 8.4 (7.6 to 28.4)" in made_anew(text)
 
 
 def test_another_config_is_noticed(tmp_path):
@@ -102,19 +95,17 @@ def test_tables(elsewhere_too):
     for name in ("one", "two"):
         (elsewhere_too / f"{name}.json").write_text(json.dumps(NUMBERS))
     text = "Before.\n<!-- results{}: one two -->\nold\n<!-- end -->\nAfter."
-    lines = with_tables(text.format(" by metric")).splitlines()
+    lines = made_anew(text.format(" by metric")).splitlines()
     assert lines[2:6] == [
         "|  | RMSE | coverage, % |",
         "| --- | --- | --- |",
         *2 * ["| a network | 2.0 ± 1.0 | 51.00 ± 1.73 |"],
     ]
     row = "a network: RMSE 2.0 ± 1.0, coverage, % 51.00 ± 1.73 | 3 | 10 |"
-    assert with_tables(text.format("")).splitlines()[4:6] == 2 * [
-        f"| `regress` | `diabetes` | {row}"
-    ]
+    assert made_anew(text.format("")).splitlines()[4:6] == 2 * [f"| `regress` | `diabetes` | {row}"]
     assert lines[:2] + lines[6:] == [
         *text.format(" by metric").splitlines()[:2],
         "<!-- end -->",
         "After.",
     ]
-    assert with_tables("no table") == "no table"
+    assert made_anew("no table") == "no table"

@@ -14,6 +14,8 @@ from recipes.study.record import Record
 from recipes.study.selection import Choice
 
 
+# Rates that failed have values whose ticks overflow, outside of what is seen.
+@np.errstate(over="ignore")
 def draw(
     path: Path,
     records: Sequence[Record],
@@ -53,8 +55,7 @@ def draw(
     axes[0].set_title("the chosen rate, mean over seeds and splits", fontsize="medium")
     axes[3].set_title("at the end, mean and range over all of that rate", fontsize="medium")
     limit_to_finite(axes, records, chosen, name)
-    # Rates that failed have values whose logarithms' ticks overflow, outside of what is drawn.
-    with replacing(path) as partial, np.errstate(over="ignore"):
+    with replacing(path) as partial:
         figure.savefig(partial, dpi=110, format="png")
 
 

@@ -1,6 +1,7 @@
 """Distill: its step against the definition, its teacher's invariants, its paired control."""
 
 import copy
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -182,7 +183,7 @@ def test_teachers_that_do_not_fit_are_refused(checkpoint, tmp_path):
         load_teacher(None, path)
     with pytest.raises(FileNotFoundError, match=r"nothing.ckpt: no such file"):
         load_teacher(ConvNet([4]), str(tmp_path / "nothing.ckpt"))
-    (tmp_path / "cut.ckpt").write_bytes(open(path, "rb").read()[:-100])
+    (tmp_path / "cut.ckpt").write_bytes(Path(path).read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"cut.ckpt is damaged"):
         load_teacher(ConvNet([4]), str(tmp_path / "cut.ckpt"))
     with pytest.raises(ValueError, match=r"needs --model.teacher_checkpoint or"):

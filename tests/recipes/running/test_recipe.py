@@ -14,6 +14,7 @@ from forks import Forked, ended_well
 from launches import ROOT, environment
 from recipes.classify import Classify
 from recipes.running.recipe import Recipe, find_recipe, recipe_names, start_as
+from recipes.seeds.__main__ import main as seeds
 from snippets import blocks
 from trains import rows
 
@@ -78,10 +79,13 @@ def test_a_single_file_has_the_config_of_its_name(single):
     assert Path("runs/my_vae/my_vae-1/config.yaml").exists()
 
 
-def test_a_single_file_is_repeated_over_seeds_by_the_name_of_its_module(single):
-    process = Forked("recipes.seeds", "--recipe=my_vae", "--seeds=2", *FLAGS)
-    ended_well(process)
-    assert "| my_vae" in process.output()
+def test_a_single_file_is_repeated_over_seeds_by_the_name_of_its_module(
+    single, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    seeds(["--recipe=my_vae", "--seeds=2", *FLAGS])
+    sys.modules.pop("my_vae")
+    assert "| my_vae" in capsys.readouterr().out
     assert {path.name for path in Path("runs/my_vae").glob("*-s?")} == {"my_vae-s0", "my_vae-s1"}
     assert facts(Path("runs/my_vae/my_vae-s0"))["command"].startswith("python -m my_vae fit")
 
