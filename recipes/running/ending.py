@@ -7,6 +7,7 @@ only follows from another's, such as a lost connection, is a later one.
 
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -77,7 +78,9 @@ def shared_folder() -> Path | None:
     names = ("TORCHELASTIC_RUN_ID", "SLURM_PROCID", "LOCAL_RANK")
     if not any(name in os.environ for name in names):
         return None
-    names = ("TORCHELASTIC_RESTART_COUNT", "SLURM_STEP_ID", "SLURM_RESTART_COUNT", "MASTER_PORT")
+    machine = ("GROUP_RANK", "SLURM_NODEID", "NODE_RANK")
+    start = ("TORCHELASTIC_RESTART_COUNT", "SLURM_STEP_ID", "SLURM_RESTART_COUNT", "MASTER_PORT")
+    names = (*machine, *start)
     numbers = [str(os.getppid()), *(os.environ.get(name, "") for name in names)]
     folder = Path(tempfile.gettempdir(), "-".join(["recipes", *numbers]))
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -260,8 +263,5 @@ class Ending(Callback):
         """Removes the notes, unless processes that others have started may still look at them."""
         is_alone = self.note is None or FOLDER in os.environ
         if self.folder and not self.rank and is_alone:
-            for path in [*self.folder.iterdir()]:
-                path.unlink(missing_ok=True)
-            with suppress(OSError):
-                self.folder.rmdir()
+            shutil.rmtree(self.folder, ignore_errors=True)
             os.environ.pop(FOLDER, None)

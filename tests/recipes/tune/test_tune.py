@@ -15,6 +15,7 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
+from forks import Forked, ended_well
 from launches import ROOT
 from recipes.parts.keys import dotted
 from recipes.regress import Regress
@@ -421,14 +422,8 @@ def start(*args, **environment):
     """Starts a search as a user does."""
     Path("space.yaml").write_text(LINE)
     short = ("--trainer.max_epochs=20", "--trials=4", "--grace=2")
-    command = ["-m", "recipes.tune", "--recipe=regress", "--space=space.yaml", *short, *args]
-    return subprocess.Popen(
-        [sys.executable, *command],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    given = ("--recipe=regress", "--space=space.yaml", *short, *args)
+    return Forked("recipes.tune", *given, **environment)
 
 
 def ended(url):
@@ -448,10 +443,10 @@ def ended(url):
 def test_a_killed_search_goes_on_where_it_was(whom, tmp_path):
     url = f"sqlite:///{tmp_path}/study.db"
     undisturbed = start("--study=other")
-    assert undisturbed.wait(timeout=200) == 0, undisturbed.stdout.read()
+    ended_well(undisturbed)
     process = start(f"--storage={url}")
     while not ended(url):
-        assert process.poll() is None, process.stdout.read()
+        assert process.poll() is None, process.output()
         time.sleep(0.1)
     children = [process.pid]
     if whom == "all":
@@ -465,8 +460,7 @@ def test_a_killed_search_goes_on_where_it_was(whom, tmp_path):
     process.wait()
     time.sleep(3)
     before = ended(url)
-    again = start(f"--storage={url}")
-    assert again.wait(timeout=200) == 0, again.stdout.read()
+    ended_well(start(f"--storage={url}"))
     after = ended(url)
     assert sorted(after) == list(range(4)), "no number is lost"
     assert before.items() <= after.items(), "what had ended is as it was"
@@ -478,8 +472,7 @@ def test_a_killed_search_goes_on_where_it_was(whom, tmp_path):
 @pytest.mark.parametrize("store", ["sqlite:///shared.db", "journal:shared.journal"])
 def test_jobs_of_an_array_share_a_study(store):
     jobs = [start(f"--storage={store}", SLURM_ARRAY_TASK_ID=str(number)) for number in range(2)]
-    said = [job.communicate(timeout=300)[0] for job in jobs]
-    assert [job.returncode for job in jobs] == [0, 0], said
+    ended_well(*jobs)
     folders = sorted(path.name for path in Path("runs/regress").glob("tune-*"))
     assert folders == [f"tune-{number}" for number in range(4)], "each trial is run once"
     counts = [len(rows(Path("runs/regress", folder))) for folder in folders]
@@ -491,7 +484,7 @@ def test_a_trial_of_two_processes_is_given_up_in_both():
     ddp = ("--config=diabetes", "--config=ddp", "--trainer.accelerator=cpu", "--study=tune")
     store = "sqlite:///ddp.db"
     process = start(f"--storage={store}", *ddp, "--pruner=halving", "--trials=3")
-    assert process.wait(timeout=500) == 0, process.stdout.read()
+    ended_well(process)
     assert {trial.state for trial in trials(store)} == {TrialState.COMPLETE, TrialState.PRUNED}
     for trial in trials(store):
         facts = json.loads(Path(trial.user_attrs["folder"], "run.json").read_text())
