@@ -9,6 +9,8 @@ import argparse
 import csv
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,7 @@ from torch import nn
 from datamodules import Diabetes, Digits, Grid, Ring
 from recipes.compare import report
 from recipes.running.commands import run_recipe
+from recipes.seeds.__main__ import main as seeds_command
 from tables import finished
 
 PICTURES = Path(__file__).parent / "pictures"
@@ -62,6 +65,20 @@ def compare(path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         report.compare([str(run) for run in runs], "val/accuracy", Path(folder))
         shutil.copy(Path(folder, "compare.png"), path)
+
+
+def seeds(path: Path) -> None:
+    """What recipes.seeds draws of the diabetes network on five splits."""
+    flags = ["--seeds=5", "--data.split={seed}", "--name=repeat", "--test"]
+    seeds_command(["--recipe=regress", *flags])
+    shutil.copy("runs/regress/repeat/compare.png", path)
+
+
+def tune(path: Path) -> None:
+    """What recipes.tune draws of twelve trials of the diabetes network."""
+    command = [sys.executable, "-m", "recipes.tune", "--recipe=regress", "--trials=12", "--jobs=2"]
+    subprocess.run(command, check=True)
+    shutil.copy("runs/regress/tune/history.png", path)
 
 
 def classify(path: Path) -> None:
@@ -159,7 +176,9 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     "distill": distill,
     "regress": regress,
     "ring": ring,
+    "seeds": seeds,
     "study": study,
+    "tune": tune,
 }
 
 
