@@ -17,11 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonargparse import set_parsing_settings
 
 from recipes.parts.checkpoints import read_checkpoint
 from recipes.running.recipe import SHIPPED, Recipe
 
 HARDWARE = SHIPPED / "hardware"
+
+
+def fetch_nothing() -> None:
+    """Lets a setting name a local file of settings at most, and no address.
+
+    Lightning's command line turns on all that fsspec opens, http:// and memory:// among it, for
+    every setting that is a class, also within a file.
+    """
+    set_parsing_settings(config_read_mode_urls_enabled=False, config_read_mode_fsspec_enabled=False)
 
 
 def in_order(flags: list[str], recipe: Recipe) -> tuple[list[str], str, Path | None]:
