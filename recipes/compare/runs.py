@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from recipes.parts.files import is_alive
 from recipes.parts.keys import compared, dotted, is_seed, more_is_better
-from recipes.running.launch import is_alive
 
 # What a run draws that is worth seeing beside another's.
 PICTURES = ("samples.png", "study.png")

@@ -1,5 +1,6 @@
 """Checkpoints that hold plain values alone, and are checked before they are used."""
 
+import os
 import zipfile
 from enum import Enum
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 def read_checkpoint(path: str, option: str) -> dict[str, Any]:
     """A checkpoint's content, without unpickling objects.
 
-    The classes that its hyperparameters name are another matter: like a config, they are code.
+    What its hyperparameters name is another matter: see `Trust`.
 
     Args:
         path: of a file; no URL
@@ -38,6 +39,15 @@ def read_checkpoint(path: str, option: str) -> dict[str, Any]:
     except (zipfile.BadZipFile, ValueError, RuntimeError, UnpicklingError) as error:
         reason = shorten(str(error), 200)
         raise ValueError(f"{option}={path} is damaged or no checkpoint: {reason}") from error
+
+
+def run_of(checkpoint: str | None) -> Path | None:
+    """The folder of the run that a checkpoint belongs to, if it lies in one."""
+    if not checkpoint:
+        return None
+    folder = Path(os.path.relpath(Path(checkpoint).resolve().parent.parent))
+    files = ("run.json", "config.yaml")
+    return folder if all((folder / name).is_file() for name in files) else None
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a checkpoint holds

@@ -42,7 +42,7 @@ from recipes.running.messages import HelpFormatter, one_line, silence_noise
 from recipes.running.recipe import Recipe
 from recipes.running.restart import unfinished, warn_of_shared_store
 from recipes.running.run import Run
-from recipes.running.settings import in_order
+from recipes.running.settings import fetch_nothing, in_order
 from recipes.running.terminal import outcome, shown
 
 # Of every run, unless it has its own.
@@ -78,6 +78,7 @@ class RecipeCLI(LightningCLI):
         self.further = [self.ending, *callbacks]
         self.recipe = Recipe.of(module)
         every = {"exit_on_error": False, "allow_abbrev": False, "formatter_class": HelpFormatter}
+        fetch_nothing()
         main = {**every, "prog": self.recipe.typed([]), "description": self.recipe.card}
         # A module that has loaders of its own needs no --data.
         has_data = module.train_dataloader is not LightningModule.train_dataloader

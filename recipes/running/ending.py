@@ -25,7 +25,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies.launchers import subprocess_script
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from recipes.running.launch import is_alive
+from recipes.parts.files import is_alive
 from recipes.running.messages import KNOWN, one_line
 
 FOLDER = "RECIPES_NOTES"  # environment variable: where the notes of a run's processes are

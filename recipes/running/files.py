@@ -115,7 +115,9 @@ class SaveConfig(SaveConfigCallback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not before: configure_model may have made or changed them.
         if trainer.is_global_zero and self.run.is_new:
-            self.run.note(trainer.loggers, parameters=count_parameters(pl_module))
+            data = getattr(trainer.datamodule, "facts", {})  # such as a commit of the Hub
+            facts = {"data": data} if data else {}
+            self.run.note(trainer.loggers, parameters=count_parameters(pl_module), **facts)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not before: a run that cannot be resumed stays as it was.

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
+from recipes.parts.files import is_alive
 from recipes.parts.keys import dotted, is_place
 from recipes.running.commands import resolved
-from recipes.running.launch import is_alive
 from recipes.running.recipe import find_recipe
 
 

@@ -7,7 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
@@ -25,7 +27,8 @@ from recipes.tune.__main__ import main
 from recipes.tune.queue import MOST_DEATHS, Queue, open_storage
 from recipes.tune.report import Report
 from recipes.tune.samplers import Keyed, sampler
-from recipes.tune.space import flag
+from recipes.tune.search import IDENTITY, Search
+from recipes.tune.space import Space, flag
 from recipes.tune.sweeps import read_space
 from trains import rows
 
@@ -159,6 +162,25 @@ def opened(store, kind="random", space=LINE, seed=0, total=4):
         storage=storage, study_name="s", load_if_exists=True, sampler=drawn_by
     )
     return Queue(study, storage, total, 0.5)
+
+
+@pytest.mark.parametrize("store", ["sqlite:///{}.db", "journal:{}.journal"])
+def test_searches_that_start_at_once_share_a_new_study(store):
+    space = Space("random", {}, "val/nll", None, {}, None)
+    known = {"recipe": "regress", "flags": [], "space": space, "study": "s", "folder": Path("x")}
+    known |= {"sampler": "random", "pruner": "none", "metric": "val/nll", "goal": "minimize"}
+    known |= {"value": "last", "seed": 0, "grace": 9.0, "trials": 4}
+    for number in range(2):
+        new = Search(storage=store.format(number), **known)
+        together = threading.Barrier(4)
+
+        def open_at_once(search=new, together=together):
+            together.wait()
+            return len(search.open().study.user_attrs)
+
+        with ThreadPoolExecutor(4) as pool:
+            opened_by = [pool.submit(open_at_once) for _ in range(4)]
+        assert [done.result() for done in opened_by] == [len(IDENTITY)] * 4
 
 
 def put_back_silent(queue):
