@@ -6,12 +6,13 @@ from textwrap import shorten
 from lightning.pytorch import LightningDataModule
 from torch import nn
 
+from callbacks.averages import read_evaluated
 from recipes.classify import Classify
 from recipes.parts.checkpoints import read_checkpoint
 
 
 def load_teacher(network: nn.Module | None, checkpoint: str | None) -> nn.Module:
-    """The teacher, with weights.
+    """The teacher, with the weights that its own run evaluated.
 
     Args:
         network: the architecture; with its own weights if there is no checkpoint
@@ -20,7 +21,7 @@ def load_teacher(network: nn.Module | None, checkpoint: str | None) -> nn.Module
 
     Raises:
         ValueError: if there is neither, or the weights do not fit the network
-        FileNotFoundError, ValueError: from `read_checkpoint`
+        FileNotFoundError, ValueError: from `read_evaluated`
     """
     if checkpoint is None:
         if network is None:
@@ -30,14 +31,16 @@ def load_teacher(network: nn.Module | None, checkpoint: str | None) -> nn.Module
         return network
     option = "--model.teacher_checkpoint"
     checkpoint = os.path.expanduser(checkpoint)
-    saved = read_checkpoint(checkpoint, option)
+    saved = read_evaluated(checkpoint, option)
     if network is None:
         if "network" not in saved.get("hyper_parameters", {}):
             raise ValueError(
                 f"{option}={checkpoint} does not say its network: give --model.teacher"
             )
-        return Classify.load_from_checkpoint(checkpoint, map_location="cpu").network
-    weights = {k.removeprefix("network."): v for k, v in saved.get("state_dict", {}).items()}
+        module = Classify.load_from_checkpoint(checkpoint, map_location="cpu")
+        module.load_state_dict(saved["state_dict"])
+        return module.network
+    weights = {k.removeprefix("network."): v for k, v in saved["state_dict"].items()}
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

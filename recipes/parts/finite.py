@@ -53,3 +53,12 @@ def spoiled(module: nn.Module, were_finite: Collection[str]) -> str | None:
     buffers = {name: buffer for name, buffer in saved_buffers(module) if name in were_finite}
     # Not together: where weights are sharded, buffers are not.
     return first_not_finite(dict(module.named_parameters())) or first_not_finite(buffers)
+
+
+def first_diverged(weights: dict[str, Tensor]) -> str | None:
+    """The name of the first weight or buffer in a file that divergence has spoiled, if any is.
+
+    It has NaN or infinity; -infinity may be a mask's.
+    """
+    numbers = {n: v.clamp(min=0) for n, v in weights.items() if v.is_floating_point()}
+    return first_not_finite(numbers)

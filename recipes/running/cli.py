@@ -31,6 +31,7 @@ from callbacks import (
     Totals,
     WritePredictions,
 )
+from callbacks.evaluated import Evaluated
 from recipes.parts.keys import dotted
 from recipes.parts.manual_ddp import manual_ddp
 from recipes.parts.sharding import ShardedOptimizers
@@ -49,6 +50,7 @@ from recipes.running.terminal import outcome, shown
 DEFAULTS = (
     KeyedNoise,
     ChangedSettings,
+    Evaluated,
     FiniteLoss,
     WritePredictions,
     Totals,

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from callbacks.averages import read_evaluated
 from recipes.classify import Classify
-from recipes.parts.checkpoints import read_checkpoint
 from recipes.parts.networks import Frozen
 
 OPTION = "--model.evaluation.checkpoint"
@@ -38,10 +38,12 @@ class Extractor(nn.Module):
         if checkpoint is None:
             return
         path = os.path.expanduser(checkpoint)
-        saved = read_checkpoint(path, OPTION)
+        saved = read_evaluated(path, OPTION)
         if "network" not in saved.get("hyper_parameters", {}):
             raise ValueError(f"{OPTION}={path}: not of the command line of recipes.classify")
-        network = Classify.load_from_checkpoint(path, map_location="cpu").network.float()
+        module = Classify.load_from_checkpoint(path, map_location="cpu")
+        module.load_state_dict(saved["state_dict"])
+        network = module.network.float()
         if not (hasattr(network, "features") and hasattr(network, "head")):
             kind = type(network).__name__
             raise ValueError(f"{OPTION}={path}: {kind} has no parts `features` and `head`")
