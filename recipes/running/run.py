@@ -61,7 +61,7 @@ class Run:
             config_name: names of the configs, joined by dashes
             command: the arguments, from the subcommand on
             settings: the whole resolved config, `dotted`
-            writes: whether this process makes the folder and the files in it
+            writes: whether this process makes the folder; the files in it are made later
 
         Raises:
             FileExistsError: if there is a run of the given name
@@ -91,10 +91,7 @@ class Run:
         }
         if not writes:
             return cls(parent / (config.name or config_name), facts)
-        folder = new_folder(parent, config_name, config.name)
-        run = cls(folder, facts)
-        run.write_facts()
-        return run
+        return cls(new_folder(parent, config_name, config.name), facts)
 
     def write_facts(self) -> None:
         """Writes run.json."""

@@ -1,9 +1,8 @@
 """A run that is wanted: what of it is still to be done, be it all, the rest or nothing."""
 
 import json
-import os
-import platform
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 
 from recipes.parts.keys import dotted, is_place
 from recipes.running.commands import resolved
-from recipes.running.launch import is_alive
+from recipes.running.lock import lock_of, locked
 from recipes.running.recipe import find_recipe
 
 
@@ -87,21 +86,14 @@ class Wanted:
             done = (self.folder / "test.jsonl").exists()
             return ["test", f"--ckpt_path={checkpoint}"] if self.is_finished and not done else None
         if self.folder.exists():
-            self._refuse_another()
+            with nullcontext() if self.is_finished else locked(*lock_of(self.folder)):
+                self._refuse_another()
             if self.is_finished:
                 return None
-            self._refuse_running()
             if checkpoint.exists():
                 return ["fit", f"--ckpt_path={checkpoint}"]
             shutil.rmtree(self.folder)
         return ["fit", *self.flags, f"--name={self.name}"]
-
-    def _refuse_running(self) -> None:
-        process = [self.facts, *self.facts.get("continued", [])][-1].get("process", {})
-        number = process.get("id", os.getpid())
-        here = process.get("host") == platform.node() and number != os.getpid()
-        if here and is_alive(number):
-            raise ValueError(f"{self.folder} is trained by process {number}: wait, or end it first")
 
     def _refuse_another(self) -> None:
         if not self.facts and any(self.folder.iterdir()):
