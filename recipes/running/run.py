@@ -19,6 +19,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 
 from recipes.parts.files import replace_file
 from recipes.parts.keys import config_hash, dotted
+from recipes.running.folders import left_behind, new_folder, read_facts
 from recipes.running.machine import hardware
 from recipes.running.recipe import Recipe
 from recipes.running.restart import job
@@ -34,12 +35,14 @@ class Run:
     Attributes:
         folder: `<root>/<recipe>/<name>`; everything that the run writes is below it
         facts: where its numbers come from, as in its run.json
-        is_new: whether the folder was made for this process
+        is_new: whether it begins now, and does not go on
+        was_there: whether a run that was killed before its first checkpoint has left the folder
     """
 
     folder: Path
     facts: dict[str, Any]
     is_new: bool = True
+    was_there: bool = False
 
     @classmethod
     def open(
@@ -73,7 +76,7 @@ class Run:
             "config_hash": config_hash(settings),
         }
         if folder is not None and not config.name:
-            facts = json.loads((folder / "run.json").read_text())
+            facts = read_facts(folder)
             facts["continued"] = [*facts.get("continued", []), now]
             facts.pop("finished", None)
             facts |= {"config_hash": now["config_hash"], "settings": settings}
@@ -91,6 +94,9 @@ class Run:
         }
         if not writes:
             return cls(parent / (config.name or config_name), facts)
+        if config.name and command[0] == "fit":
+            if (left := left_behind(parent / config.name, facts)) is not None:
+                return cls(parent / config.name, facts | left, was_there=True)
         return cls(new_folder(parent, config_name, config.name), facts)
 
     def write_facts(self) -> None:
@@ -103,7 +109,7 @@ class Run:
         That it has "finished" is known at last, so that its job does not go on with it.
         """
         # The process that trains may be another than the one that notes that it has.
-        known = json.loads((self.folder / "run.json").read_text())
+        known = read_facts(self.folder)
         self.facts |= known | facts
         self.write_facts()
         for logger in loggers:
@@ -112,8 +118,8 @@ class Run:
 
     def discard_if_empty(self) -> None:
         """Removes a folder made for this process, unless it holds metrics or checkpoints."""
-        kept = [*self.folder.glob("*.jsonl"), *self.folder.glob("checkpoints/*")]
-        if self.is_new and not kept:
+        kept = [*self.folder.glob("*.jsonl"), *self.folder.rglob("*.ckpt")]
+        if self.is_new and not self.was_there and not kept:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def loggers(self, config: Namespace, subcommand: str) -> list[Namespace] | bool:
@@ -140,7 +146,7 @@ class Run:
         name = "metrics" if subcommand == "fit" else subcommand
         evaluated = None if subcommand == "fit" else config.ckpt_path
         init = Namespace(path=str(self.folder / f"{name}.jsonl"), checkpoint=evaluated)
-        return [*loggers, Namespace(class_path="recipes.running.files.MetricsFile", init_args=init)]
+        return [*loggers, Namespace(class_path="recipes.running.rows.MetricsFile", init_args=init)]
 
     def _fill_wandb(self, logger: Namespace) -> None:
         init = logger.init_args
@@ -196,35 +202,6 @@ def tags(recipe: str, settings: dict[str, Any]) -> list[str]:
         if re.fullmatch(r"data\.class_path|model\.(\w+\.class_path|scheme|loss)", key) and value
     ]
     return list(dict.fromkeys([recipe, *names]))
-
-
-def new_folder(parent: Path, config_name: str, name: str | None) -> Path:
-    """Makes and returns `parent/name`, or `parent/config_name-<the first free number>`.
-
-    Raises:
-        FileExistsError: if the name is taken
-        ValueError: if the name is of another place
-    """
-    if name and (parent / name).resolve().parent != parent.resolve():
-        raise ValueError(
-            f"--name={name}: a name, not a path; --trainer.default_root_dir is where runs are"
-        )
-    parent.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while True:
-        folder = parent / (name or f"{config_name}-{number}")
-        try:
-            folder.mkdir()  # atomic: of two runs that start at once, one gets it
-        except FileExistsError:
-            if name:
-                checkpoint = folder / "checkpoints" / "last.ckpt"
-                resume = f", or resume it: --ckpt_path={checkpoint}" if checkpoint.exists() else ""
-                raise FileExistsError(
-                    f"--name={name}: {folder} exists; choose another name{resume}"
-                ) from None
-            number += 1
-        else:
-            return folder
 
 
 def wandb_mode() -> str:

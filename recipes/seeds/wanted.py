@@ -1,7 +1,5 @@
 """A run that is wanted: what of it is still to be done, be it all, the rest or nothing."""
 
-import json
-import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +10,7 @@ import yaml
 
 from recipes.parts.keys import dotted, is_place
 from recipes.running.commands import resolved
+from recipes.running.folders import read_facts
 from recipes.running.lock import lock_of, locked
 from recipes.running.recipe import find_recipe
 
@@ -61,8 +60,7 @@ class Wanted:
     @property
     def facts(self) -> dict[str, Any]:
         """What its run.json says; nothing if there is none."""
-        path = self.folder / "run.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        return read_facts(self.folder)
 
     @property
     def is_finished(self) -> bool:
@@ -72,7 +70,7 @@ class Wanted:
     def remaining(self, subcommand: str) -> list[str] | None:
         """The arguments of the recipe's command line that do what is still to be done, if any.
 
-        A run that was cut off before its first checkpoint is removed, to be trained anew.
+        A run that was cut off before its first checkpoint is trained anew, by the same name.
 
         Args:
             subcommand: fit; or test, once, of what has been trained
@@ -92,7 +90,6 @@ class Wanted:
                 return None
             if checkpoint.exists():
                 return ["fit", f"--ckpt_path={checkpoint}"]
-            shutil.rmtree(self.folder)
         return ["fit", *self.flags, f"--name={self.name}"]
 
     def _refuse_another(self) -> None:

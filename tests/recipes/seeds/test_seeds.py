@@ -143,7 +143,18 @@ def test_a_run_that_is_being_trained_is_left_alone():
         with pytest.raises(ValueError, match=f"is trained by process {os.getpid()} on host"):
             run.remaining("fit")
         assert run.folder.exists()
-    assert run.remaining("fit") == ["fit", "--name=first"] and not run.folder.exists()
+    assert run.remaining("fit") == ["fit", "--name=first"]
+
+
+def test_a_run_that_was_cut_off_before_its_first_checkpoint_is_trained_anew(
+    seeds, recipe, monkeypatch
+):
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        interrupt_after(3, patch)
+        recipe("classify", "fit", "--name=a-s0", "--group=a", *SHORT)
+    assert not Path("runs/classify/a-s0/checkpoints").exists()
+    (folder,) = seeds("--seeds=1", *SHORT)
+    assert json.loads((folder / "run.json").read_text())["finished"]
 
 
 def written(name, **facts):
