@@ -2,11 +2,42 @@
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
-from recipes.parts.keys import is_place
+import yaml
+
+from recipes.parts.keys import dotted, is_place
 from recipes.running.lock import lock_of
+
+# What facts of a run are, where they are there: in run.json, and in W&B's config.
+KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("recipe", "config", "command", "group", "job_type", "wandb_id"), str),
+    **dict.fromkeys(("seconds", "samples"), (int, float)),
+    **{"continued": list, "tags": list, "process.host": str, "process.id": int},
+}
+LARGEST = 10**15  # samples or seconds of a run; no process has such a number
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def check_facts(facts: dict[str, Any]) -> None:
+    """Refuses facts of a run that are not what they should be.
+
+    Args:
+        facts: `dotted`
+
+    Raises:
+        ValueError: that names the fact
+    """
+    for name, kind in KINDS.items():
+        value = facts.get(name)
+        is_odd = isinstance(value, bool) or (isinstance(value, int) and abs(value) > LARGEST)
+        if value is not None and (is_odd or not isinstance(value, kind)):
+            raise ValueError(f"{name} is {shorten(repr(value), 50)}")
+    for process in facts.get("continued") or ():
+        check_facts(dotted(process) if isinstance(process, dict) else {"continued": process})
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -20,11 +51,57 @@ def read_facts(folder: Path) -> dict[str, Any]:
         return {}
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(facts, dict):
+        if not isinstance(facts, dict) or not isinstance(facts.get("settings", {}), dict):
             raise ValueError("no mapping")
-    except ValueError as error:
+        check_facts(dotted({**facts, "settings": None}))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     return facts
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What the config.yaml of a run's folder says; nothing if there is none.
+
+    Raises:
+        ValueError: if it is damaged
+    """
+    path = folder / "config.yaml"
+    if not path.exists():
+        return {}
+    try:
+        config = yaml.load(path.read_text(encoding="utf-8"), LOADER)
+        if not isinstance(config, dict):
+            raise ValueError("no mapping")
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+    return config
+
+
+def read_rows(path: Path, is_live: bool) -> list[dict[str, Any]]:
+    """The rows of a metrics file, none where there is no file.
+
+    Args:
+        path: of JSON lines
+        is_live: whether the last line may be cut off, as the run writes it or was killed
+
+    Raises:
+        ValueError: if another line is damaged
+    """
+    if not path.exists():
+        return []
+    lines = path.read_bytes().splitlines()
+    with suppress(ValueError, RecursionError):
+        rows = json.loads(b"[" + b",".join(lines) + b"]")  # much faster than line by line
+        if all(isinstance(row, dict) for row in rows):
+            return rows
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(dict(json.loads(line)))
+        except (ValueError, TypeError, RecursionError) as error:
+            if not is_live or number < len(lines):
+                raise ValueError(f"{path}, line {number} is damaged") from error
+    return found
 
 
 def left_behind(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
@@ -47,7 +124,7 @@ def left_behind(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
         return {}
     known = read_facts(folder)
     is_cut_off = "finished" not in known and not any(folder.rglob("*.ckpt"))
-    trains = re.search(r" fit( |$)", str(known.get("command")))
+    trains = re.search(r" fit( |$)", known.get("command", ""))
     if not is_cut_off or not trains or identity(known) != identity(facts):
         return None
     return {name: known[name] for name in ("wandb_id",) if name in known}
@@ -55,10 +132,8 @@ def left_behind(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
 
 def identity(facts: dict[str, Any]) -> list[Any]:
     """The recipe and the settings that make a run what it is, wherever it is."""
-    settings = json.loads(json.dumps(facts.get("settings")))  # as they come back from a file
-    if isinstance(settings, dict):
-        settings = {key: value for key, value in settings.items() if not is_place(key)}
-    return [facts.get("recipe"), settings]
+    settings = json.loads(json.dumps(facts.get("settings", {})))  # as they come back from a file
+    return [facts.get("recipe"), {key: v for key, v in settings.items() if not is_place(key)}]
 
 
 def new_folder(parent: Path, config_name: str, name: str | None) -> Path:

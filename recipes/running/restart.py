@@ -1,10 +1,11 @@
 """Runs that are started again by what started them: torchrun and SLURM."""
 
-import json
 import os
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_warn
+
+from recipes.running.folders import read_facts
 
 
 def job() -> str | None:
@@ -47,8 +48,12 @@ def unfinished(parent: Path, command: str) -> tuple[Path | None, Path | None]:
     if name is None or ("slurm" in name and os.environ.get("SLURM_RESTART_COUNT", "0") == "0"):
         return None, None
     for file in sorted(parent.glob("*/run.json"), key=os.path.getmtime, reverse=True):
-        facts = json.loads(file.read_text())
-        if (facts.get("job"), facts["command"], "finished" in facts) == (name, command, False):
+        try:
+            facts = read_facts(file.parent)
+        except ValueError as error:
+            rank_zero_warn(f"{error}; it is passed over")
+            continue
+        if (facts.get("job"), facts.get("command"), "finished" in facts) == (name, command, False):
             folder = file.parent
             saved = [*folder.glob("checkpoints/*.ckpt"), *folder.glob("hpc_ckpt_*.ckpt")]
             return folder, max(saved, key=os.path.getmtime, default=None)

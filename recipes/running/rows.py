@@ -1,14 +1,13 @@
 """A run's metrics as a file of JSON lines."""
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
-from recipes.parts.files import replace_file
+from recipes.parts.files import append_line, keep, replace_file
 
 
 class MetricsFile(Logger):
@@ -50,8 +49,7 @@ class MetricsFile(Logger):
         if self.checkpoint:
             row = {"checkpoint": self.checkpoint, **metrics}
             row.pop("epoch", None)
-        with self.path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        append_line(self.path, json.dumps(row))
 
     @rank_zero_only
     def log_hyperparams(self, *args: object, **kwargs: object) -> None:
@@ -61,18 +59,22 @@ class MetricsFile(Logger):
 def rewind(path: Path, step: int) -> None:
     """Drops the rows of the steps that a run resumed at `step` will train again.
 
-    If there are any, the file as it was is kept beside it, with the time in its name.
+    If there are any, or damaged lines, the file as it was is kept beside it, with the time in its
+    name. A damaged line is named, unless it is the last, which a kill has cut off.
     """
     if not path.is_file():
         return
-    kept, before = [], path.read_text()
-    for line in before.splitlines():
+    lines, kept = path.read_bytes().splitlines(), []
+    for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:  # cut off by the kill
+            is_past = row["step"] is None or row["step"] < step
+        except (ValueError, TypeError, KeyError, RecursionError):
+            if number < len(lines):
+                rank_zero_warn(f"{path}, line {number} is damaged: left out, and kept in a .bak")
             continue
-        if row["step"] is None or row["step"] < step:
-            kept.append(line + "\n")
-    if len(kept) < len(before.splitlines()):
-        replace_file(path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak"), before)
+        if is_past:
+            kept.append(line.decode() + "\n")
+    if len(kept) < len(lines):
+        keep(path)
         replace_file(path, "".join(kept))

@@ -16,8 +16,9 @@ from typing import Any
 import wandb
 from jsonargparse import Namespace
 from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_warn
 
-from recipes.parts.files import replace_file
+from recipes.parts.files import keep, replace_file
 from recipes.parts.keys import config_hash, dotted
 from recipes.running.folders import left_behind, new_folder, read_facts
 from recipes.running.machine import hardware
@@ -26,6 +27,7 @@ from recipes.running.restart import job
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "wandb", "jsonargparse")
 PROJECT = "lightning-recipes"
+OF_WANDB = ("recipe", "config", "group", "job_type", "tags", "wandb_id")  # facts that it needs
 
 
 @dataclass
@@ -37,12 +39,14 @@ class Run:
         facts: where its numbers come from, as in its run.json
         is_new: whether it begins now, and does not go on
         was_there: whether a run that was killed before its first checkpoint has left the folder
+        is_damaged: whether its run.json cannot be read
     """
 
     folder: Path
     facts: dict[str, Any]
     is_new: bool = True
     was_there: bool = False
+    is_damaged: bool = False
 
     @classmethod
     def open(
@@ -75,12 +79,6 @@ class Run:
             **circumstances(recipe.folder),
             "config_hash": config_hash(settings),
         }
-        if folder is not None and not config.name:
-            facts = read_facts(folder)
-            facts["continued"] = [*facts.get("continued", []), now]
-            facts.pop("finished", None)
-            facts |= {"config_hash": now["config_hash"], "settings": settings}
-            return cls(folder, facts, is_new=False)
         parent = Path(config.trainer.default_root_dir or "runs") / recipe.name
         facts = {
             "recipe": recipe.name,
@@ -92,6 +90,8 @@ class Run:
             **now,
             "settings": settings,
         }
+        if folder is not None and not config.name:
+            return cls.going_on(folder, facts, now)
         if not writes:
             return cls(parent / (config.name or config_name), facts)
         if config.name and command[0] == "fit":
@@ -99,8 +99,38 @@ class Run:
                 return cls(parent / config.name, facts | left, was_there=True)
         return cls(new_folder(parent, config_name, config.name), facts)
 
+    @classmethod
+    def going_on(cls, folder: Path, facts: dict[str, Any], now: dict[str, Any]) -> "Run":
+        """The run of a folder; if its run.json is damaged, one with the facts of a new run.
+
+        Args:
+            folder: of the run
+            facts: of a new run
+            now: those of this process
+        """
+        run = cls(folder, {name: facts[name] for name in OF_WANDB}, is_new=False)
+        run.facts |= run.read_facts()
+        if run.is_damaged:
+            run.facts = dict(facts)
+        run.facts["continued"] = [*run.facts.get("continued", []), now]
+        run.facts.pop("finished", None)
+        run.facts |= {"config_hash": now["config_hash"], "settings": facts["settings"]}
+        return run
+
+    def read_facts(self) -> dict[str, Any]:
+        """What run.json says; nothing if it is damaged, which is told."""
+        try:
+            return read_facts(self.folder)
+        except ValueError as error:
+            rank_zero_warn(f"{error}: the run goes on without it")
+            self.is_damaged = True
+            return {}
+
     def write_facts(self) -> None:
-        """Writes run.json."""
+        """Writes run.json; a damaged one is kept beside it."""
+        if self.is_damaged:
+            rank_zero_warn(f"the damaged run.json is kept as {keep(self.folder / 'run.json')}")
+            self.is_damaged = False
         replace_file(self.folder / "run.json", json.dumps(self.facts, indent=1) + "\n")
 
     def note(self, loggers: list[Logger], **facts: Any) -> None:  # noqa: ANN401 - plain values
@@ -109,8 +139,7 @@ class Run:
         That it has "finished" is known at last, so that its job does not go on with it.
         """
         # The process that trains may be another than the one that notes that it has.
-        known = read_facts(self.folder)
-        self.facts |= known | facts
+        self.facts |= self.read_facts() | facts
         self.write_facts()
         for logger in loggers:
             if isinstance(logger, WandbLogger):

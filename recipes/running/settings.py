@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from recipes.parts.checkpoints import read_checkpoint
+from recipes.running.folders import read_config
 from recipes.running.recipe import SHIPPED, Recipe
 
 HARDWARE = SHIPPED / "hardware"
@@ -54,6 +55,8 @@ def in_order(flags: list[str], recipe: Recipe) -> tuple[list[str], str, Path | N
     if checkpoint:
         base = [checkpoint_config(checkpoint, recipe)]
         flags = [f"--ckpt_path={checkpoint}", *flags]
+    if run:
+        read_config(run)
     if not names_recipe and (run or default):
         base.insert(0, str(run / "config.yaml" if run else default))
     return [f"--config={config}" for config in base + configs] + flags, name, run

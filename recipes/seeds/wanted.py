@@ -6,11 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from recipes.parts.keys import dotted, is_place
 from recipes.running.commands import resolved
-from recipes.running.folders import read_facts
+from recipes.running.folders import read_config, read_facts
 from recipes.running.lock import lock_of, locked
 from recipes.running.recipe import find_recipe
 
@@ -95,10 +93,9 @@ class Wanted:
     def _refuse_another(self) -> None:
         if not self.facts and any(self.folder.iterdir()):
             raise ValueError(f"{self.folder} is not a run's folder; move it away")
-        config = self.folder / "config.yaml"
-        if not config.exists():  # cut off before it began
+        if not (config := read_config(self.folder)):  # cut off before it began
             return
-        made = dotted(yaml.safe_load(config.read_text()))
+        made = dotted(config)
         for key in sorted(made.keys() | self.settings.keys()):
             has, wanted = made.get(key), self.settings.get(key)
             if has != wanted and not is_place(key):
