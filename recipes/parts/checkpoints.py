@@ -40,6 +40,16 @@ def read_checkpoint(path: str, option: str) -> dict[str, Any]:
         raise ValueError(f"{option}={path} is damaged or no checkpoint: {reason}") from error
 
 
+def can_resume(path: Path) -> bool:
+    """Whether a file is a checkpoint to train on from, and not damaged, nor the weights alone."""
+    try:
+        # Mapped: the weights are not read.
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return "optimizer_states" in saved
+    except (OSError, RuntimeError, EOFError, TypeError, UnpicklingError):
+        return False
+
+
 def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a checkpoint holds
     """The same with plain numbers and strings, also inside containers, which are changed in place.
 

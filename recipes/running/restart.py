@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_warn
 
+from recipes.parts.checkpoints import can_resume
 from recipes.running.folders import read_facts
 
 
@@ -41,7 +42,8 @@ def unfinished(parent: Path, command: str) -> tuple[Path | None, Path | None]:
         command: of the run
 
     Returns:
-        its folder, and its latest checkpoint if there is one; nothing if this is the first attempt
+        its folder, and its latest checkpoint if there is one that can be resumed; nothing if this
+        is the first attempt
     """
     name = job()
     # In one SLURM job the same command may be typed twice; only a requeued one counts.
@@ -55,6 +57,6 @@ def unfinished(parent: Path, command: str) -> tuple[Path | None, Path | None]:
             continue
         if (facts.get("job"), facts.get("command"), "finished" in facts) == (name, command, False):
             folder = file.parent
-            saved = [*folder.glob("checkpoints/*.ckpt"), *folder.glob("hpc_ckpt_*.ckpt")]
-            return folder, max(saved, key=os.path.getmtime, default=None)
+            saved = sorted(folder.rglob("*.ckpt"), key=os.path.getmtime, reverse=True)
+            return folder, next((path for path in saved if can_resume(path)), None)
     return None, None

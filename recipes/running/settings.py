@@ -23,6 +23,7 @@ from recipes.running.folders import read_config
 from recipes.running.recipe import SHIPPED, Recipe
 
 HARDWARE = SHIPPED / "hardware"
+DEPTH = 4  # folders above a checkpoint in which its run's are looked for
 
 
 def in_order(flags: list[str], recipe: Recipe) -> tuple[list[str], str, Path | None]:
@@ -63,12 +64,17 @@ def in_order(flags: list[str], recipe: Recipe) -> tuple[list[str], str, Path | N
 
 
 def run_of(checkpoint: str | None) -> Path | None:
-    """The folder of the run that a checkpoint belongs to, if it lies in one."""
+    """The folder of the run that a checkpoint belongs to, if it lies in one.
+
+    It may be deeper than `<run>/checkpoints/`: Lightning's own place, where ModelCheckpoint has no
+    dirpath, is `<run>/<project>/<id>/checkpoints/`.
+    """
     if not checkpoint:
         return None
-    folder = Path(os.path.relpath(Path(checkpoint).resolve().parent.parent))
-    files = ("run.json", "config.yaml")
-    return folder if all((folder / name).is_file() for name in files) else None
+    for folder in list(Path(checkpoint).resolve().parents)[:DEPTH]:
+        if all((folder / name).is_file() for name in ("run.json", "config.yaml")):
+            return Path(os.path.relpath(folder))
+    return None
 
 
 def shipped_config(name: str, recipe: Recipe) -> str:

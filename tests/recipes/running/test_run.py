@@ -333,6 +333,32 @@ def test_a_folder_of_something_else_is_no_run_to_start_anew(recipe):
     assert not Path("runs/classify/b").exists()
 
 
+def test_a_checkpoint_is_its_run_s_wherever_in_it_it_lies(recipe):
+    """Lightning's own place of the best ones; SLURM's in the folder itself."""
+    best = ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=val/loss")
+    recipe("classify", "fit", "--name=a", "--trainer.max_epochs=2", *best, *MLP)
+    folder = Path("runs/classify/a")
+    (deep,) = set(folder.rglob("*.ckpt")) - {folder / "checkpoints/last.ckpt"}
+    assert len(deep.relative_to(folder).parts) == 4
+    slurms = folder / "hpc_ckpt_1.ckpt"
+    slurms.write_bytes((folder / "checkpoints/last.ckpt").read_bytes())
+    for path in (deep, slurms):
+        recipe("classify", "test", f"--ckpt_path={path}")
+        assert rows(folder, "test")[-1]["checkpoint"] == str(path)
+    recipe("classify", "fit", f"--ckpt_path={deep}", "--trainer.max_epochs=3")
+    assert [found.name for found in Path("runs/classify").iterdir()] == ["a"]
+    steps = [row["step"] for row in rows(folder)]
+    assert steps == sorted(steps) and steps[-1] == 47
+    config = (folder / "config.yaml").read_text()
+    assert "monitor: val/loss" in config and "LRDecay" in config, "its callbacks are kept"
+    further = folder / "one/two/three/four"
+    further.mkdir(parents=True)
+    stranger = further / "last.ckpt"
+    stranger.write_bytes(slurms.read_bytes())
+    recipe("classify", "test", f"--ckpt_path={stranger}")
+    assert len(list(Path("runs/classify").iterdir())) == 2, "too far away to be its"
+
+
 def test_an_interrupted_run_without_metrics_keeps_its_checkpoints(recipe, monkeypatch):
     interrupt_after(20, monkeypatch)
     with pytest.raises(MemoryError):
