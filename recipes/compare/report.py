@@ -6,11 +6,12 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 from recipes.compare.page import write_page
 from recipes.compare.picture import draw
-from recipes.compare.runs import Run, UnreadableRun, read_folder, run_folders
+from recipes.compare.runs import Run, UnreadableRun, read_folder, run_folders, try_run
 from recipes.compare.table import ranked, table
 from recipes.compare.tracked import offline_runs, online_runs
 from recipes.parts.keys import headline
@@ -92,17 +93,7 @@ def found(source: str, before: set[Path]) -> Iterable[Run | UnreadableRun]:
         return offline_runs(path.parent if path.suffix == ".wandb" else path)
     new = [folder for place, folder in folders.items() if place not in before]
     before.update(folders)
-    return map(try_folder, new)
-
-
-def try_folder(folder: Path) -> Run | UnreadableRun:
-    """The run, or why it cannot be read."""
-    try:
-        return read_folder(folder)
-    except UnreadableRun as error:
-        return error
-    except OSError as error:  # of somebody else, or removed meanwhile
-        return UnreadableRun(f"{folder}: {error}")
+    return (try_run(folder, partial(read_folder, folder)) for folder in new)
 
 
 def once(runs: Sequence[Run]) -> list[Run]:

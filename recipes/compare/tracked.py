@@ -7,13 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import wandb
 
-from recipes.compare.runs import AXES, Run, UnreadableRun, curves, state
+from recipes.compare.runs import AXES, Run, UnreadableRun, curves, state, try_run
+from recipes.running.folders import check_facts
 
 # The pictures that a run logs, the later the better, and what they are called in its folder.
 MEDIA = {"samples/raw": "samples.png", "samples/ema": "samples.png", "study": "study.png"}
@@ -41,8 +43,8 @@ def offline_runs(source: Path) -> Iterator[Run | UnreadableRun]:
         else:
             runs.setdefault(file.stem, []).append((file, records))
     for found in runs.values():
-        run = _joined(found)
-        if STUDY not in run.facts:
+        run = try_run(found[-1][0], partial(_joined, found))
+        if isinstance(run, UnreadableRun) or STUDY not in run.facts:
             yield run
 
 
@@ -107,7 +109,7 @@ def _is_training(row: dict[str, Any]) -> bool:
     return any(key.startswith("train/") for key in row)
 
 
-def online_runs(project: str, api: Any = None) -> Iterator[Run]:  # noqa: ANN401 - wandb.Api
+def online_runs(project: str, api: Any = None) -> Iterator[Run | UnreadableRun]:  # noqa: ANN401 - wandb.Api
     """The runs of a W&B project.
 
     Args:
@@ -127,7 +129,9 @@ def online_runs(project: str, api: Any = None) -> Iterator[Run]:  # noqa: ANN401
                     return Path(file.name).read_bytes()
 
             if f"run.{STUDY}" not in run.config:
-                yield tracked(run.name, dict(run.config), rows, written, read)
+                config = dict(run.config)
+                where = f"{project}/{run.name}"
+                yield try_run(where, partial(tracked, run.name, config, rows, written, read))
     except (wandb.errors.Error, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{project} cannot be read from W&B (wandb login): {reason}") from error
@@ -150,6 +154,7 @@ def tracked(
         read: gives the content of a file, by a row that it was logged in and its path
     """
     facts = {k.removeprefix("run."): v for k, v in config.items() if k.startswith("run.")}
+    check_facts(facts)
     settings = {key: value for key, value in config.items() if not key.startswith(("run.", "_"))}
     training, evaluated, pictures = [], {}, {}
     for row in rows:

@@ -3,9 +3,32 @@
 import glob
 import os
 import platform
+import re
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+OF_TORCH = r"PytorchStreamWriter|inline_container"  # what it says when it cannot write
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within it an error of a file that cannot be written, as on a full disk, names that file.
+
+    Raises:
+        OSError: in the place of one that names no file, or of torch's RuntimeError
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        is_file = isinstance(error, OSError)
+        if (is_file and error.filename) or not (is_file or re.search(OF_TORCH, str(error))):
+            raise
+        if is_file and error.errno:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise OSError(f"{path} could not be written, is the disk full? {error}") from error
 
 
 @contextmanager
@@ -14,6 +37,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
     What fails while it is written leaves the old file, and nothing beside it. Several processes may
     do so at once: the last one's file stays.
+
+    Raises:
+        OSError: from `writing`
     """
     # The name says whose it is: what a killed process has left, the next one removes.
     mark = f"{path.name}.{platform.node()}"
@@ -23,7 +49,8 @@ def replacing(path: Path) -> Iterator[Path]:
             left.unlink(missing_ok=True)
     partial = path.with_name(f"{mark}-{os.getpid()}.partial")
     try:
-        yield partial
+        with writing(path):
+            yield partial
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -45,3 +72,36 @@ def is_alive(process: int) -> bool:
     except PermissionError:  # of another user
         return True
     return True
+
+
+def append_line(path: Path, line: str) -> None:
+    """Adds a whole line to a text file, or nothing.
+
+    Raises:
+        OSError: from `writing`
+    """
+    before = path.stat().st_size if path.exists() else 0
+    try:
+        with writing(path), path.open("ab+") as file:
+            if before:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # of a process that was killed
+                    file.write(b"\n")
+            file.write(f"{line}\n".encode())
+    except OSError:
+        if path.exists():
+            os.truncate(path, before)
+        raise
+
+
+def keep(path: Path) -> Path:
+    """Copies a file beside itself, with the time in its name, and returns the copy's path."""
+    name = f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}"
+    copy = path.with_name(f"{name}.bak")
+    number = 1
+    while copy.exists():
+        number += 1
+        copy = path.with_name(f"{name}-{number}.bak")
+    with replacing(copy) as partial:
+        shutil.copyfile(path, partial)
+    return copy

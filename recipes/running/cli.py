@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,14 @@ from callbacks import (
     Totals,
     WritePredictions,
 )
+from callbacks.evaluated import Evaluated
 from recipes.parts.keys import dotted
 from recipes.parts.manual_ddp import manual_ddp
 from recipes.parts.sharding import ShardedOptimizers
 from recipes.parts.stepping import Accumulation
 from recipes.running.ending import Ending, Note
 from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
+from recipes.running.lock import lock_of, locked
 from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
 from recipes.running.recipe import Recipe
@@ -49,6 +51,7 @@ from recipes.running.terminal import outcome, shown
 DEFAULTS = (
     KeyedNoise,
     ChangedSettings,
+    Evaluated,
     FiniteLoss,
     WritePredictions,
     Totals,
@@ -82,16 +85,17 @@ class RecipeCLI(LightningCLI):
         main = {**every, "prog": self.recipe.typed([]), "description": self.recipe.card}
         # A module that has loaders of its own needs no --data.
         has_data = module.train_dataloader is not LightningModule.train_dataloader
-        super().__init__(
-            module,
-            None if has_data else LightningDataModule,
-            subclass_mode_data=True,
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            parser_kwargs=main | {name: dict(every) for name in self.subcommands()},
-            auto_configure_optimizers=False,
-            args=args,
-        )
+        with ExitStack() as self.held:  # the lock on the run's folder
+            super().__init__(
+                module,
+                None if has_data else LightningDataModule,
+                subclass_mode_data=True,
+                save_config_callback=SaveConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                parser_kwargs=main | {name: dict(every) for name in self.subcommands()},
+                auto_configure_optimizers=False,
+                args=args,
+            )
 
     def subcommands(self) -> dict[str, set[str]]:
         """The one that is asked for, if it is there: each parser takes a tenth of a second."""
@@ -179,6 +183,10 @@ class RecipeCLI(LightningCLI):
             dotted(resolved),
             self.writes,
         )
+        if self.writes and self.subcommand == "fit":
+            self.held.enter_context(locked(*lock_of(self.run.folder)))
+        if self.writes and self.run.is_new:
+            self.run.write_facts()
         self.save_config_kwargs["run"] = self.run
         config.trainer.logger = self.run.loggers(config, self.subcommand)
 

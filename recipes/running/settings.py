@@ -23,6 +23,7 @@ from recipes.parts.checkpoints import read_checkpoint, run_of
 from recipes.parts.hyperparameters import is_plain
 from recipes.parts.keys import dotted
 from recipes.parts.trust import Trust, strings
+from recipes.running.folders import read_config
 from recipes.running.recipe import SHIPPED, Recipe
 
 HARDWARE = SHIPPED / "hardware"
@@ -67,6 +68,8 @@ def in_order(flags: list[str], recipe: Recipe) -> tuple[list[str], str, Path | N
     if checkpoint:
         base = [checkpoint_config(checkpoint, recipe, trust(checkpoint, recipe, configs, flags))]
         flags = [f"--ckpt_path={checkpoint}", *flags]
+    if run:
+        read_config(run)
     if not names_recipe and (run or default):
         base.insert(0, str(run / "config.yaml" if run else default))
     return [f"--config={config}" for config in base + configs] + flags, name, run

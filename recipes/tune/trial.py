@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,12 +18,14 @@ from optuna.trial import FrozenTrial, TrialState
 from recipes.parts.files import replace_file
 from recipes.running.cli import main
 from recipes.running.commands import resolved
+from recipes.running.lock import Locked, lock_of, locked
 from recipes.running.recipe import find_recipe
 from recipes.tune.report import Report
 from recipes.tune.search import Search
 from recipes.tune.space import flag
 
 FOLLOWER = "RECIPES_TUNE_FOLLOWER"  # what further processes of a trial are told
+PAUSE = 5  # seconds between two looks at whether another process still trains
 LAST = Path("checkpoints", "last.ckpt")  # in a run's folder
 # Errors of one setting, after which others are tried; any other, at first, is a mistake.
 OF_A_SETTING = (FloatingPointError, torch.OutOfMemoryError)
@@ -72,6 +75,9 @@ def train(search: Search, trial: optuna.Trial) -> None:
     Raises:
         SystemExit: if it failed
     """
+    await_other(trial)
+    if trial.study.get_trials(deepcopy=False)[trial.number].state.is_finished():
+        return
     arguments = fit_arguments(search, trial)
     follow_with(search, arguments)
     report = Report(search.metric, trial)
@@ -88,6 +94,18 @@ def train(search: Search, trial: optuna.Trial) -> None:
         said = "there was no validation" if value is None else f"{search.metric} ended as {value}"
         sys.exit(f"error: {said}")
     trial.study.tell(trial, value, skip_if_finished=True)
+
+
+def await_other(trial: optuna.Trial) -> None:
+    """Waits while another process trains a trial's run, which was taken for dead."""
+    folder = Path(trial.user_attrs.get("folder", ""))
+    while trial.user_attrs.get("folder") and folder.is_dir():
+        try:
+            with locked(*lock_of(folder)):
+                return
+        except Locked as error:
+            print(f"trial {trial.number}: {error}", flush=True)
+            time.sleep(PAUSE)
 
 
 def worth(trial: FrozenTrial, search: Search) -> float | None:

@@ -8,7 +8,7 @@ from textwrap import shorten
 import torch
 from torch import Tensor, nn
 
-from recipes.parts.checkpoints import read_checkpoint
+from callbacks.averages import read_evaluated
 from recipes.parts.networks import Frozen
 from recipes.parts.saved import load_network, saved_network
 
@@ -45,7 +45,7 @@ class Extractor(nn.Module):
         if checkpoint is None:
             return
         path = os.path.expanduser(checkpoint)
-        saved = read_checkpoint(path, OPTION)
+        saved = read_evaluated(path, OPTION)
         network = network or saved_network(saved, path, OPTION, "--model.evaluation.network")
         try:
             network = load_network(network, saved).float()

@@ -11,17 +11,20 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
 import yaml
 from optuna.trial import TrialState
 
+import recipes.tune.trial as one_trial
 from forks import Forked, ended_well
 from launches import ROOT
 from recipes.parts.keys import dotted
 from recipes.regress import Regress
 from recipes.running.cli import main as run
+from recipes.running.lock import lock_of, locked
 from recipes.running.recipe import find_recipe
 from recipes.tune.__main__ import main
 from recipes.tune.queue import MOST_DEATHS, Queue, open_storage
@@ -254,6 +257,31 @@ def test_a_clock_that_is_behind_is_no_sign_of_death(monkeypatch):
     with queue.alive(number):
         queue.put_back_dead()
         assert queue.free() == 3
+
+
+def test_a_trial_whose_process_was_only_silent_is_waited_for(monkeypatch, capsys):
+    """It was taken for dead, but still trains."""
+    monkeypatch.setattr(one_trial, "PAUSE", 0.05)
+    folder = Path("runs/regress/s-3")
+    folder.mkdir(parents=True)
+    again = SimpleNamespace(number=3, user_attrs={"folder": str(folder)})
+    ended = []
+
+    def await_it():
+        one_trial.await_other(again)
+        ended.append(time.monotonic())
+
+    waiting = threading.Thread(target=await_it)
+    with locked(*lock_of(folder)):
+        waiting.start()
+        time.sleep(0.5)
+        assert not ended
+        freed = time.monotonic()
+    waiting.join()
+    assert ended[0] > freed
+    said = f"trial 3: {folder} is trained by process {os.getpid()} on host"
+    assert capsys.readouterr().out.startswith(said)
+    one_trial.await_other(SimpleNamespace(number=4, user_attrs={}))  # a new one
 
 
 def test_a_trial_that_takes_its_process_down_is_given_up():
