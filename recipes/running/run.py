@@ -7,6 +7,7 @@ import re
 import secrets
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -35,11 +36,13 @@ class Run:
         folder: `<root>/<recipe>/<name>`; everything that the run writes is below it
         facts: where its numbers come from, as in its run.json
         is_new: whether the folder was made for this process
+        above: the folders that were made with it, around it, the innermost first
     """
 
     folder: Path
     facts: dict[str, Any]
     is_new: bool = True
+    above: tuple[Path, ...] = ()
 
     @classmethod
     def open(
@@ -91,8 +94,8 @@ class Run:
         }
         if not writes:
             return cls(parent / (config.name or config_name), facts)
-        folder = new_folder(parent, config_name, config.name)
-        run = cls(folder, facts)
+        above = tuple(each for each in (parent, *parent.parents) if not each.exists())
+        run = cls(new_folder(parent, config_name, config.name), facts, above=above)
         run.write_facts()
         return run
 
@@ -116,8 +119,12 @@ class Run:
     def discard_if_empty(self) -> None:
         """Removes a folder made for this process, unless it holds metrics or checkpoints."""
         kept = [*self.folder.glob("*.jsonl"), *self.folder.glob("checkpoints/*")]
-        if self.is_new and not kept:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if not self.is_new or kept:
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in self.above:
+            with suppress(OSError):  # by now another run's is in it
+                folder.rmdir()
 
     def loggers(self, config: Namespace, subcommand: str) -> list[Namespace] | bool:
         """The config of the run's loggers: W&B or the chosen ones, and the metrics file.
@@ -212,12 +219,14 @@ def new_folder(parent: Path, config_name: str, name: str | None) -> Path:
         raise ValueError(
             f"--name={name}: a name, not a path; --trainer.default_root_dir is where runs are"
         )
-    parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
         folder = parent / (name or f"{config_name}-{number}")
+        parent.mkdir(parents=True, exist_ok=True)
         try:
             folder.mkdir()  # atomic: of two runs that start at once, one gets it
+        except FileNotFoundError:  # a run that has failed takes the parent that it made away
+            continue
         except FileExistsError:
             if name:
                 checkpoint = folder / "checkpoints" / "last.ckpt"

@@ -16,9 +16,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from recipes.parts.checkpoints import read_checkpoint
+from recipes.running.config_files import read_config
 from recipes.running.recipe import SHIPPED, Recipe
 
 HARDWARE = SHIPPED / "hardware"
@@ -76,12 +75,7 @@ def shipped_config(name: str, recipe: Recipe) -> str:
         ValueError: if the file is no config
     """
     if Path(name).is_file():
-        try:
-            settings = yaml.safe_load(Path(name).read_text())
-        except (yaml.YAMLError, UnicodeDecodeError):
-            settings = None
-        if not isinstance(settings, dict):
-            raise ValueError(f"--config={name} is not a YAML file of settings")
+        read_config(name)
         return name
     shipped = recipe.configs | {path.stem: path for path in sorted(HARDWARE.glob("*.yaml"))}
     if name not in shipped:
