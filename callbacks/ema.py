@@ -12,10 +12,12 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
 from callbacks.averages import placed, save_averages, state_key, whole
-from callbacks.lengths import Length, batches
+from callbacks.lengths import PositiveLength, batches
 from datamodules.loading.loader import data_rank
 
-Images = restricted_string_type("Images", r"^\d+im$", docstring="a number of images, 20000im")
+Images = restricted_string_type(
+    "Images", r"^(?=.*[1-9])\d+im$", docstring="a number of images, 20000im"
+)
 
 
 class EMA(Callback):
@@ -53,7 +55,7 @@ class EMA(Callback):
     def __init__(
         self,
         module: str,
-        half_life: Length | Images = 1000,
+        half_life: PositiveLength | Images = 1000,
         buffers: Literal["average", "copy"] = "average",
     ) -> None:
         self.module, self.half_life, self.buffers = module, half_life, buffers

@@ -87,7 +87,7 @@ class GAN(LightningModule):
         super().__init__()
         save_hyperparameters(self)
         self.automatic_optimization = False
-        check_arguments(discriminator, penalties, classes, pack)
+        check_arguments(discriminator, penalties, penalty_interval, classes, pack)
         self.generator = generator
         self.discriminator = apply_spectral_norm(discriminator) if spectral_norm else discriminator
         self.latent, self.classes, self.pack = latent, classes, pack

@@ -38,6 +38,7 @@ from recipes.parts.sharding import ShardedOptimizers
 from recipes.parts.stepping import Accumulation
 from recipes.running.ending import Ending, Note
 from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
+from recipes.running.limits import refuse_meaningless
 from recipes.running.lock import lock_of, locked
 from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
@@ -157,6 +158,7 @@ class RecipeCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
+        refuse_meaningless(config.trainer, self.subcommand)
         refuse_absent(config.trainer)
         if config.ckpt_path and not any("--ckpt_path" in flag for flag in self.command):
             raise ValueError("ckpt_path in a config: give --ckpt_path on the command line")

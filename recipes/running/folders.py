@@ -147,12 +147,14 @@ def new_folder(parent: Path, config_name: str, name: str | None) -> Path:
         raise ValueError(
             f"--name={name}: a name, not a path; --trainer.default_root_dir is where runs are"
         )
-    parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
         folder = parent / (name or f"{config_name}-{number}")
+        parent.mkdir(parents=True, exist_ok=True)
         try:
             folder.mkdir()  # atomic: of two runs that start at once, one gets it
+        except FileNotFoundError:  # a run that has failed takes the parent that it made away
+            continue
         except FileExistsError:
             if name:
                 checkpoint = folder / "checkpoints" / "last.ckpt"

@@ -7,6 +7,7 @@ import re
 import secrets
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -40,6 +41,7 @@ class Run:
         is_new: whether it begins now, and does not go on
         was_there: whether a run that was killed before its first checkpoint has left the folder
         is_damaged: whether its run.json cannot be read
+        above: the folders that were made with it, around it, the innermost first
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class Run:
     is_new: bool = True
     was_there: bool = False
     is_damaged: bool = False
+    above: tuple[Path, ...] = ()
 
     @classmethod
     def open(
@@ -97,7 +100,8 @@ class Run:
         if config.name and command[0] == "fit":
             if (left := left_behind(parent / config.name, facts)) is not None:
                 return cls(parent / config.name, facts | left, was_there=True)
-        return cls(new_folder(parent, config_name, config.name), facts)
+        above = tuple(each for each in (parent, *parent.parents) if not each.exists())
+        return cls(new_folder(parent, config_name, config.name), facts, above=above)
 
     @classmethod
     def going_on(cls, folder: Path, facts: dict[str, Any], now: dict[str, Any]) -> "Run":
@@ -148,8 +152,12 @@ class Run:
     def discard_if_empty(self) -> None:
         """Removes a folder made for this process, unless it holds metrics or checkpoints."""
         kept = [*self.folder.glob("*.jsonl"), *self.folder.rglob("*.ckpt")]
-        if self.is_new and not self.was_there and not kept:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if not self.is_new or self.was_there or kept:
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in self.above:
+            with suppress(OSError):  # by now another run's is in it
+                folder.rmdir()
 
     def loggers(self, config: Namespace, subcommand: str) -> list[Namespace] | bool:
         """The config of the run's loggers: W&B or the chosen ones, and the metrics file.

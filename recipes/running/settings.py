@@ -23,6 +23,7 @@ from recipes.parts.checkpoints import read_checkpoint, run_of
 from recipes.parts.hyperparameters import is_plain
 from recipes.parts.keys import dotted
 from recipes.parts.trust import Trust, strings
+from recipes.running.config_files import read_config_file
 from recipes.running.folders import read_config
 from recipes.running.recipe import SHIPPED, Recipe
 
@@ -83,12 +84,7 @@ def shipped_config(name: str, recipe: Recipe) -> str:
         ValueError: if the file is no config
     """
     if Path(name).is_file():
-        try:
-            settings = yaml.safe_load(Path(name).read_text())
-        except (yaml.YAMLError, UnicodeDecodeError):
-            settings = None
-        if not isinstance(settings, dict):
-            raise ValueError(f"--config={name} is not a YAML file of settings")
+        read_config_file(name)
         return name
     shipped = recipe.configs | {path.stem: path for path in sorted(HARDWARE.glob("*.yaml"))}
     if name not in shipped:
