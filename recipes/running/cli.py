@@ -35,7 +35,7 @@ from callbacks.evaluated import Evaluated
 from recipes.parts.keys import dotted
 from recipes.parts.manual_ddp import manual_ddp
 from recipes.parts.sharding import ShardedOptimizers
-from recipes.parts.stepping import Accumulation
+from recipes.parts.stepping import Accumulation, IncompleteAccumulation
 from recipes.running.ending import Ending, Note
 from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
 from recipes.running.limits import refuse_meaningless
@@ -226,6 +226,7 @@ class RecipeCLI(LightningCLI):
         if getattr(self.model, "accumulates", False) and config.accumulate_grad_batches > 1:
             callbacks.insert(0, Accumulation(config.accumulate_grad_batches))
             config.accumulate_grad_batches = 1
+        callbacks.insert(0, IncompleteAccumulation())
         callbacks += self.further
         for default in DEFAULTS:
             if not any(isinstance(callback, default) for callback in callbacks):
