@@ -398,8 +398,8 @@ def test_what_a_first_trial_has_trained_is_kept_whatever_ends_it(monkeypatch, ca
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:.")  # of the processes
     monkeypatch.syspath_prepend(".")
     args = ("--trials=1", "--grace=1", "--trainer.callbacks+=breaks.Breaks")
-    folder = Path("runs/regress/tune-0")
-    Path("kill").touch()  # once, when there is a folder and no more
+    folder = Path("runs/regress/tune-0.2")
+    Path("kill").touch()  # once, when there is a folder, tune-0, and no more
     Path("full").touch()
     with pytest.raises(SystemExit, match="error: No space left on device"):
         search(*args, space=LINE)
@@ -412,9 +412,9 @@ def test_what_a_first_trial_has_trained_is_kept_whatever_ends_it(monkeypatch, ca
     mine = Path("runs/regress/third-0/mine.txt")
     mine.parent.mkdir()
     mine.touch()
-    with pytest.raises(SystemExit, match="third-0 exists"):
-        search(*args, "--study=third", space=LINE)
-    assert mine.exists()
+    search(*args, "--study=third", space=LINE)
+    assert [*mine.parent.iterdir()] == [mine]
+    assert Path("runs/regress/third-0.2/checkpoints/last.ckpt").is_file()
 
 
 # Pruning
@@ -439,18 +439,33 @@ def test_a_trial_that_is_behind_ends_early(recipe, pruner, epochs):
 # Several processes, and their death
 
 
+STARTED = []
+
+
+@pytest.fixture(autouse=True)
+def none_is_left():
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
 def start(*args, **environment):
     """Starts a search as a user does."""
     Path("space.yaml").write_text(LINE)
     short = ("--trainer.max_epochs=20", "--trials=4", "--grace=2")
     command = ["-m", "recipes.tune", "--recipe=regress", "--space=space.yaml", *short, *args]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, *command],
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+    STARTED.append(process)
+    return process
 
 
 def ended(url):
