@@ -3,21 +3,31 @@
 Each row is one of them. It must end in a line, and the trap beside it must not have sprung.
 """
 
+import json
 import sys
 import threading
+from base64 import b64encode
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
+import optuna
 import pytest
 import torch
 import yaml
 from jsonargparse import set_parsing_settings
+from optuna.trial import TrialState
 
 from recipes.classify import Classify
+from recipes.compare import tracked
+from recipes.compare.__main__ import main as compare
+from recipes.compare.tracked import online_runs
 from recipes.distill import Distill
 from recipes.gan import GAN
+from recipes.regress import Regress
 from recipes.running import cli
+from recipes.tune.outcome import tell
 
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=1")
 # Settings that an address could be given for, on the command line or in a file.
@@ -204,3 +214,119 @@ def test_what_an_intruder_would_do(trap):
     with pytest.raises(SystemExit):
         cli.main(Classify, ["fit", "--config=own.yaml", "--data=Digits", "--print_config"])
     assert trap.sprung
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+PICTURES = {
+    "above": "../../../../secret",
+    "absolute": "{here}/secret",
+    "linked": "media/link.png",
+    "of windows": "C:\\secret",
+    "no picture": "media/text.png",
+    "a list": ["secret"],
+}
+
+
+def foreign_run(path, monkeypatch):
+    """A W&B folder of somebody else's, a run in which names a file as its picture."""
+    folder = Path("foreign/wandb/offline-run-1")
+    (folder / "files/media").mkdir(parents=True)
+    (folder / "run-a.wandb").touch()
+    Path("secret").write_bytes(PNG + b"a private picture")
+    (folder / "files/media/link.png").symlink_to(Path("secret").resolve())
+    (folder / "files/media/text.png").write_text("a secret")
+    row = {"val/loss": 1.0, "epoch": 0, "samples": 8, "study": {"path": path}}
+    records = [{"type": "run", "run": {"display_name": "theirs"}}]
+    records.append({"type": "history", "history": {"item": row}})
+    monkeypatch.setattr(tracked, "try_records", lambda file: records)
+    return folder
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_foreign_run_shows_no_file_of_this_machine(name, monkeypatch, capsys):
+    path = PICTURES[name]
+    path = path.format(here=Path().resolve()) if isinstance(path, str) else path
+    foreign_run(path, monkeypatch)
+    compare(["foreign", "--output=out"])
+    page = Path("out/compare.html").read_text()
+    assert "skipped study.png of theirs: " in capsys.readouterr().err
+    for secret in (PNG + b"a private picture", b"a secret"):
+        assert b64encode(secret).decode() not in page
+
+
+def test_a_foreign_run_shows_its_own_pictures(monkeypatch):
+    """The positive control of the test above."""
+    folder = foreign_run("media/own.png", monkeypatch)
+    (folder / "files/media/own.png").write_bytes(PNG + b"theirs")
+    compare(["foreign", "--output=out"])
+    assert b64encode(PNG + b"theirs").decode() in Path("out/compare.html").read_text()
+
+
+def test_a_project_is_not_asked_for_files_elsewhere():
+    """W&B's client would write what it downloads to where the name leads."""
+    row = {"val/loss": 1.0, "epoch": 0, "samples": 8, "study": {"path": "../../.bashrc"}}
+    known = {"name": "theirs", "config": {}, "scan_history": lambda: iter([row])}
+    run = SimpleNamespace(**known, file=lambda path: pytest.fail("it was asked for"))
+    (found,) = online_runs("me/mine", SimpleNamespace(runs=lambda *args, **order: [run]))
+    assert not found.pictures
+
+
+@pytest.mark.parametrize("content", [b"a secret", PNG + b"a private picture"])
+def test_a_runs_folder_shows_no_file_that_it_links_to(content, capsys):
+    folder = Path("runs/gan/theirs")
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text('{"recipe": "gan", "settings": {}}')
+    (folder / "metrics.jsonl").write_text('{"step": 9, "val/loss": 1.0, "epoch": 0}\n')
+    Path("secret").write_bytes(content)
+    (folder / "samples.png").symlink_to(Path("secret").resolve())
+    compare(["runs"])
+    assert "skipped samples.png of theirs: " in capsys.readouterr().err
+    assert b64encode(content).decode() not in Path("runs/compare.html").read_text()
+
+
+STEERING = "\x1b]0;title\x07\x1b[2J\u202egnp.exe\r"
+FORMULA = r"$\nothing$"  # which ends a picture with an error, where it is taken for one
+
+
+def test_a_name_steers_no_terminal(capsys):
+    """Names of runs, settings and metrics in a comparison."""
+    for number in (1, 2, 3):
+        folder = Path(f"runs/gan/{STEERING}{number}")
+        folder.mkdir(parents=True)
+        facts = {
+            "recipe": STEERING,
+            "settings": {f"model.{STEERING}": f"{STEERING}{FORMULA}{number}"},
+        }
+        (folder / "run.json").write_text(json.dumps(facts))
+        rows = '{"step": 9, "val/loss": 1.0, "epoch": 0}\n'
+        (folder / "metrics.jsonl").write_text(rows * number + "\x1b[2J\n" * (number == 3) + rows)
+    compare(["runs"])
+    said = capsys.readouterr()
+    for text in (said.out, said.err):
+        assert "[2J" not in text or "\\x1b[2J" in text
+        assert not set("\x1b\x07\u202e\r") & set(text)
+    assert "\\x1b]0;title\\x07" in said.out
+
+
+@pytest.mark.parametrize("which", ["config", "class", "column", "tool", "trial"])
+def test_no_line_of_an_error_steers_a_terminal(which, capsys):
+    if which == "config":
+        line = refused("fit", f"--config={STEERING}")
+    elif which == "class":
+        line = refused("test", f"--ckpt_path={save('lone.ckpt', {'network': f'a.{STEERING}: 1'})}")
+    elif which == "column":
+        Path("their.csv").write_text(f"a,{STEERING.strip()}\n1,2\n")
+        given = ("--data=Tabular", "--data.path=their.csv", "--data.target=b")
+        line = refused("fit", *given, module=Regress)
+    elif which == "tool":
+        with pytest.raises(SystemExit) as stop:
+            compare([f"no/{STEERING}"])
+        line = stop.value.code
+    else:
+        study = optuna.create_study()
+        study.tell(study.ask(), state=TrialState.FAIL)
+        ended = study.trials[0]
+        ended.user_attrs["reason"] = STEERING
+        tell(SimpleNamespace(finished=lambda: [ended]), "val/loss", set())
+        line = capsys.readouterr().out.strip("\n")
+    assert "\\x1b[2J" in line and not set("\x1b\x07\u202e\r") & set(line)

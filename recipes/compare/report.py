@@ -15,6 +15,7 @@ from recipes.compare.runs import Run, UnreadableRun, read_folder, run_folders, t
 from recipes.compare.table import ranked, table
 from recipes.compare.tracked import offline_runs, online_runs
 from recipes.parts.keys import headline
+from recipes.running.printable import printable
 
 
 def compare(sources: Sequence[str], metric: str | None = None, output: Path | None = None) -> None:
@@ -48,7 +49,8 @@ def compare(sources: Sequence[str], metric: str | None = None, output: Path | No
     if without := len(runs) - len(with_metric):
         print(f"left out: {without} of {len(runs)} runs, without {metric}")
     if repeats := [run.name for run in with_metric if not any(run is other for other in counted)]:
-        print(f"left out: {', '.join(repeats)}: another run has the same settings and seeds")
+        said = f"left out: {', '.join(repeats)}: another run has the same settings and seeds"
+        print(printable(said))
     folder.mkdir(parents=True, exist_ok=True)
     draw(groups, metric, folder / "compare.png")
     write_page(varying, groups, metric, folder / "compare.html")
@@ -65,7 +67,7 @@ def read(sources: Sequence[str]) -> list[Run]:
     for source in sources:
         for run in found(source, folders):
             if isinstance(run, UnreadableRun):
-                print(f"skipped {run}", file=sys.stderr)
+                print(printable(f"skipped {run}"), file=sys.stderr)
             else:
                 runs.append(run)
     if not runs:

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from recipes.compare.media import read_picture, readable
 from recipes.parts.files import is_alive
 from recipes.parts.keys import compared, dotted, is_seed, more_is_better
 from recipes.running.folders import check_facts, read_config, read_facts, read_rows
@@ -115,7 +117,7 @@ def read_folder(folder: Path) -> Run:
         settings=settings,
         curves=curves(read_rows(metrics, is_live="finished" not in facts)),
         evaluated=evaluated,
-        pictures={n: (folder / n).read_bytes() for n in PICTURES if (folder / n).exists()},
+        pictures=readable(folder.name, [(n, partial(read_picture, folder, n)) for n in PICTURES]),
     )
 
 

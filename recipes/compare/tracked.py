@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +13,7 @@ from typing import Any
 
 import wandb
 
+from recipes.compare.media import check_content, check_name, read_picture, readable
 from recipes.compare.runs import AXES, Run, UnreadableRun, curves, state, try_run
 from recipes.running.folders import check_facts
 
@@ -80,7 +80,7 @@ def _joined(parts: list[tuple[Path, list[dict[str, Any]]]]) -> Run:
                 found.append(nested(content["item"]) | {FOLDER: file.parent / "files"})
         rows = resumed(rows, found)
     last = max(file.stat().st_mtime for file, _ in parts)
-    return tracked(name, config, rows, last, lambda row, path: (row[FOLDER] / path).read_bytes())
+    return tracked(name, config, rows, last, lambda row, path: read_picture(row[FOLDER], path))
 
 
 def nested(row: dict[str, Any]) -> dict[str, Any]:
@@ -125,8 +125,12 @@ def online_runs(project: str, api: Any = None) -> Iterator[Run | UnreadableRun]:
             written = rows[-1].get("_timestamp", 0) if rows else 0
 
             def read(row: dict[str, Any], path: str, run: Any = run) -> bytes:  # noqa: ANN401
-                with TemporaryDirectory() as folder, run.file(path).download(folder) as file:
-                    return Path(file.name).read_bytes()
+                try:
+                    file = run.file(check_name(path))
+                    with TemporaryDirectory() as folder, file.download(folder) as content:
+                        return check_content(Path(content.name).read_bytes(), path)
+                except wandb.errors.Error as error:
+                    raise FileNotFoundError(path) from error
 
             if f"run.{STUDY}" not in run.config:
                 config = dict(run.config)
@@ -175,15 +179,7 @@ def tracked(
         settings=settings,
         curves=curves(training),
         evaluated=evaluated,
-        pictures=dict(drawn(pictures, read)),
+        pictures=readable(
+            name, [(MEDIA[k], partial(read, *pictures[k])) for k in MEDIA if k in pictures]
+        ),
     )
-
-
-def drawn(
-    pictures: dict[str, tuple[dict[str, Any], str]], read: Callable[[dict[str, Any], str], bytes]
-) -> Iterator[tuple[str, bytes]]:
-    """The pictures that can be read, under their names in a run's folder; the later ones count."""
-    for key in MEDIA:
-        if key in pictures:
-            with suppress(OSError, wandb.errors.Error):  # a file that was not uploaded
-                yield MEDIA[key], read(*pictures[key])

@@ -27,6 +27,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from recipes.parts.files import is_alive
 from recipes.running.messages import KNOWN, one_line
+from recipes.running.printable import printable
 
 FOLDER = "RECIPES_NOTES"  # environment variable: where the notes of a run's processes are
 TERMINATED, INTERRUPTED = 128 + signal.SIGTERM, 128 + signal.SIGINT  # exit statuses
@@ -59,7 +60,7 @@ class Note:
         causes = (error, error.__context__)  # Lightning makes an exit of a KeyboardInterrupt
         if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
             return cls(time.monotonic(), INTERRUPTED, "")
-        return cls(time.monotonic(), 1, one_line(error))
+        return cls(time.monotonic(), 1, printable(one_line(error)))
 
 
 def local_rank() -> int:

@@ -264,11 +264,13 @@ def test_a_trial_whose_process_was_only_silent_is_waited_for(monkeypatch, capsys
     monkeypatch.setattr(one_trial, "PAUSE", 0.05)
     folder = Path("runs/regress/s-3")
     folder.mkdir(parents=True)
-    again = SimpleNamespace(number=3, user_attrs={"folder": str(folder)})
+    (folder / "run.json").write_text('{"wandb_id": "abc"}')
+    one = SimpleNamespace(study="s", folder=folder.with_name("s"))
+    again = SimpleNamespace(number=3, user_attrs={"run": "abc"})
     ended = []
 
     def await_it():
-        one_trial.await_other(again)
+        one_trial.await_other(one, again)
         ended.append(time.monotonic())
 
     waiting = threading.Thread(target=await_it)
@@ -281,7 +283,7 @@ def test_a_trial_whose_process_was_only_silent_is_waited_for(monkeypatch, capsys
     assert ended[0] > freed
     said = f"trial 3: {folder} is trained by process {os.getpid()} on host"
     assert capsys.readouterr().out.startswith(said)
-    one_trial.await_other(SimpleNamespace(number=4, user_attrs={}))  # a new one
+    one_trial.await_other(one, SimpleNamespace(number=4, user_attrs={}))  # a new one
 
 
 def test_a_trial_that_takes_its_process_down_is_given_up():
@@ -427,8 +429,8 @@ def test_what_a_first_trial_has_trained_is_kept_whatever_ends_it(monkeypatch, ca
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:.")  # of the processes
     monkeypatch.syspath_prepend(".")
     args = ("--trials=1", "--grace=1", "--trainer.callbacks+=breaks.Breaks")
-    folder = Path("runs/regress/tune-0")
-    Path("kill").touch()  # once, when there is a folder and no more
+    folder = Path("runs/regress/tune-0.2")
+    Path("kill").touch()  # once, when there is a folder, tune-0, and no more
     Path("full").touch()
     with pytest.raises(SystemExit, match="error: No space left on device"):
         search(*args, space=LINE)
@@ -441,9 +443,9 @@ def test_what_a_first_trial_has_trained_is_kept_whatever_ends_it(monkeypatch, ca
     mine = Path("runs/regress/third-0/mine.txt")
     mine.parent.mkdir()
     mine.touch()
-    with pytest.raises(SystemExit, match="third-0 exists"):
-        search(*args, "--study=third", space=LINE)
-    assert mine.exists()
+    search(*args, "--study=third", space=LINE)
+    assert [*mine.parent.iterdir()] == [mine]
+    assert Path("runs/regress/third-0.2/checkpoints/last.ckpt").is_file()
 
 
 # Pruning
