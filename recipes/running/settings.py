@@ -66,11 +66,11 @@ def in_order(flags: list[str], recipe: Recipe) -> tuple[list[str], str, Path | N
     names = [] if names_recipe else [default.stem if default else recipe.name]
     name = "-".join([*names, *(Path(path).stem for path in configs)])
     base = []
+    if run:
+        read_config(run)
     if checkpoint:
         base = [checkpoint_config(checkpoint, recipe, trust(checkpoint, recipe, configs, flags))]
         flags = [f"--ckpt_path={checkpoint}", *flags]
-    if run:
-        read_config(run)
     if not names_recipe and (run or default):
         base.insert(0, str(run / "config.yaml" if run else default))
     return [f"--config={config}" for config in base + configs] + flags, name, run
@@ -113,10 +113,18 @@ def trust(checkpoint: str, recipe: Recipe, configs: list[str], flags: list[str])
             value = value if equals else after
             names.update([value, *strings(read_value(value))])
     if run := run_of(checkpoint):
-        names.update(strings(yaml.safe_load((run / "config.yaml").read_text())))
+        names.update(strings(beside(run)))
     keys = {key.replace("init_args.", "").removesuffix(".class_path") for key in keys}
     source = f"--ckpt_path={checkpoint}"
     return Trust(source, frozenset(names), frozenset(keys), recipe.packages)
+
+
+def beside(run: Path) -> dict[str, Any]:
+    """The config.yaml of a run's folder; nothing if it is damaged, which names nothing."""
+    try:
+        return read_config(run)
+    except ValueError:
+        return {}
 
 
 def read_value(text: str) -> object:
