@@ -23,7 +23,9 @@ from recipes.running.recipe import SHIPPED, Recipe
 HARDWARE = SHIPPED / "hardware"
 
 
-def in_order(flags: list[str], recipe: Recipe) -> tuple[list[str], str, Path | None]:
+def in_order(
+    flags: list[str], recipe: Recipe
+) -> tuple[list[str], str, Path | None, dict[str, Any]]:
     """A subcommand's arguments with all sources of settings as configs, the weakest first.
 
     Args:
@@ -31,9 +33,9 @@ def in_order(flags: list[str], recipe: Recipe) -> tuple[list[str], str, Path | N
         recipe: that is run
 
     Returns:
-        the arguments; the name of what they configure: the configs' names, joined by dashes; and
-        the folder of the run that they go on with: the checkpoint's, if no config of the recipe is
-        given
+        the arguments; the name of what they configure: the configs' names, joined by dashes; the
+        folder of the run that they go on with: the checkpoint's, if no config of the recipe is
+        given; and what the checkpoint was trained with, nothing without one
 
     Raises:
         ValueError, OSError: if a config or the checkpoint does not exist or is damaged
@@ -49,13 +51,14 @@ def in_order(flags: list[str], recipe: Recipe) -> tuple[list[str], str, Path | N
     default = recipe.default
     names = [] if names_recipe else [default.stem if default else recipe.name]
     name = "-".join([*names, *(Path(path).stem for path in configs)])
-    base = []
+    base, saved = [], {}
     if checkpoint:
-        base = [checkpoint_config(checkpoint, recipe)]
+        saved = checkpoint_config(checkpoint, recipe)
+        base = [json.dumps(saved)]
         flags = [f"--ckpt_path={checkpoint}", *flags]
     if not names_recipe and (run or default):
         base.insert(0, str(run / "config.yaml" if run else default))
-    return [f"--config={config}" for config in base + configs] + flags, name, run
+    return [f"--config={config}" for config in base + configs] + flags, name, run, saved
 
 
 def run_of(checkpoint: str | None) -> Path | None:
@@ -83,8 +86,8 @@ def shipped_config(name: str, recipe: Recipe) -> str:
     return str(shipped[name])
 
 
-def checkpoint_config(path: str, recipe: Recipe) -> str:
-    """What a checkpoint says of model, data and seed, as a config, in JSON.
+def checkpoint_config(path: str, recipe: Recipe) -> dict[str, Any]:
+    """What a checkpoint says of model, data and seed, as a config.
 
     Raises:
         FileNotFoundError: if there is no such file
@@ -105,4 +108,4 @@ def checkpoint_config(path: str, recipe: Recipe) -> str:
     if class_path := data.pop("_class_path", None):
         data.pop("seed", None)  # follows seed_everything
         config["data"] = {"class_path": class_path, "init_args": data}
-    return json.dumps(config)
+    return config
