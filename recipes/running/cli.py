@@ -1,7 +1,6 @@
 """The command line that every recipe shares: LightningCLI, with one folder a run."""
 
 import copy
-import json
 import os
 import sys
 import time
@@ -39,6 +38,7 @@ from recipes.parts.sharding import ShardedOptimizers
 from recipes.parts.stepping import Accumulation, IncompleteAccumulation
 from recipes.running.ending import Ending, Note
 from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
+from recipes.running.folders import read_facts
 from recipes.running.limits import refuse_meaningless
 from recipes.running.lock import lock_of, locked
 from recipes.running.machine import refuse_absent
@@ -207,8 +207,8 @@ class RecipeCLI(LightningCLI):
         if self.subcommand != "fit":
             return []
         if self.run_folder is not None:
-            facts = json.loads((self.run_folder / "run.json").read_text())
-            saved = facts.get("settings", {}) | saved
+            with suppress(ValueError):  # a damaged one is told, and kept, when the run goes on
+                saved = (read_facts(self.run_folder).get("settings") or {}) | saved
         return check_resumed(saved, settings)
 
     def _dump(self, config: Namespace) -> dict[str, Any]:
