@@ -40,21 +40,23 @@ def run(entries: list[Entry]) -> None:
         save(entry.path, gathered(entry.runs, seeds, [entry.config], entry.flags))
 
 
-def verify(entry: Entry) -> None:
-    """Notes that the present settings give a stored result, if its first seed shows so.
+def verify(entries: list[Entry]) -> None:
+    """Notes that the present settings give stored results, if their first seeds show so.
 
     Raises:
         SystemExit: naming the numbers that differ, or if files differ from the commit
     """
-    if git_state(ROOT).get("dirty", True):
+    if entries and git_state(ROOT).get("dirty", True):
         sys.exit("error: --verify: commit first, so that the numbers are of a commit")
-    train(entry, "0-0")
-    stored = entry.stored()
-    found = gathered(entry.runs[:1], [0], [entry.config], entry.flags)
-    keys = [key for key in stored if key.startswith(("val/", "test/"))]
-    if differ := [key for key in keys if stored[key][0] != found.get(key, [None])[0]]:
-        sys.exit(f"error: results/{entry.name}.json: {', '.join(differ)} of seed 0 are others")
-    save(entry.path, stored | {"config_hash": found["config_hash"]})
+    for entry in entries:
+        train(entry, "0-0")
+    for entry in entries:
+        stored = entry.stored()
+        found = gathered(entry.runs[:1], [0], [entry.config], entry.flags)
+        keys = [key for key in stored if key.startswith(("val/", "test/"))]
+        if differ := [key for key in keys if stored[key][0] != found.get(key, [None])[0]]:
+            sys.exit(f"error: results/{entry.name}.json: {', '.join(differ)} of seed 0 are others")
+        save(entry.path, stored | {"config_hash": found["config_hash"]})
 
 
 def train(entry: Entry, seeds: str) -> None:
@@ -132,8 +134,7 @@ def main() -> None:
     named = [*(arguments.run or ()), *(arguments.verify or ())]
     if strangers := [name for name in named if name not in entries]:
         sys.exit(f"error: {' '.join(strangers)}: results.yaml has {', '.join(entries)}")
-    for name in arguments.verify or ():
-        verify(entries[name])
+    verify([entries[name] for name in arguments.verify or ()])
     if arguments.run is not None:
         run([entries[name] for name in arguments.run or entries])
         pages.write()
