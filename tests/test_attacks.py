@@ -29,7 +29,11 @@ from recipes.distill import Distill
 from recipes.gan import GAN
 from recipes.regress import Regress
 from recipes.running import cli
+from recipes.tune.__main__ import main as tune
+from recipes.tune.folders import discard_own
 from recipes.tune.outcome import tell
+from recipes.tune.trial import fit_arguments
+from studies import a_search, claim, run_at
 
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=1")
 # Settings that an address could be given for, on the command line or in a file.
@@ -418,3 +422,61 @@ def test_a_saved_set_is_no_data_elsewhere(file):
         ValueError, match=r"set: .* is damaged: \.\./outside.* is not in the folder"
     ):
         data.prepare_data()
+
+
+@pytest.mark.parametrize("said", ["precious", "{here}/precious", "../precious", "runs/regress"])
+def test_a_study_leads_to_no_folder(said):
+    """It was removed, or its checkpoint trained on, as if it were the trial's own."""
+    precious, said = run_at("precious", "1234"), said.format(here=Path().resolve())
+    (precious / "checkpoints/last.ckpt").unlink()
+    search = a_search()
+    trial = claim(search, folder=said, config="model: {network: intruder.Net}", run="1234")
+    assert fit_arguments(search, trial)[-1] == "--name=tune-0"
+    discard_own(search, trial.number)
+    assert (precious / "run.json").is_file()
+
+
+@pytest.mark.parametrize("where", ["--config", "--space", "run"])
+def test_a_yaml_file_runs_nothing(where, trap):
+    Path("their.yaml").write_text("model: !!python/object/apply:os.mkdir [sprung]")
+    if where == "--space":
+        with pytest.raises(SystemExit, match=r"^error: --space=their.yaml"):
+            tune(["--recipe=regress", "--space=their.yaml"])
+    elif where == "run":
+        run_at("runs/classify/theirs", "1234")
+        Path("their.yaml").rename("runs/classify/theirs/config.yaml")
+        path = save("runs/classify/theirs/checkpoints/last.ckpt", {"network": MLP})
+        assert "theirs/config.yaml is damaged: " in refused("test", f"--ckpt_path={path}")
+    else:
+        assert "their.yaml is not a YAML file of settings" in refused("fit", "--config=their.yaml")
+    assert not trap.sprung
+
+
+@pytest.mark.parametrize("option", ["ckpt_path", "teacher"])
+def test_a_checkpoint_is_no_pickle(option, trap):
+    class Touch:
+        def __reduce__(self):
+            return Path.touch, (Path("sprung"),)
+
+    path = save("lone.ckpt", {"network": Touch()})
+    if option == "ckpt_path":
+        line = refused("test", f"--ckpt_path={path}")
+    else:
+        given = ("--model.scheme=frozen", f"--model.teacher_checkpoint={path}")
+        line = refused("fit", "--model.teacher=null", *given, module=Distill)
+    assert f"{path} is damaged or no checkpoint" in line
+    assert not trap.sprung
+
+
+def test_a_name_is_no_part_of_a_page():
+    script = "<script>alert(1)</script>"
+    for number in (1, 2):
+        folder = Path(f"runs/gan/{number}{script.replace('/', '')}")
+        folder.mkdir(parents=True)
+        facts = {"recipe": script, "settings": {f"model.{script}": f"{number}{script}"}}
+        (folder / "run.json").write_text(json.dumps(facts))
+        rows = json.dumps({"step": 9, f"val/{script}": 1.0, "val/loss": 1.0, "epoch": 0})
+        (folder / "metrics.jsonl").write_text(f"{rows}\n")
+    compare(["runs"])
+    page = Path("runs/compare.html").read_text()
+    assert "alert(1)" in page and "<script>alert" not in page

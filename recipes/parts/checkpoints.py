@@ -9,6 +9,9 @@ from textwrap import shorten
 from typing import Any
 
 import torch
+import yaml
+
+from recipes.parts.trust import strings
 
 
 def read_checkpoint(path: str, option: str) -> dict[str, Any]:
@@ -48,6 +51,21 @@ def run_of(checkpoint: str | None) -> Path | None:
     folder = Path(os.path.relpath(Path(checkpoint).resolve().parent.parent))
     files = ("run.json", "config.yaml")
     return folder if all((folder / name).is_file() for name in files) else None
+
+
+def named_beside(checkpoint: str) -> frozenset[str]:
+    """All that the config.yaml of the run that a checkpoint lies in names; nothing elsewhere.
+
+    Raises:
+        ValueError: if that file is damaged
+    """
+    if not (run := run_of(checkpoint)):
+        return frozenset()
+    try:
+        return frozenset(strings(yaml.safe_load((run / "config.yaml").read_text())))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{run / 'config.yaml'} is damaged: {reason}") from error
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a checkpoint holds
