@@ -19,7 +19,7 @@ from typing import Any
 import pages
 from recipes.parts.keys import config_hash
 from recipes.running.run import git_state
-from recipes.seeds.result import gathered, save
+from recipes.seeds.result import final, gathered, save
 from result_tables import RESULTS, ROOT, Entry, listed
 
 
@@ -51,12 +51,12 @@ def verify(entries: list[Entry]) -> None:
     for entry in entries:
         train(entry, "0-0")
     for entry in entries:
-        stored = entry.stored()
-        found = gathered(entry.runs[:1], [0], [entry.config], entry.flags)
+        stored, first = entry.stored(), entry.runs[0]
+        found = final(first.folder)
         keys = [key for key in stored if key.startswith(("val/", "test/"))]
-        if differ := [key for key in keys if stored[key][0] != found.get(key, [None])[0]]:
+        if differ := [key for key in keys if stored[key][0] != found.get(key)]:
             sys.exit(f"error: results/{entry.name}.json: {', '.join(differ)} of seed 0 are others")
-        save(entry.path, stored | {"config_hash": found["config_hash"]})
+        save(entry.path, stored | {"config_hash": config_hash(first.settings)})
 
 
 def train(entry: Entry, seeds: str) -> None:
