@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.plugins.io import CheckpointIO
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 import datamodules  # noqa: F401 - imported classes are known to the parser by their short names
 import recipes.parts.networks  # noqa: F401
@@ -35,6 +35,7 @@ from recipes.parts.keys import dotted
 from recipes.parts.manual_ddp import manual_ddp
 from recipes.parts.sharding import ShardedOptimizers
 from recipes.parts.stepping import Accumulation
+from recipes.running.classes import classes_first, own_defaults
 from recipes.running.ending import Ending, Note
 from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
 from recipes.running.machine import refuse_absent
@@ -141,11 +142,16 @@ class RecipeCLI(LightningCLI):
         self.config_name, self.run_folder = "", None
         if subcommand in self.subcommands():
             flags, self.config_name, self.run_folder = in_order(flags, self.recipe)
-            args = [subcommand, *flags]
+            args = [subcommand, *classes_first(flags)]
+        chosen = self._subcommand_parsers.get(subcommand)
+        defaults = [action.default for action in chosen._actions] if chosen else []
         try:
-            self.config = parser.parse_args(args)
+            with own_defaults(defaults) as dropped:
+                self.config = parser.parse_args(args)
         except Exception as error:
-            raise ValueError(one_line(error, self._subcommand_parsers.get(subcommand))) from error
+            raise ValueError(one_line(error, chosen)) from error
+        for line in dropped:
+            rank_zero_info(f"note: {line}")
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: Lightning would let the checkpoint override the command line."""
