@@ -1,12 +1,13 @@
 """Any number of an optimizer's settings on a schedule."""
 
+import math
 from typing import Any
 
 from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveFloat
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
-from callbacks.lengths import Length, batches, check_steps
+from callbacks.lengths import Length, PositiveLength, batches, check_steps, known_length
 from callbacks.optimizers import get_setting, named_optimizers, set_setting, settings
 from callbacks.schedules import OPTIONS, Name, Schedule
 from recipes.parts.logs import is_logging_step
@@ -52,7 +53,8 @@ class HyperparameterSchedule(Callback):
 
     Raises:
         ValueError: if the schedule does not read an option that is given, or needs one that is
-            not; if there is no such setting or optimizer; if the run's length is not known
+            not; if there is no such setting or optimizer; if the run's length is not known; if the
+            warm-up, or the warm-up and the decay, are longer than the run
     """
 
     def __init__(
@@ -61,14 +63,14 @@ class HyperparameterSchedule(Callback):
         to: float = 0.0,
         schedule: Name = "cosine",
         warmup: Length | None = None,
-        length: Length | None = None,
+        length: PositiveLength | None = None,
         final: ClosedUnitInterval | None = None,
         start: ClosedUnitInterval | None = None,
         gamma: PositiveFloat | None = None,
-        every: Length | None = None,
+        every: PositiveLength | None = None,
         milestones: list[Length] | None = None,
         power: PositiveFloat | None = None,
-        decay: Length | None = None,
+        decay: PositiveLength | None = None,
         optimizers: list[NonNegativeInt | str] | None = None,
     ) -> None:
         if key == "lr" and type(self) is HyperparameterSchedule:
@@ -105,7 +107,7 @@ class HyperparameterSchedule(Callback):
             trainer: of a run that has begun
             whole: what percentages are of, in batches, by default the run
         """
-        options = dict(self.options)
+        options, run = dict(self.options), whole or known_length(trainer)
         if "length" in options:
             whole = options["length"] = batches(options["length"], trainer, whole)
         for name in {"warmup", "every", "decay"} & options.keys():
@@ -114,7 +116,24 @@ class HyperparameterSchedule(Callback):
             options["every"] = max(1, options["every"])  # in a dry run, 10% are none
         if "milestones" in options:
             options["milestones"] = tuple(batches(m, trainer, whole) for m in options["milestones"])
-        return Schedule(self.schedule, **options)
+        schedule = Schedule(self.schedule, **options)
+        if not trainer.fast_dev_run:
+            self._check_fits(schedule, run or math.inf)
+        return schedule
+
+    def _check_fits(self, schedule: Schedule, run: float) -> None:
+        """Refuses a schedule whose parts are longer than all of it, or than the run."""
+        name, warmup, decay = type(self).__name__, schedule.warmup, schedule.decay
+        if warmup > (length := min(schedule.length, run)):
+            raise ValueError(
+                f"{name}'s warmup={self.options['warmup']} is {warmup} batches, but there are "
+                f"{length}: give a share of them, such as 5%"
+            )
+        if warmup + decay > schedule.length + 1:  # each is rounded
+            raise ValueError(
+                f"{name}'s warmup={self.options['warmup']} and decay={self.options['decay']} are "
+                f"{warmup + decay} batches together, but there are {schedule.length}"
+            )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Here optimizers are as they were made; those of a resumed run are restored after this.

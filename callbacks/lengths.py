@@ -3,7 +3,7 @@
 import math
 import re
 
-from jsonargparse.typing import NonNegativeInt, restricted_string_type
+from jsonargparse.typing import NonNegativeInt, PositiveInt, restricted_string_type
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Timer
 
@@ -11,6 +11,12 @@ LengthInUnits = restricted_string_type(
     "LengthInUnits", r"^\d+(\.\d+)?(ep|ba|%)$", docstring="5ep (epochs), 1000ba (batches) or 10%"
 )
 Length = NonNegativeInt | LengthInUnits
+PositiveLengthInUnits = restricted_string_type(
+    "PositiveLengthInUnits",
+    r"^(?=.*[1-9])\d+(\.\d+)?(ep|ba|%)$",
+    docstring="5ep (epochs), 1000ba (batches) or 10%, above 0",
+)
+PositiveLength = PositiveInt | PositiveLengthInUnits
 
 
 def batches(length: Length, trainer: Trainer, whole: int | None = None) -> int:
@@ -82,3 +88,11 @@ def run_length(trainer: Trainer) -> int:
             "schedule's length"
         )
     return int(min(bounds))
+
+
+def known_length(trainer: Trainer) -> int | None:
+    """Batches that the run will train on; None if nothing says so, or it is a dry run."""
+    try:
+        return None if trainer.fast_dev_run else run_length(trainer)
+    except ValueError:
+        return None

@@ -84,6 +84,9 @@ class HuggingFace(InMemory):
 
     Raises:
         ValueError: if the package is not installed
+
+    Attributes:
+        facts: of data from the Hub, the `commit` that was found, for the run's run.json
     """
 
     def __init__(
@@ -118,11 +121,14 @@ class HuggingFace(InMemory):
         self.streaming, self.num_workers, self.block = streaming, num_workers, block
         self.streams, self.image_size, self.image_mode = streams, image_size, image_mode
         self.files: dict[str, tuple[list[RowGroup], Columns]] = {}
+        self.facts: dict[str, str] = {}
 
     def _source(self) -> "Files | Found":
         from datamodules.reading.sources import source
 
-        return source(self.path, self.name, self.revision, self.cache_dir)
+        found = source(self.path, self.name, self.revision, self.cache_dir)
+        self.facts = {"commit": found.commit} if found.commit else {}
+        return found
 
     def prepare_data(self) -> None:
         if not self.streaming:

@@ -150,6 +150,9 @@ class Images(InMemory):
             return
         (images, labels), test = self.load()
         self.input_shape = (1, *images.shape[1:])
+        if self.shift >= min(images.shape[1:]):
+            size = "x".join(map(str, images.shape[1:]))
+            raise ValueError(f"--data.shift={self.shift} would empty images of {size} pixels")
         if not 0 < self.val_size < len(labels):
             raise ValueError(f"--data.val_size={self.val_size} of {len(labels)} training images")
         order = torch.randperm(len(labels), generator=keyed_generator(self.split_seed))

@@ -93,6 +93,8 @@ class Files:
         cache_dir: where Parquet files are kept as Arrow
     """
 
+    commit = None  # of the Hub
+
     def __init__(self, splits: dict[str, list[str]], cache_dir: str | None) -> None:
         self.splits, self.cache_dir = splits, cache_dir
 

@@ -1,5 +1,6 @@
 """Where a dataset's splits are: in files on this machine, or what `datasets` finds on the Hub."""
 
+import re
 from pathlib import Path
 
 from datasets import Dataset, Features, load_dataset_builder
@@ -7,6 +8,11 @@ from datasets.exceptions import DatasetsError
 
 from datamodules.reading.local_files import SUFFIXES, Files, is_there, local_files
 from datamodules.reading.row_groups import is_parquet, opened, row_groups
+
+
+def is_commit(name: str | None) -> bool:
+    """Whether this is the full hash of a commit."""
+    return bool(re.fullmatch(r"[0-9a-f]{40}", name or ""))
 
 
 class Found:
@@ -20,6 +26,9 @@ class Found:
 
     Raises:
         ValueError, OSError: if there is no such dataset, or the Hub cannot be reached
+
+    Attributes:
+        commit: of the Hub, 40 hexadecimal digits; None of a folder
     """
 
     def __init__(
@@ -39,6 +48,8 @@ class Found:
             option = f"name={name}" if "onfig" in str(error) else f"path={path}"
             kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
             raise kind(f"--data.{option}: {error}") from error
+        # Of a folder, the library's hash is shorter.
+        self.commit = self.builder.hash if is_commit(self.builder.hash) else None
         # Without the Hub, it knows no files, but what of them is in its cache.
         self.files = self.builder.config.data_files or {}
         self.splits = list(self.files or self.builder.info.splits or {})

@@ -16,13 +16,18 @@ from recipes.parts.networks import evaluating
 
 
 def check_arguments(
-    discriminator: nn.Module, penalties: list[Penalty] | None, classes: int | None, pack: int
+    discriminator: nn.Module,
+    penalties: list[Penalty] | None,
+    penalty_interval: int,
+    classes: int | None,
+    pack: int,
 ) -> None:
     """Checks that a GAN's arguments can be used together.
 
     Args:
         discriminator: without batch-norm, if there are penalties
         penalties: on its gradient
+        penalty_interval: updates from one with penalties to the next
         classes: number of labels, if the networks are conditional
         pack: examples that the discriminator sees at a time
 
@@ -31,6 +36,8 @@ def check_arguments(
     """
     if penalties:
         refuse_batch_norm(discriminator)
+    elif penalty_interval > 1:
+        raise ValueError(f"--model.penalty_interval={penalty_interval}: there are no penalties")
     if classes and pack > 1:
         raise ValueError("--model.classes with --model.pack: a pack has no one label")
 

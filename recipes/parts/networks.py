@@ -5,18 +5,26 @@ precision: with 8 bits of mantissa, bfloat16 logits of size 20 are rounded to mu
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.distributed.tensor.parallel.style import ParallelStyle
 
+from datamodules.loading.splits import Share
 from recipes.parts.sharding import alternating
 
 # Makes a network, for those who need several from initialisations of their own.
 NetworkCallable = Callable[[], nn.Module]
+
+
+def check_layers(name: str, sizes: Sequence[int]) -> None:
+    """Raises ValueError if the sizes of a network's layers, by their argument's name, are none."""
+    if not sizes:
+        raise ValueError(f"{name}=[]: give at least one layer, such as {name}=[16]")
 
 
 class Head(nn.Linear):
@@ -34,17 +42,17 @@ class MLP(nn.Module):
         inputs: number of values in one input, 784 for a 28x28 image
         widths: units of each hidden layer, from the input to the output
         outputs: number of outputs, in classification one per class
-        dropout: share of hidden units that are dropped while training, 0 to 1
-        input_dropout: share of input values that are dropped while training, 0 to 1
+        dropout: share of hidden units that are dropped while training, from 0 to below 1
+        input_dropout: share of input values that are dropped while training, from 0 to below 1
     """
 
     def __init__(
         self,
-        inputs: int,
-        widths: list[int],
-        outputs: int = 10,
-        dropout: float = 0.0,
-        input_dropout: float = 0.0,
+        inputs: PositiveInt,
+        widths: list[PositiveInt],
+        outputs: PositiveInt = 10,
+        dropout: Share = 0.0,
+        input_dropout: Share = 0.0,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Flatten()]
@@ -72,13 +80,21 @@ class ConvNet(nn.Module):
         channels: channels of each block; all blocks but the first work on a halved image
         outputs: number of classes
         inputs: channels of the image, 1 for grey
-        dropout: share of the averaged features that are dropped while training, 0 to 1
+        dropout: share of the averaged features that are dropped while training, from 0 to below 1
+
+    Raises:
+        ValueError: without channels
     """
 
     def __init__(
-        self, channels: list[int], outputs: int = 10, inputs: int = 1, dropout: float = 0.0
+        self,
+        channels: list[PositiveInt],
+        outputs: PositiveInt = 10,
+        inputs: PositiveInt = 1,
+        dropout: Share = 0.0,
     ) -> None:
         super().__init__()
+        check_layers("channels", channels)
         layers: list[nn.Module] = []
         for fan_in, fan_out in zip([inputs, *channels], channels, strict=False):
             if layers:
@@ -106,7 +122,7 @@ class LinearModel(Head):
         bias: whether there is a constant term
     """
 
-    def __init__(self, inputs: int, outputs: int = 1, bias: bool = True) -> None:
+    def __init__(self, inputs: PositiveInt, outputs: PositiveInt = 1, bias: bool = True) -> None:
         super().__init__(inputs, outputs, bias)
 
     def reset_parameters(self) -> None:
@@ -153,7 +169,7 @@ class QuadraticModel(nn.Module):
         seed: of Q
     """
 
-    def __init__(self, dimension: int = 100, seed: int = 42) -> None:
+    def __init__(self, dimension: PositiveInt = 100, seed: NonNegativeInt = 42) -> None:
         super().__init__()
         generator = np.random.RandomState(seed)
         small = dimension * 9 // 10

@@ -1,6 +1,7 @@
 """Losses of a regression: what each asks of the network, and what the network's outputs predict."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datamodules.loading.missing import is_known
+from recipes.parts.distinct import check_distinct
 
 Name = Literal["mse", "mae", "huber", "gaussian_nll", "quantile"]
 LEAST_VARIANCE = 1e-6  # of a standardised target (Lakshminarayanan et al. 2017, section 2.2.1)
@@ -70,6 +72,24 @@ class Loss:
     name: Name = "mse"
     delta: float = 1.0
     levels: tuple[float, ...] = (0.05, 0.5, 0.95)
+
+    @classmethod
+    def of(cls, name: Name, delta: float, quantiles: Sequence[float]) -> "Loss":
+        """The loss that a module's arguments mean.
+
+        Raises:
+            ValueError: if delta or quantiles are given to a loss that does not read them, or there
+                are no quantiles, or one of them twice
+        """
+        loss = cls(name, float(delta), tuple(map(float, quantiles)))
+        if name != "huber" and loss.delta != cls.delta:
+            raise ValueError(f"--model.delta={loss.delta} is of loss huber, not of {name}")
+        if name != "quantile" and loss.levels != cls.levels:
+            raise ValueError(f"--model.quantiles are of loss quantile, not of {name}")
+        if not loss.levels:
+            raise ValueError("--model.loss=quantile needs --model.quantiles, such as [0.5]")
+        check_distinct("--model.quantiles", loss.levels)
+        return loss
 
     @property
     def outputs(self) -> int:

@@ -65,9 +65,7 @@ class Regress(LightningModule):
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
-        if loss == "quantile" and not quantiles:
-            raise ValueError("--model.loss=quantile needs --model.quantiles, such as [0.5]")
-        self.loss = Loss(loss, float(delta), tuple(map(float, quantiles)))
+        self.loss = Loss.of(loss, delta, quantiles)
         self.optimizer, self.mc_samples = optimizer, int(mc_samples)
         # One network is the attribute itself, so that Export writes what its own class loads.
         made = [network() for _ in range(ensemble)]

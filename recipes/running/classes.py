@@ -1,7 +1,7 @@
 """A newly named class starts from its own defaults, and what the old one was given is named.
 
-jsonargparse passes on, in silence, whatever the new class happens to take too: over a config's AdamW
-with its rate and weight decay, `--model.optimizer=Adam` would be an Adam with the same
+jsonargparse passes on, in silence, whatever the new class happens to take too: over a config's
+AdamW with its rate and weight decay, `--model.optimizer=Adam` would be an Adam with the same
 (pytorch-lightning #15796, jsonargparse #205).
 """
 
@@ -9,12 +9,16 @@ import inspect
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from textwrap import shorten
 from typing import Any
 from unittest.mock import patch
 
 from jsonargparse import Namespace, _typehints
+from jsonargparse._typehints import ActionTypeHint
 from jsonargparse._util import import_object
+from lightning.pytorch import Callback
+from lightning.pytorch.utilities import rank_zero_info
 
 # What a flag's value looks like that names a class, or describes one.
 CLASS = re.compile(r"(?!(?i:true|false|null|none)$)[A-Za-z_][\w.]*$|\{")
@@ -33,10 +37,11 @@ def own_defaults(defaults: Sequence[object] = ()) -> Iterator[list[str]]:
     Yields:
         one line for each class that arguments were dropped of, when all is parsed
     """
-    adapt, check = _typehints.adapt_typehints, _typehints.ActionTypeHint._check_type
+    adapt, check = _typehints.adapt_typehints, ActionTypeHint._check_type
     keys: list[str] = []  # of the argument that is being parsed, and of those that it is in
     lines: dict[str, None] = {}
 
+    @wraps(check)  # jsonargparse looks at its parameters
     def check_type(action: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         keys.append(action.dest)
         try:
@@ -56,20 +61,47 @@ def own_defaults(defaults: Sequence[object] = ()) -> Iterator[list[str]]:
         given, old = set_by_someone(before), short(before["class_path"])
         if given and not any(is_spec(d, before["class_path"], given) for d in defaults):
             option = ".".join(keys or [getattr(owner, "dest", "")])
-            named = ", ".join(f"{key}={shown(value)}" for key, value in given.items())
-            new = short(now["class_path"])
-            lines[f"--{option}={new} starts from its own defaults, without {old}'s {named}"] = None
+            line = f"--{option}={short(now['class_path'])} starts from its own defaults"
+            lines[f"{line}, without {old}'s {listing(given)}"] = None
         for key in list(vars(before["init_args"])):
             before["init_args"].pop(key)
 
     found: list[str] = []
     with (
-        patch.object(_typehints.ActionTypeHint, "_check_type", check_type),
+        patch.object(ActionTypeHint, "_check_type", check_type),
         patch.object(_typehints, "adapt_typehints", adapt_typehints),
         patch.object(_typehints, "discard_init_args_on_class_path_change", discard),
     ):
         yield found
     found += lines
+
+
+def latest(callbacks: list[Callback], specs: list[Namespace]) -> list[Callback]:
+    """Of callbacks that do the same, such as two LRDecay of all optimizers, only the last.
+
+    They are told by the `state_key` that this project's classes give them; all others stay. What
+    one that goes was given is named.
+
+    Args:
+        callbacks: of a run
+        specs: what each was made from, as `class_path` and `init_args`
+    """
+    keys = [
+        callback.state_key
+        if type(callback).__module__.startswith("callbacks.")
+        and type(callback).state_key is not Callback.state_key
+        else id(callback)
+        for callback in callbacks
+    ]
+    kept = list(dict(zip(keys, callbacks, strict=True)).values())
+    for callback, spec in zip(callbacks, specs, strict=False):
+        if callback not in kept and (given := set_by_someone(spec)):
+            name = type(callback).__name__
+            rank_zero_info(
+                f"note: --trainer.callbacks: the last {name} starts from its own defaults, without "
+                f"the one before's {listing(given)}"
+            )
+    return kept
 
 
 def aligned(before: list[Any], now: list[Any]) -> list[Any] | None:
@@ -98,18 +130,26 @@ def is_named(path: str, name: str) -> bool:
 
 
 def short(path: str) -> str:
+    """The last part of a class_path."""
     return path.rpartition(".")[2]
 
 
 def shown(value: object) -> str:
     """A value in a line: a class by its short name."""
-    return short(class_of(value)) if class_of(value) and value is not class_of(value) else (
-        shorten(str(value), 60)
-    )
+    if isinstance(value, (dict, Namespace)) and class_of(value):
+        return short(class_of(value))
+    return shorten(str(value), 60)
+
+
+def listing(given: dict[str, Any]) -> str:
+    """Arguments in a line."""
+    return ", ".join(f"{key}={shown(value)}" for key, value in given.items())
 
 
 def set_by_someone(spec: Namespace) -> dict[str, Any]:
     """The arguments of a class that are not its own defaults."""
+    if not spec.get("init_args"):
+        return {}
     parameters = inspect.signature(import_object(spec["class_path"])).parameters
     own = {name: parameter.default for name, parameter in parameters.items()}
     given = vars(spec["init_args"])
@@ -117,6 +157,7 @@ def set_by_someone(spec: Namespace) -> dict[str, Any]:
 
 
 def plain(value: object) -> object:
+    """A tuple as a list, which is how YAML has it."""
     return list(value) if isinstance(value, tuple) else value
 
 

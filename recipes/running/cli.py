@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +31,29 @@ from callbacks import (
     Totals,
     WritePredictions,
 )
+from callbacks.evaluated import Evaluated
 from recipes.parts.keys import dotted
 from recipes.parts.manual_ddp import manual_ddp
 from recipes.parts.sharding import ShardedOptimizers
-from recipes.parts.stepping import Accumulation
-from recipes.running.classes import classes_first, own_defaults
+from recipes.parts.stepping import Accumulation, IncompleteAccumulation
+from recipes.running.classes import classes_first, latest, own_defaults
 from recipes.running.ending import Ending, Note
 from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
+from recipes.running.limits import refuse_meaningless
+from recipes.running.lock import lock_of, locked
 from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
 from recipes.running.recipe import Recipe
 from recipes.running.restart import unfinished, warn_of_shared_store
 from recipes.running.run import Run
-from recipes.running.settings import in_order
+from recipes.running.settings import fetch_nothing, in_order
 from recipes.running.terminal import outcome, shown
 
 # Of every run, unless it has its own.
 DEFAULTS = (
     KeyedNoise,
     ChangedSettings,
+    Evaluated,
     FiniteLoss,
     WritePredictions,
     Totals,
@@ -79,19 +83,21 @@ class RecipeCLI(LightningCLI):
         self.further = [self.ending, *callbacks]
         self.recipe = Recipe.of(module)
         every = {"exit_on_error": False, "allow_abbrev": False, "formatter_class": HelpFormatter}
+        fetch_nothing()
         main = {**every, "prog": self.recipe.typed([]), "description": self.recipe.card}
         # A module that has loaders of its own needs no --data.
         has_data = module.train_dataloader is not LightningModule.train_dataloader
-        super().__init__(
-            module,
-            None if has_data else LightningDataModule,
-            subclass_mode_data=True,
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            parser_kwargs=main | {name: dict(every) for name in self.subcommands()},
-            auto_configure_optimizers=False,
-            args=args,
-        )
+        with ExitStack() as self.held:  # the lock on the run's folder
+            super().__init__(
+                module,
+                None if has_data else LightningDataModule,
+                subclass_mode_data=True,
+                save_config_callback=SaveConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                parser_kwargs=main | {name: dict(every) for name in self.subcommands()},
+                auto_configure_optimizers=False,
+                args=args,
+            )
 
     def subcommands(self) -> dict[str, set[str]]:
         """The one that is asked for, if it is there: each parser takes a tenth of a second."""
@@ -158,6 +164,7 @@ class RecipeCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
+        refuse_meaningless(config.trainer, self.subcommand)
         refuse_absent(config.trainer)
         if config.ckpt_path and not any("--ckpt_path" in flag for flag in self.command):
             raise ValueError("ckpt_path in a config: give --ckpt_path on the command line")
@@ -184,6 +191,10 @@ class RecipeCLI(LightningCLI):
             dotted(resolved),
             self.writes,
         )
+        if self.writes and self.subcommand == "fit":
+            self.held.enter_context(locked(*lock_of(self.run.folder)))
+        if self.writes and self.run.is_new:
+            self.run.write_facts()
         self.save_config_kwargs["run"] = self.run
         config.trainer.logger = self.run.loggers(config, self.subcommand)
 
@@ -210,7 +221,8 @@ class RecipeCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - as in LightningCLI
         config = self.config_init[self.subcommand].trainer
-        plugins, callbacks = listed(config.plugins), latest(listed(config.callbacks))
+        plugins, given = listed(config.plugins), self.config[self.subcommand].trainer.callbacks
+        callbacks = latest(listed(config.callbacks), listed(given))
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(AtomicCheckpointIO())
         clip = config.gradient_clip_val
@@ -221,6 +233,7 @@ class RecipeCLI(LightningCLI):
         if getattr(self.model, "accumulates", False) and config.accumulate_grad_batches > 1:
             callbacks.insert(0, Accumulation(config.accumulate_grad_batches))
             config.accumulate_grad_batches = 1
+        callbacks.insert(0, IncompleteAccumulation())
         callbacks += self.further
         for default in DEFAULTS:
             if not any(isinstance(callback, default) for callback in callbacks):
@@ -276,21 +289,6 @@ def listed(value: Any) -> list[Any]:  # noqa: ANN401 - what Trainer takes: nothi
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]
-
-
-def latest(callbacks: list[Callback]) -> list[Callback]:
-    """Of callbacks that do the same, such as two LRDecay of all optimizers, only the last.
-
-    They are told by the `state_key` that this project's classes give them; all others stay.
-    """
-    keys = [
-        callback.state_key
-        if type(callback).__module__.startswith("callbacks.")
-        and type(callback).state_key is not Callback.state_key
-        else id(callback)
-        for callback in callbacks
-    ]
-    return list(dict(zip(keys, callbacks, strict=True)).values())
 
 
 def main(

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from typing import Any
 
 import torch
@@ -13,8 +14,7 @@ def refuse_absent(trainer: Namespace) -> None:
 
     Raises:
         ValueError: for several machines, if nothing has started a process on them; if there is no
-            GPU; for float16 on a CPU, which Lightning makes bfloat16; or if there are more CPU
-            processes than cores, as 99 processes take a machine down
+            GPU; or for what a CPU cannot do
     """
     told_by = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "MASTER_ADDR", "WORLD_SIZE")
     if int(trainer.num_nodes) > 1 and not any(name in os.environ for name in told_by):
@@ -22,19 +22,33 @@ def refuse_absent(trainer: Namespace) -> None:
             f"--trainer.num_nodes={trainer.num_nodes}: nothing says where the other machines are; "
             "start it by srun or torchrun"
         )
-    cores = os.cpu_count() or 1
     has_gpu = torch.accelerator.is_available()
     if trainer.accelerator in ("gpu", "cuda") and not has_gpu:
         raise ValueError(f"--trainer.accelerator={trainer.accelerator}: this machine has no GPU")
-    if trainer.accelerator != "cpu" and (trainer.accelerator != "auto" or has_gpu):
-        return
+    if trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and not has_gpu):
+        refuse_on_cpu(trainer)
+
+
+def refuse_on_cpu(trainer: Namespace) -> None:
+    """Refuses what only GPUs can do, and processes that are no number or too many.
+
+    Raises:
+        ValueError: for float16, which Lightning makes bfloat16 there; for synchronised batch-norm;
+            for devices by their numbers; or if there are more processes than cores, as 99
+            processes take a machine down
+    """
     if str(trainer.precision) in ("16-mixed", "16"):
         precision = f"--trainer.precision={trainer.precision}"
         raise ValueError(f"{precision} needs a GPU, on a CPU there is bf16-mixed")
     if trainer.sync_batchnorm:
         raise ValueError("--trainer.sync_batchnorm=true needs GPUs: torch has it for no CPU")
-    if str(trainer.devices).isdigit() and int(trainer.devices) > cores:
-        raise ValueError(f"--trainer.devices={trainer.devices}: this machine has {cores} cores")
+    devices, cores = str(trainer.devices), os.cpu_count() or 1
+    if devices == "auto":
+        return
+    if not re.fullmatch(r"[1-9]\d*", devices):
+        raise ValueError(f"--trainer.devices={devices} must be a number of processes on a CPU")
+    if int(devices) > cores:
+        raise ValueError(f"--trainer.devices={devices}: this machine has {cores} cores")
 
 
 def hardware() -> dict[str, Any]:

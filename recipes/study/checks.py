@@ -39,6 +39,12 @@ def check_setup(trainer: Trainer, stage: str, rounds: Rounds) -> None:
         raise ValueError(f"--trainer.max_epochs={epochs} is not {count} rounds of equal length")
     if rounds.halves and not bounded:
         raise ValueError(f"--trainer.max_epochs={epochs}: halving needs to know the run's length")
+    selection = rounds.selection
+    if rounds.halves and not (trainer.fast_dev_run or selection.rung_epochs(epochs // count)):
+        raise ValueError(
+            f"--model.halving={selection.halving} drops nothing in a round of {epochs // count} "
+            "epoch: --trainer.max_epochs"
+        )
 
 
 def check_definition(own: Mapping[str, object], saved: Mapping[str, object]) -> None:

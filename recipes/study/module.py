@@ -30,6 +30,7 @@ from recipes.study.checks import (
     check_setup,
     check_start,
 )
+from recipes.study.definition import check_study
 from recipes.study.finalists import Finalists, training_metrics
 from recipes.study.members import Networks
 from recipes.study.metrics import metrics, sums
@@ -86,21 +87,19 @@ class Study(LightningModule):
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
-        if not (optimizers and seeds and splits):
-            raise ValueError("a study needs --model.optimizers, --model.seeds, --model.splits")
-        if loss == "quantile" and metric == "nll":
-            raise ValueError("--model.metric=nll: loss quantile has no likelihood")
         self.makers, self.schedules = optimizers, schedules or {}
-        self.loss = Loss(loss, float(delta), tuple(map(float, quantiles)))
+        self.loss = Loss.of(loss, delta, quantiles)
+        self.selection = Selection(metric, choose == "per_split", int(halving), int(rungs))
+        search = search or Grid()
+        check_study(optimizers, search, self.loss, metric, seeds, splits)
         made = {"": network} | (networks or {})
         self.networks = {label: Networks(make) for label, make in made.items()}
         self.registered = nn.ModuleList(self.networks.values())  # their buffers move with this
-        self.selection = Selection(metric, choose == "per_split", int(halving), int(rungs))
         self.target = target
         self.streams = list(product(map(int, splits), map(int, seeds)))  # of the data
         kinds = [Kind(*labels) for labels in product(made, optimizers, schedules or [""])]
         populate = partial(Population, self.networks, optimizers, self.loss, self.streams)
-        self.rounds = Rounds(search or Grid(), kinds, self.streams, self.selection, populate)
+        self.rounds = Rounds(search, kinds, self.streams, self.selection, populate)
         self.population = self.rounds.begin()
         self.trained: Tensor | None = None  # scale of the data in the checkpoint, if there is one
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from datamodules.loading.loader import keyed_generator
+from recipes.parts.distinct import check_distinct
 
 Rates = list[PositiveFloat] | dict[str, list[PositiveFloat]]
 
@@ -78,20 +79,35 @@ def of_optimizer(values: Rates, optimizer: str) -> list[float]:
     return [float(value) for value in values]
 
 
+def check_values(option: str, values: Sequence[float]) -> None:
+    """Raises ValueError if a grid has no values along one of its axes, or one of them twice."""
+    if not values:
+        raise ValueError(f"{option}=[]: give at least one value")
+    check_distinct(option, map(float, values))
+
+
 class Grid(Search):
     """Every learning rate with every weight decay.
 
     Args:
         learning_rate: values for all optimizers, or a list for each, by its label
         weight_decay: values; by default the optimizer's own alone
+
+    Raises:
+        ValueError: if a list is empty, or has a value twice
     """
 
     def __init__(
         self,
         learning_rate: Rates = [1e-4, 1e-3, 1e-2, 1e-1, 1.0],  # noqa: B006 - only read
-        weight_decay: list[float] | None = None,
+        weight_decay: list[NonNegativeFloat] | None = None,
     ) -> None:
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        by_label = learning_rate if isinstance(learning_rate, dict) else {"": learning_rate}
+        for label, rates in by_label.items():
+            check_values(f"--model.search.learning_rate{label and f'.{label}'}", rates)
+        if weight_decay is not None:
+            check_values("--model.search.weight_decay", weight_decay)
 
     def suggest(
         self, kind: Kind, number: int, tried: Sequence[tuple[Setting, float]]
@@ -101,13 +117,13 @@ class Grid(Search):
 
 
 def ends(name: str, values: Sequence[float]) -> tuple[float, float]:
-    """The lowest and the highest of some values.
+    """The lower and the higher of two values.
 
     Raises:
-        ValueError: if they are not two numbers above 0
+        ValueError: if they are not two different numbers above 0
     """
     low, high = (float(end(values, default=0.0)) for end in (min, max))
-    if not 0 < low < high:
+    if len(values) != 2 or not 0 < low < high:
         raise ValueError(f"--model.search.{name}={list(values)}: give [lowest, highest] above 0")
     return low, high
 

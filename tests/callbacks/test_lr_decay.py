@@ -197,6 +197,34 @@ def test_options_that_do_not_fit_the_schedule_are_refused(options, line):
         LRDecay(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"warmup": 31}, "LRDecay's warmup=31 is 31 batches, but there are 30: give a share"),
+        ({"warmup": "4ep"}, "LRDecay's warmup=4ep is 40 batches, but there are 30"),
+        ({"warmup": "110%"}, "LRDecay's warmup=110% is 33 batches, but there are 30"),
+        ({"warmup": 11, "length": "1ep"}, "LRDecay's warmup=11 is 11 batches, but there are 10"),
+        ({"warmup": 31, "schedule": "constant"}, "warmup=31 is 31 batches, but there are 30"),
+        (
+            {"schedule": "wsd", "warmup": 10, "decay": "80%"},
+            "warmup=10 and decay=80% are 34 batches together, but there are 30",
+        ),
+    ],
+)
+def test_a_warmup_that_never_reaches_the_peak_is_refused(tmp_path, options, line):
+    """Epochs of 10 batches, a run of 30."""
+    with pytest.raises(ValueError, match=line):
+        rates(tmp_path, callbacks=[LRDecay(**options)], max_epochs=3)
+
+
+@pytest.mark.parametrize("options", [{"warmup": 30}, {"schedule": "wsd", "warmup": "2ep"}])
+def test_a_warmup_that_fits_is_not(tmp_path, options):
+    found = rates(tmp_path, callbacks=[LRDecay(**options)], max_epochs=3)
+    assert max(found) == [0.5], "the peak"
+    dry = {"callbacks": [LRDecay(warmup=31)], "fast_dev_run": 2}
+    assert len(rates(tmp_path, **dry)) == 2, "which shows that it runs, and no more"
+
+
 def test_a_scheduler_of_the_modules_own_is_refused(tmp_path):
     class Scheduled(Line):
         def configure_optimizers(self):

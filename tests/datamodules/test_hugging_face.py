@@ -2,6 +2,7 @@
 
 import gc
 import io
+import json
 import multiprocessing
 import socket
 import sys
@@ -419,6 +420,28 @@ def test_images_of_many_kinds_become_one_kind_if_asked(made, tmp_path, streaming
     table.select([0]).to_parquet(path)
     ((inputs, _),) = made(path, streaming=streaming, batch_size=1).train_dataloader()
     assert torch.equal(inputs[0], torch.from_numpy(colours).permute(2, 0, 1))
+
+
+def test_a_run_records_the_commit_of_the_hub(shards, cache, recipe, monkeypatch):
+    """The Hub is a folder here, of which the library says the commit as of the Hub's."""
+    from datamodules.reading import sources
+
+    stock = sources.load_dataset_builder
+
+    def of_the_hub(path, **kwargs):
+        builder = stock(str(shards) if path == "owner/name" else path, **kwargs)
+        builder.hash = "0123456789" * 4
+        return builder
+
+    data = (f"--data.cache_dir={cache}", "--data.inputs=x", "--data.target=label")
+    network = ("--model.network=MLP", "--model.network.inputs=1", "--model.network.widths=[2]")
+    short = ("--trainer.max_epochs=1", "--data.batch_size=64")
+    for path in (shards, "owner/name"):
+        common = ("--data=HuggingFace", f"--data.path={path}", *data, *network, *short)
+        recipe("classify", "fit", *common)
+        monkeypatch.setattr(sources, "load_dataset_builder", of_the_hub)
+    facts = [json.loads(path.read_text()) for path in sorted(Path("runs").glob("*/*/run.json"))]
+    assert [fact.get("data") for fact in facts] == [None, {"commit": "0123456789" * 4}]
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -2,9 +2,11 @@
 
 from itertools import pairwise
 
+from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 
 from recipes.gan.networks.parts import SLOPE, Critic, Latent, initialise, smallest_size
+from recipes.parts.networks import check_layers
 
 
 def initialise_dcgan(network: nn.Module) -> None:
@@ -31,13 +33,14 @@ class DCGANGenerator(nn.Module):
 
     def __init__(
         self,
-        latent: int,
-        shape: list[int] = [1, 28, 28],  # noqa: B006 - never changed
-        channels: list[int] = [128, 64],  # noqa: B006
+        latent: PositiveInt,
+        shape: list[PositiveInt] = [1, 28, 28],  # noqa: B006 - never changed
+        channels: list[PositiveInt] = [128, 64],  # noqa: B006
         batch_norm: bool = True,
-        classes: int | None = None,
+        classes: PositiveInt | None = None,
     ) -> None:
         super().__init__()
+        check_layers("channels", channels)
         start = smallest_size(shape, len(channels))
         self.latent = Latent(latent, classes)
         layers: list[nn.Module] = [
@@ -68,13 +71,14 @@ class DCGANDiscriminator(nn.Module):
 
     def __init__(
         self,
-        shape: list[int] = [1, 28, 28],  # noqa: B006 - never changed
-        channels: list[int] = [64, 128],  # noqa: B006
+        shape: list[PositiveInt] = [1, 28, 28],  # noqa: B006 - never changed
+        channels: list[PositiveInt] = [64, 128],  # noqa: B006
         batch_norm: bool = True,
-        pack: int = 1,
-        classes: int | None = None,
+        pack: PositiveInt = 1,
+        classes: PositiveInt | None = None,
     ) -> None:
         super().__init__()
+        check_layers("channels", channels)
         end = smallest_size(shape, len(channels))
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise([pack * shape[0], *channels]):

@@ -3,9 +3,11 @@
 import math
 from itertools import pairwise
 
+from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 
 from recipes.gan.networks.parts import SLOPE, Critic, Latent, initialise
+from recipes.parts.networks import check_layers
 
 
 class MLPGenerator(nn.Module):
@@ -21,13 +23,14 @@ class MLPGenerator(nn.Module):
 
     def __init__(
         self,
-        latent: int,
-        widths: list[int],
-        shape: list[int] = [2],  # noqa: B006 - never changed
+        latent: PositiveInt,
+        widths: list[PositiveInt],
+        shape: list[PositiveInt] = [2],  # noqa: B006 - never changed
         batch_norm: bool = False,
-        classes: int | None = None,
+        classes: PositiveInt | None = None,
     ) -> None:
         super().__init__()
+        check_layers("widths", widths)
         self.shape = tuple(shape)
         self.latent = Latent(latent, classes)
         layers: list[nn.Module] = []
@@ -55,9 +58,14 @@ class MLPDiscriminator(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, widths: list[int], pack: int = 1, classes: int | None = None
+        self,
+        inputs: PositiveInt,
+        widths: list[PositiveInt],
+        pack: PositiveInt = 1,
+        classes: PositiveInt | None = None,
     ) -> None:
         super().__init__()
+        check_layers("widths", widths)
         layers: list[nn.Module] = [nn.Flatten()]
         for fan_in, fan_out in pairwise([pack * inputs, *widths]):
             layers += [nn.Linear(fan_in, fan_out), nn.LeakyReLU(SLOPE)]

@@ -5,10 +5,12 @@ of its grouped bottlenecks, and tanh at the generator's end.
 """
 
 import torch
+from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recipes.gan.networks.parts import SLOPE, Critic, Latent, initialise, smallest_size
+from recipes.parts.networks import check_layers
 
 
 class ResidualBlock(nn.Module):
@@ -56,13 +58,14 @@ class ResNetGenerator(nn.Module):
 
     def __init__(
         self,
-        latent: int,
-        shape: list[int] = [1, 28, 28],  # noqa: B006 - never changed
-        channels: list[int] = [64, 64, 32],  # noqa: B006
-        blocks: int = 1,
-        classes: int | None = None,
+        latent: PositiveInt,
+        shape: list[PositiveInt] = [1, 28, 28],  # noqa: B006 - never changed
+        channels: list[PositiveInt] = [64, 64, 32],  # noqa: B006
+        blocks: PositiveInt = 1,
+        classes: PositiveInt | None = None,
     ) -> None:
         super().__init__()
+        check_layers("channels", channels)
         start = smallest_size(shape, len(channels) - 1)
         self.latent = Latent(latent, classes)
         layers: list[nn.Module] = [
@@ -95,13 +98,14 @@ class ResNetDiscriminator(nn.Module):
 
     def __init__(
         self,
-        shape: list[int] = [1, 28, 28],  # noqa: B006 - never changed
-        channels: list[int] = [32, 64, 64],  # noqa: B006
-        blocks: int = 1,
-        pack: int = 1,
-        classes: int | None = None,
+        shape: list[PositiveInt] = [1, 28, 28],  # noqa: B006 - never changed
+        channels: list[PositiveInt] = [32, 64, 64],  # noqa: B006
+        blocks: PositiveInt = 1,
+        pack: PositiveInt = 1,
+        classes: PositiveInt | None = None,
     ) -> None:
         super().__init__()
+        check_layers("channels", channels)
         end = smallest_size(shape, len(channels) - 1)
         layers: list[nn.Module] = [linear_convolution(pack * shape[0], channels[0], 3)]
         for number, width in enumerate(channels):

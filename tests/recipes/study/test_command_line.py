@@ -275,15 +275,15 @@ def test_a_study_is_not_resumed_or_evaluated_as_another(recipe):
     flags = ("--model.splits=[0,1]", "--model.halving=2", "--name=mine")
     recipe("study", "fit", *RUN, GRID, *flags)
     checkpoint = "--ckpt_path=runs/study/mine/checkpoints/last.ckpt"
-    for command, flag in (
-        ("fit", "--model.search=Random"),
+    for command, *given in (
+        ("fit", "--model.search=Random", "--model.search.learning_rate=[0.001,1]"),
         ("fit", "--model.seeds=[0]"),
         ("test", "--model.splits=[0]"),
         ("test", "--model.loss=mae"),
     ):
-        option = flag.split("=")[0]
+        option = given[0].split("=")[0]
         with pytest.raises(ValueError, match=rf"{option} differs from that of the study"):
-            recipe("study", command, checkpoint, flag)
+            recipe("study", command, checkpoint, *given)
     with pytest.raises(ValueError, match=r"--trainer\.max_epochs differs"):
         recipe("study", "fit", checkpoint, "--trainer.max_epochs=20")
     recipe("study", "fit", checkpoint, "--model.target=50")  # another target is another table

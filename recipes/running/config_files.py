@@ -1,0 +1,51 @@
+"""Config files, read as strictly as the command line reads flags."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SECTIONS = ("trainer", "model")  # whose settings are named one by one
+
+
+class StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """YAML in which no key of a mapping is there twice; of two, YAML's own loader drops one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise ValueError(
+                    f"{key.value} is there twice, in lines {seen[key.value]} and {line}"
+                )
+            seen[str(key.value)] = line
+        return super().construct_mapping(node, deep)
+
+
+def read_config_file(name: str) -> dict[str, Any]:
+    """The settings in a config file.
+
+    Args:
+        name: of the file, as it was given by --config
+
+    Raises:
+        ValueError: naming the file, if it is not YAML, holds a key twice, or a section that is no
+            mapping
+    """
+    try:
+        settings = yaml.load(Path(name).read_text(), StrictLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f": line {mark.line + 1}: {error.problem}" if mark else ""
+        raise ValueError(f"--config={name} is not a YAML file of settings{where}") from error
+    except ValueError as error:
+        raise ValueError(f"--config={name}: {error}") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"--config={name} is not a YAML file of settings")
+    for section in SECTIONS:
+        if section in settings and not isinstance(settings[section], dict):
+            given = settings[section]
+            what = "is empty: leave it out" if given is None else f"is {given!r}, not settings"
+            raise ValueError(f"--config={name}: {section} {what}")
+    return settings
