@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
 from callbacks.lengths import Length, PositiveLength, batches, check_steps, known_length
-from callbacks.optimizers import get_setting, named_optimizers, set_setting, settings
+from callbacks.optimizers import Kept, get_setting, named_optimizers, settings
 from callbacks.schedules import OPTIONS, Name, Schedule
 from recipes.parts.logs import is_logging_step
 
@@ -54,7 +54,8 @@ class HyperparameterSchedule(Callback):
     Raises:
         ValueError: if the schedule does not read an option that is given, or needs one that is
             not; if there is no such setting or optimizer; if the run's length is not known; if the
-            warm-up, or the warm-up and the decay, are longer than the run
+            warm-up, or the warm-up and the decay, are longer than the run; if something else sets
+            the setting too
     """
 
     def __init__(
@@ -148,6 +149,7 @@ class HyperparameterSchedule(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.multiplier = self.resolve(trainer)
+        self.kept = Kept(type(self).__name__, self.key)
 
     def value(self, own: float, optimizer: Optimizer) -> float:
         """The setting in the present batch, of a parameter group that was made with `own`."""
@@ -164,8 +166,7 @@ class HyperparameterSchedule(Callback):
         for name, optimizer in self.optimizers.items():
             groups, owns = optimizer.param_groups, self.own[name]
             owns += [get_setting(group, self.key) for group in groups[len(owns) :]]  # added since
-            for group, own in zip(groups, owns, strict=True):
-                set_setting(group, self.key, self.value(own, optimizer))
+            self.kept.set(name, groups, [self.value(own, optimizer) for own in owns])
             if is_logged:
                 values |= by_group(self.log_key(name), groups, self.key)
         if is_logged:

@@ -18,11 +18,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from callbacks.hyperparameter_schedule import by_group
 from callbacks.lr_decay import LRDecay
 from callbacks.optimizers import (
+    Kept,
     get_setting,
     named_optimizers,
     refuse_schedulers,
     set_lr_scale,
-    set_setting,
 )
 from recipes.parts.logs import is_logging_step
 
@@ -205,6 +205,7 @@ class LossDrivenLR(Callback):
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.kept = Kept("LossDrivenLR", "lr")
         self._scale()
 
     def on_train_batch_start(
@@ -215,8 +216,7 @@ class LossDrivenLR(Callback):
             if name not in self.shared:
                 groups, owns = optimizer.param_groups, self.own[name]
                 owns += [get_setting(group, "lr") for group in groups[len(owns) :]]  # added since
-                for group, own in zip(groups, owns, strict=True):
-                    set_setting(group, "lr", own * self.state.scale)
+                self.kept.set(name, groups, [own * self.state.scale for own in owns])
                 if is_logged:
                     rates |= by_group(f"lr/{name}", groups, "lr")
         if rates:

@@ -36,8 +36,8 @@ class LRDecay(HyperparameterSchedule):
             so that each network of a GAN can have its own; by default all
 
     Raises:
-        ValueError: as HyperparameterSchedule; also if an optimizer has two of these, or the
-            module's own scheduler
+        ValueError: as HyperparameterSchedule; also if an optimizer has two of these, the module's
+            own scheduler, or Lightning's StochasticWeightAveraging
     """
 
     def __init__(

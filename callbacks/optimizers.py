@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
@@ -37,10 +38,55 @@ def named_optimizers(
 
 
 def refuse_schedulers(trainer: Trainer, callback: str) -> None:
-    """Raises ValueError if the module schedules its learning rates itself."""
+    """Raises ValueError if the module schedules its learning rates itself, or SWA does."""
     if trainer.lr_scheduler_configs:
         name = type(trainer.lightning_module).__name__
         raise ValueError(f"{callback} and the lr_scheduler of {name} would both set the rate")
+    for other in trainer.callbacks:
+        if isinstance(other, StochasticWeightAveraging):
+            raise ValueError(
+                f"{type(other).__name__} and {callback} would both set the rate, and the average "
+                f"be of weights that {callback} holds still: EMA averages beside it, or leave "
+                f"{callback} out of trainer.callbacks"
+            )
+
+
+class Kept:
+    """A setting of optimizers that nobody else may set.
+
+    Args:
+        callback: whose it is, for the message
+        key: of the setting
+    """
+
+    def __init__(self, callback: str, key: str) -> None:
+        self.callback, self.key = callback, key
+        self.last: dict[str, list[float | None]] = {}  # what each parameter group was set to
+
+    def set(self, name: str, groups: list[dict], values: list[float]) -> None:
+        """Sets the setting of an optimizer's parameter groups.
+
+        Args:
+            name: of the optimizer
+            groups: all of its
+            values: to set, one a group
+
+        Raises:
+            ValueError: if one is no more what was set here the last time
+        """
+        for group, last in zip(groups, self.last.get(name, []), strict=False):
+            if last is not None and (found := get_setting(group, self.key)) != last:
+                raise ValueError(
+                    f"{self.callback} set {self.key} of {name} to {last:g}, and something else to "
+                    f"{found:g}: only one may set it"
+                )
+        for group, value in zip(groups, values, strict=True):
+            set_setting(group, self.key, value)
+        # To look at one on a device would wait for it.
+        self.last[name] = [
+            None if is_on_device(group.get(self.key)) else get_setting(group, self.key)
+            for group in groups
+        ]
 
 
 def get_setting(group: dict, key: str) -> float:
@@ -87,9 +133,14 @@ def has_gradient(parameter: Tensor) -> bool:
     return parameter.grad is not None and not parameter.grad.is_sparse
 
 
+def is_on_device(value: object) -> bool:
+    """Whether it is a tensor on a device, which to look at would wait for."""
+    return isinstance(value, Tensor) and value.device.type != "cpu"
+
+
 def is_zero(rate: float | Tensor) -> bool:
-    """Whether it is 0 on the host, as torch's own is; on a device, to look would wait for it."""
-    return not (isinstance(rate, Tensor) and rate.device.type != "cpu") and float(rate) == 0
+    """Whether it is 0 on the host, as torch's own is; one on a device is not looked at."""
+    return not is_on_device(rate) and float(rate) == 0
 
 
 def after_updates(trainer: Trainer, function: Callable[[Optimizer], None]) -> list[RemovableHandle]:

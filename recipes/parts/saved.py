@@ -28,7 +28,10 @@ def saved_network(saved: dict[str, Any], path: str, option: str, other: str) -> 
     if not isinstance(settings, dict):
         raise ValueError(f"{option}={path} does not say its network: give {other}")
     run = run_of(path)
-    given = yaml.safe_load((run / "config.yaml").read_text()) if run else {}
+    try:
+        given = yaml.safe_load((run / "config.yaml").read_text()) if run else {}
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{run}/config.yaml is damaged: it is no YAML") from error
     section, _, name = other.removeprefix("--").rpartition(".")
     trust = Trust(f"{option}={path}", frozenset(strings(given)))
     parser = ArgumentParser(exit_on_error=False)

@@ -1,6 +1,7 @@
 """The command line that every recipe shares: LightningCLI, with one folder a run."""
 
 import copy
+import json
 import os
 import sys
 import time
@@ -45,6 +46,7 @@ from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
 from recipes.running.recipe import Recipe
 from recipes.running.restart import unfinished, warn_of_shared_store
+from recipes.running.resume import SameBatch, check_evaluated, check_resumed
 from recipes.running.run import Run
 from recipes.running.settings import fetch_nothing, in_order
 from recipes.running.terminal import outcome, shown
@@ -58,6 +60,7 @@ DEFAULTS = (
     WritePredictions,
     Totals,
     ShardedOptimizers,
+    SameBatch,
     Requeue,  # last, when all others have done what they do after a step
 )
 
@@ -145,9 +148,10 @@ class RecipeCLI(LightningCLI):
         subcommand, *flags = args or [""]
         if subcommand.startswith(("-c", "--config")):
             raise ValueError("--config goes behind the subcommand: fit --config ...")
-        self.config_name, self.run_folder = "", None
+        self.config_name, self.run_folder, self.saved = "", None, {}
         if subcommand in self.subcommands():
-            flags, self.config_name, self.run_folder = in_order(flags, self.recipe)
+            ordered = in_order(flags, self.recipe)
+            flags, self.config_name, self.run_folder, self.saved = ordered
             args = [subcommand, *classes_first(flags)]
         chosen = self._subcommand_parsers.get(subcommand)
         defaults = [action.default for action in chosen._actions] if chosen else []
@@ -178,6 +182,7 @@ class RecipeCLI(LightningCLI):
                 self.run_folder, config.name = folder, None
                 config.ckpt_path = checkpoint and str(checkpoint)
         resolved = self._dump(config)
+        self.changed = self._compare(dotted(resolved))
         self.save_config_kwargs["resolved"] = yaml.safe_dump(resolved, sort_keys=False)
         # The further processes of a run write nothing, and neither does a dry run.
         first = rank_zero_only.rank == 0 and LightningEnvironment().node_rank() == 0
@@ -197,6 +202,20 @@ class RecipeCLI(LightningCLI):
             self.run.write_facts()
         self.save_config_kwargs["run"] = self.run
         config.trainer.logger = self.run.loggers(config, self.subcommand)
+
+    def _compare(self, settings: dict[str, Any]) -> list[str]:
+        """What a run that goes on changes of its settings; refuses what would make it another."""
+        if not self.saved:
+            return []
+        saved = dotted(self.saved)
+        if self.subcommand in ("validate", "test"):
+            check_evaluated(saved, settings)
+        if self.subcommand != "fit":
+            return []
+        if self.run_folder is not None:
+            facts = json.loads((self.run_folder / "run.json").read_text())
+            saved = facts.get("settings", {}) | saved
+        return check_resumed(saved, settings)
 
     def _dump(self, config: Namespace) -> dict[str, Any]:
         """The config as it can be run again, in a folder of its own."""
@@ -257,6 +276,8 @@ class RecipeCLI(LightningCLI):
         start = time.monotonic()
         if self.writes:
             print(f"run folder: {self.run.folder}", flush=True)
+            if self.changed:
+                print(f"resumed with {', '.join(self.changed)}", flush=True)
         with self._no_empty_run():
             with self.ending.together(self.trainer):
                 super()._run_subcommand(subcommand)

@@ -39,7 +39,9 @@ def fetch_nothing() -> None:
     set_parsing_settings(config_read_mode_urls_enabled=False, config_read_mode_fsspec_enabled=False)
 
 
-def in_order(flags: list[str], recipe: Recipe) -> tuple[list[str], str, Path | None]:
+def in_order(
+    flags: list[str], recipe: Recipe
+) -> tuple[list[str], str, Path | None, dict[str, Any]]:
     """A subcommand's arguments with all sources of settings as configs, the weakest first.
 
     Args:
@@ -47,9 +49,9 @@ def in_order(flags: list[str], recipe: Recipe) -> tuple[list[str], str, Path | N
         recipe: that is run
 
     Returns:
-        the arguments; the name of what they configure: the configs' names, joined by dashes; and
-        the folder of the run that they go on with: the checkpoint's, if no config of the recipe is
-        given
+        the arguments; the name of what they configure: the configs' names, joined by dashes; the
+        folder of the run that they go on with: the checkpoint's, if no config of the recipe is
+        given; and what the checkpoint was trained with, nothing without one
 
     Raises:
         ValueError, OSError: if a config or the checkpoint does not exist or is damaged
@@ -65,15 +67,16 @@ def in_order(flags: list[str], recipe: Recipe) -> tuple[list[str], str, Path | N
     default = recipe.default
     names = [] if names_recipe else [default.stem if default else recipe.name]
     name = "-".join([*names, *(Path(path).stem for path in configs)])
-    base = []
-    if checkpoint:
-        base = [checkpoint_config(checkpoint, recipe, trust(checkpoint, recipe, configs, flags))]
-        flags = [f"--ckpt_path={checkpoint}", *flags]
+    base, saved = [], {}
     if run:
         read_config(run)
+    if checkpoint:
+        saved = checkpoint_config(checkpoint, recipe, trust(checkpoint, recipe, configs, flags))
+        base = [json.dumps(saved)]
+        flags = [f"--ckpt_path={checkpoint}", *flags]
     if not names_recipe and (run or default):
         base.insert(0, str(run / "config.yaml" if run else default))
-    return [f"--config={config}" for config in base + configs] + flags, name, run
+    return [f"--config={config}" for config in base + configs] + flags, name, run, saved
 
 
 def shipped_config(name: str, recipe: Recipe) -> str:
@@ -113,10 +116,18 @@ def trust(checkpoint: str, recipe: Recipe, configs: list[str], flags: list[str])
             value = value if equals else after
             names.update([value, *strings(read_value(value))])
     if run := run_of(checkpoint):
-        names.update(strings(yaml.safe_load((run / "config.yaml").read_text())))
+        names.update(strings(beside(run)))
     keys = {key.replace("init_args.", "").removesuffix(".class_path") for key in keys}
     source = f"--ckpt_path={checkpoint}"
     return Trust(source, frozenset(names), frozenset(keys), recipe.packages)
+
+
+def beside(run: Path) -> dict[str, Any]:
+    """The config.yaml of a run's folder; nothing if it is damaged, which names nothing."""
+    try:
+        return read_config(run)
+    except ValueError:
+        return {}
 
 
 def read_value(text: str) -> object:
@@ -127,8 +138,8 @@ def read_value(text: str) -> object:
         return text
 
 
-def checkpoint_config(path: str, recipe: Recipe, trust: Trust) -> str:
-    """What a checkpoint says of model, data and seed, as a config, in JSON.
+def checkpoint_config(path: str, recipe: Recipe, trust: Trust) -> dict[str, Any]:
+    """What a checkpoint says of model, data and seed, as a config.
 
     Args:
         path: of the checkpoint
@@ -157,4 +168,4 @@ def checkpoint_config(path: str, recipe: Recipe, trust: Trust) -> str:
         init_args = {name: data[name] for name in sorted(names)}
         of_data = {"data": {"class_path": class_path, "init_args": init_args}}
         config |= trust.permitted(of_data, "")
-    return json.dumps(config)
+    return config

@@ -5,9 +5,11 @@ import math
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging
 
-from callbacks import HyperparameterSchedule, LRDecay
+from callbacks import EMA, HyperparameterSchedule, LossDrivenLR, LRDecay
 from callbacks.lengths import batches
+from callbacks.optimizers import set_setting
 from callbacks.schedules import OPTIONS, Schedule
 
 
@@ -341,3 +343,76 @@ def test_a_rate_has_one_owner(tmp_path):
 def test_a_period_shorter_than_a_batch_is_a_batch(tmp_path):
     decay = LRDecay("step", every="10%", gamma=0.5)
     assert rates(tmp_path, callbacks=[decay], max_epochs=1, limit_train_batches=2)[1] == [0.25]
+
+
+def movement(tmp_path, callbacks):
+    """How far the weight still moves in the last 2 of 10 epochs, where it is averaged."""
+    seen = []
+
+    class Noisy(Line):
+        def training_step(self, batch, batch_idx):
+            return (self.layer(batch) - torch.randn_like(batch)).square().mean()
+
+        def on_train_batch_end(self, *args):
+            seen.append(self.layer.weight.item())
+
+    torch.manual_seed(0)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    Trainer(default_root_dir=tmp_path, max_epochs=10, callbacks=callbacks, **quiet).fit(Noisy())
+    return max(seen[80:]) - min(seen[80:])
+
+
+def test_weight_averaging_with_rates_of_its_own_is_refused(tmp_path):
+    """Lightning's sets a rate at which weights keep moving; a decay would hold them still."""
+    swa = StochasticWeightAveraging(swa_lrs=0.5)
+    for other in (LRDecay(), LossDrivenLR("loss")):
+        name = type(other).__name__
+        said = f"StochasticWeightAveraging and {name} would both set the rate, .* EMA averages"
+        with pytest.raises(ValueError, match=said):
+            rates(tmp_path, callbacks=[swa, other], max_epochs=10)
+    assert rates(tmp_path, callbacks=[LRDecay(), EMA("layer")], max_epochs=1)
+
+
+def test_beside_it_the_average_would_be_of_still_weights(tmp_path, monkeypatch):
+    """The negative control: without the guards, LRDecay overrides the rate that SWA has set."""
+    monkeypatch.setattr("callbacks.lr_decay.refuse_schedulers", lambda *args: None)
+    monkeypatch.setattr(
+        "callbacks.optimizers.Kept.set",
+        lambda self, name, groups, values: set_setting(groups[0], "lr", values[0]),
+    )
+    averaged, decayed = (
+        movement(tmp_path, [StochasticWeightAveraging(0.1, annealing_epochs=1), *others])
+        for others in ([], [LRDecay()])
+    )
+    assert averaged > 3 * decayed
+
+
+@pytest.mark.parametrize("where", ["callback", "module"])
+def test_whatever_else_sets_the_rate_is_noticed(tmp_path, where):
+    def halve(groups):
+        groups[0]["lr"] /= 2
+
+    class Halve(Callback):
+        def on_train_epoch_end(self, trainer, module):
+            halve(trainer.optimizers[0].param_groups)
+
+    if where == "callback":
+        with pytest.raises(ValueError, match=r"LRDecay set lr of SGD to 0.26.*, and something"):
+            rates(tmp_path, callbacks=[LRDecay("linear"), Halve()], max_epochs=2)
+        return
+
+    class Own(Line):
+        def on_train_batch_end(self, *args):
+            halve(self.optimizers().param_groups)
+
+    trainer = Trainer(
+        default_root_dir=tmp_path,
+        logger=False,
+        enable_checkpointing=False,
+        max_epochs=1,
+        callbacks=[LRDecay()],
+    )
+    with pytest.raises(
+        ValueError, match=r"LRDecay set lr of SGD to 0\.5, and something else to 0\.25"
+    ):
+        trainer.fit(Own())

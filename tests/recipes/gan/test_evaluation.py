@@ -150,7 +150,7 @@ def test_modes_are_found_by_samples_of_high_quality_alone():
 @pytest.fixture
 def classifier(recipe):
     """A checkpoint of a small network on the digits."""
-    flags = ("--trainer.max_epochs=2", "--name=small", "--model.network.channels=[4, 8]")
+    flags = ("--trainer.max_epochs=4", "--name=small", "--model.network.channels=[4, 8]")
     recipe("classify", "fit", *flags)
     return "runs/classify/small/checkpoints/last.ckpt"
 

@@ -148,7 +148,7 @@ def test_stock_lightning_lets_the_checkpoint_override_the_flag(run):
 
     class Stock(RecipeCLI):
         def parse_arguments(self, parser, args):
-            self.command, self.config_name, self.run_folder = args, "stock", None
+            self.command, self.config_name, self.run_folder, self.saved = args, "stock", None, {}
             self.config = parser.parse_args(args)
 
         def _parse_ckpt_path(self):
