@@ -150,10 +150,23 @@ def set_by_someone(spec: Namespace) -> dict[str, Any]:
     """The arguments of a class that are not its own defaults."""
     if not spec.get("init_args"):
         return {}
-    parameters = inspect.signature(import_object(spec["class_path"])).parameters
-    own = {name: parameter.default for name, parameter in parameters.items()}
+    own = own_arguments(spec["class_path"])
     given = vars(spec["init_args"])
     return {k: v for k, v in given.items() if plain(v) != plain(own.get(k))}
+
+
+def own_arguments(class_path: str) -> dict[str, Any]:
+    """The defaults of a class, also of what it passes on to its parents, or of a function."""
+    made = import_object(class_path)
+    makers = (
+        [parent.__init__ for parent in reversed(made.__mro__)] if inspect.isclass(made) else [made]
+    )
+    return {
+        name: parameter.default
+        for maker in makers
+        for name, parameter in inspect.signature(maker).parameters.items()
+        if parameter.default is not parameter.empty
+    }
 
 
 def plain(value: object) -> object:
