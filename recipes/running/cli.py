@@ -33,6 +33,7 @@ from callbacks import (
     WritePredictions,
 )
 from callbacks.evaluated import Evaluated
+from recipes.parts.convergence import Convergence
 from recipes.parts.keys import dotted
 from recipes.parts.manual_ddp import manual_ddp
 from recipes.parts.sharding import ShardedOptimizers
@@ -61,6 +62,7 @@ DEFAULTS = (
     Totals,
     ShardedOptimizers,
     SameBatch,
+    Convergence,
     Requeue,  # last, when all others have done what they do after a step
 )
 
@@ -282,12 +284,19 @@ class RecipeCLI(LightningCLI):
             with self.ending.together(self.trainer):
                 super()._run_subcommand(subcommand)
         if self.writes:
-            if subcommand == "fit":
-                self.run.note(self.trainer.loggers, finished=True)
+            lines = self._note_end() if subcommand == "fit" else []
             seconds = time.monotonic() - start
             print(f"run folder: {self.run.folder} ({subcommand} took {seconds:.0f} s)", flush=True)
-            if subcommand == "fit" and (last := outcome(self.model, self.trainer.callback_metrics)):
-                print(last, flush=True)
+            if lines:
+                print("; ".join(lines), flush=True)
+
+    def _note_end(self) -> list[str]:
+        """Notes that the run has finished; returns what there is to say of it."""
+        found = [c for c in self.trainer.callbacks if isinstance(c, Convergence) and c.converged]
+        facts = {"converged": all(all(callback.converged) for callback in found)} if found else {}
+        self.run.note(self.trainer.loggers, finished=True, **facts)
+        last = outcome(self.model, self.trainer.callback_metrics)
+        return [line for line in (last, *(callback.warning for callback in found)) if line]
 
     @contextmanager
     def _no_empty_run(self) -> Iterator[None]:
