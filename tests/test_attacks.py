@@ -4,6 +4,7 @@ Each row is one of them. It must end in a line, and the trap beside it must not 
 """
 
 import json
+import subprocess
 import sys
 import threading
 from base64 import b64encode
@@ -19,6 +20,7 @@ import yaml
 from jsonargparse import set_parsing_settings
 from optuna.trial import TrialState
 
+from datamodules import HuggingFace
 from recipes.classify import Classify
 from recipes.compare import tracked
 from recipes.compare.__main__ import main as compare
@@ -27,7 +29,11 @@ from recipes.distill import Distill
 from recipes.gan import GAN
 from recipes.regress import Regress
 from recipes.running import cli
+from recipes.tune.__main__ import main as tune
+from recipes.tune.folders import discard_own
 from recipes.tune.outcome import tell
+from recipes.tune.trial import fit_arguments
+from studies import a_search, claim, run_at
 
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=1")
 # Settings that an address could be given for, on the command line or in a file.
@@ -330,3 +336,147 @@ def test_no_line_of_an_error_steers_a_terminal(which, capsys):
         tell(SimpleNamespace(finished=lambda: [ended]), "val/loss", set())
         line = capsys.readouterr().out.strip("\n")
     assert "\\x1b[2J" in line and not set("\x1b\x07\u202e\r") & set(line)
+
+
+PATHS = ("{url}/a.png", "{here}/outside.png", "../outside.png", "file://{here}/outside.png")
+PATHS += ("hf://datasets/owner/name/a.png", "own.png/../../outside.png", "zip://a::{url}/a.zip")
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+@pytest.fixture
+def pictures(monkeypatch):
+    """Makes a data set in `set` whose pictures have contents or paths, and reads a batch of it."""
+    datasets = pytest.importorskip("datasets", reason="needs the extra: huggingface")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pillow = pytest.importorskip("PIL.Image")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    Path("set").mkdir()
+    for path in ("outside.png", "set/own.png"):
+        pillow.new("L", (4, 4), 7).save(path)
+
+    def read(streaming, path=None, content=None):
+        kinds = datasets.Features({"image": datasets.Image(), "id": datasets.Value("int64")})
+        rows = {"image": [{"bytes": content, "path": path}] * 4, "id": [0, 1, 2, 3]}
+        table = datasets.Dataset.from_dict(rows, features=kinds).data.table
+        parquet.write_table(table, "set/rows.parquet")  # the library would put the files in
+        given = {"inputs": "image", "target": "id", "val_size": 0, "streaming": streaming}
+        data = HuggingFace("set/rows.parquet", batch_size=4, cache_dir="cache", **given)
+        data.prepare_data()
+        data.setup("fit")
+        return next(iter(data.train_dataloader()))[0]
+
+    return read
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_table_shows_no_picture_elsewhere(path, streaming, pictures, trap):
+    path = path.format(url=trap.url, here=Path().resolve())
+    with pytest.raises(ValueError, match=r"an image is .*, which is no file in the dataset's f"):
+        pictures(streaming, path)
+    assert not trap.fetched
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("path", ["own.png", "{here}/set/own.png"])
+def test_a_table_shows_its_own_pictures(path, streaming, pictures):
+    """The positive control of the test above."""
+    assert (pictures(streaming, path.format(here=Path().resolve())) == 7).all()
+
+
+def test_a_picture_is_no_program(pictures, monkeypatch):
+    """Pillow would start Ghostscript for it."""
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **kwargs: pytest.fail("it was started"))
+    with pytest.raises(ValueError, match=r"rows.parquet, row 0: .* an image is damaged"):
+        pictures(False, content=EPS)
+
+
+CARDS = ("{url}/train.csv", "{here}/outside.csv", "../outside.csv", "hf://datasets/a/b/c.csv")
+
+
+@pytest.mark.parametrize("name", ["README.md", ".huggingface.yaml"])
+@pytest.mark.parametrize("path", CARDS)
+def test_a_folder_is_no_data_elsewhere(path, name, trap):
+    pytest.importorskip("datasets", reason="needs the extra: huggingface")
+    path = path.format(url=trap.url, here=Path().resolve())
+    Path("outside.csv").write_text("x,y\n1,2\n")
+    Path("set").mkdir()
+    Path("set/train.csv").write_text("x,y\n3,4\n")
+    files = [{"split": "train", "path": [path]}]
+    card = yaml.safe_dump({"configs": [{"config_name": "default", "data_files": files}]})
+    Path("set", name).write_text(f"---\n{card}---\n" if name == "README.md" else card)
+    data = HuggingFace("set", inputs="x", target="y", cache_dir="cache")
+    with pytest.raises(ValueError, match=rf"^set/{name} names .*, which is not in its folder"):
+        data.prepare_data()
+    assert not trap.fetched
+
+
+@pytest.mark.parametrize("file", ["state.json", "dataset_dict.json"])
+def test_a_saved_set_is_no_data_elsewhere(file):
+    pytest.importorskip("datasets", reason="needs the extra: huggingface")
+    Path("set").mkdir()
+    said = {"_data_files": [{"filename": "../outside.arrow"}], "splits": ["../outside"]}
+    Path("set", file).write_text(json.dumps(said))
+    data = HuggingFace("set", inputs="x", target="y")
+    with pytest.raises(
+        ValueError, match=r"set: .* is damaged: \.\./outside.* is not in the folder"
+    ):
+        data.prepare_data()
+
+
+@pytest.mark.parametrize("said", ["precious", "{here}/precious", "../precious", "runs/regress"])
+def test_a_study_leads_to_no_folder(said):
+    """It was removed, or its checkpoint trained on, as if it were the trial's own."""
+    precious, said = run_at("precious", "1234"), said.format(here=Path().resolve())
+    (precious / "checkpoints/last.ckpt").unlink()
+    search = a_search()
+    trial = claim(search, folder=said, config="model: {network: intruder.Net}", run="1234")
+    assert fit_arguments(search, trial)[-1] == "--name=tune-0"
+    discard_own(search, trial.number)
+    assert (precious / "run.json").is_file()
+
+
+@pytest.mark.parametrize("where", ["--config", "--space", "run"])
+def test_a_yaml_file_runs_nothing(where, trap):
+    Path("their.yaml").write_text("model: !!python/object/apply:os.mkdir [sprung]")
+    if where == "--space":
+        with pytest.raises(SystemExit, match=r"^error: --space=their.yaml"):
+            tune(["--recipe=regress", "--space=their.yaml"])
+    elif where == "run":
+        run_at("runs/classify/theirs", "1234")
+        Path("their.yaml").rename("runs/classify/theirs/config.yaml")
+        path = save("runs/classify/theirs/checkpoints/last.ckpt", {"network": MLP})
+        assert "theirs/config.yaml is damaged: " in refused("test", f"--ckpt_path={path}")
+    else:
+        assert "their.yaml is not a YAML file of settings" in refused("fit", "--config=their.yaml")
+    assert not trap.sprung
+
+
+@pytest.mark.parametrize("option", ["ckpt_path", "teacher"])
+def test_a_checkpoint_is_no_pickle(option, trap):
+    class Touch:
+        def __reduce__(self):
+            return Path.touch, (Path("sprung"),)
+
+    path = save("lone.ckpt", {"network": Touch()})
+    if option == "ckpt_path":
+        line = refused("test", f"--ckpt_path={path}")
+    else:
+        given = ("--model.scheme=frozen", f"--model.teacher_checkpoint={path}")
+        line = refused("fit", "--model.teacher=null", *given, module=Distill)
+    assert f"{path} is damaged or no checkpoint" in line
+    assert not trap.sprung
+
+
+def test_a_name_is_no_part_of_a_page():
+    script = "<script>alert(1)</script>"
+    for number in (1, 2):
+        folder = Path(f"runs/gan/{number}{script.replace('/', '')}")
+        folder.mkdir(parents=True)
+        facts = {"recipe": script, "settings": {f"model.{script}": f"{number}{script}"}}
+        (folder / "run.json").write_text(json.dumps(facts))
+        rows = json.dumps({"step": 9, f"val/{script}": 1.0, "val/loss": 1.0, "epoch": 0})
+        (folder / "metrics.jsonl").write_text(f"{rows}\n")
+    compare(["runs"])
+    page = Path("runs/compare.html").read_text()
+    assert "alert(1)" in page and "<script>alert" not in page

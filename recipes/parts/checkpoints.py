@@ -9,6 +9,9 @@ from textwrap import shorten
 from typing import Any
 
 import torch
+import yaml
+
+from recipes.parts.trust import strings
 
 DEPTH = 4  # folders above a checkpoint in which its run's are looked for
 
@@ -65,6 +68,21 @@ def can_resume(path: Path) -> bool:
         return "optimizer_states" in saved
     except (OSError, RuntimeError, EOFError, TypeError, UnpicklingError):
         return False
+
+
+def named_beside(checkpoint: str) -> frozenset[str]:
+    """All that the config.yaml of the run that a checkpoint lies in names; nothing elsewhere.
+
+    Raises:
+        ValueError: if that file is damaged
+    """
+    if not (run := run_of(checkpoint)):
+        return frozenset()
+    try:
+        return frozenset(strings(yaml.safe_load((run / "config.yaml").read_text())))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{run / 'config.yaml'} is damaged: {reason}") from error
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a checkpoint holds

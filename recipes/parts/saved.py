@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 from torch import nn
 
-from recipes.parts.checkpoints import run_of
-from recipes.parts.trust import Trust, strings
+from recipes.parts.checkpoints import named_beside
+from recipes.parts.trust import Trust
 
 
 def saved_network(saved: dict[str, Any], path: str, option: str, other: str) -> nn.Module:
@@ -27,13 +26,8 @@ def saved_network(saved: dict[str, Any], path: str, option: str, other: str) -> 
     settings = saved.get("hyper_parameters", {}).get("network")
     if not isinstance(settings, dict):
         raise ValueError(f"{option}={path} does not say its network: give {other}")
-    run = run_of(path)
-    try:
-        given = yaml.safe_load((run / "config.yaml").read_text()) if run else {}
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{run}/config.yaml is damaged: it is no YAML") from error
     section, _, name = other.removeprefix("--").rpartition(".")
-    trust = Trust(f"{option}={path}", frozenset(strings(given)))
+    trust = Trust(f"{option}={path}", named_beside(path))
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument(f"--{name}", type=nn.Module)
     permitted = trust.permitted({name: settings}, section)

@@ -1,19 +1,19 @@
 """The command line that every recipe shares: LightningCLI, with one folder a run."""
 
 import copy
-import json
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 import wandb
 import yaml
 from jsonargparse import Namespace
-from jsonargparse.typing import NonNegativeInt
+from jsonargparse.typing import NonNegativeInt, register_type
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -41,6 +41,7 @@ from recipes.parts.stepping import Accumulation, IncompleteAccumulation
 from recipes.running.classes import classes_first, latest, own_defaults
 from recipes.running.ending import Ending, Note
 from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
+from recipes.running.folders import read_facts
 from recipes.running.limits import refuse_meaningless
 from recipes.running.lock import lock_of, locked
 from recipes.running.machine import refuse_absent
@@ -51,6 +52,8 @@ from recipes.running.resume import SameBatch, check_evaluated, check_resumed
 from recipes.running.run import Run
 from recipes.running.settings import fetch_nothing, in_order
 from recipes.running.terminal import outcome, shown
+
+register_type(torch.device)  # which Lightning's callbacks have as a default, and YAML does not know
 
 # Of every run, unless it has its own.
 DEFAULTS = (
@@ -215,8 +218,8 @@ class RecipeCLI(LightningCLI):
         if self.subcommand != "fit":
             return []
         if self.run_folder is not None:
-            facts = json.loads((self.run_folder / "run.json").read_text())
-            saved = facts.get("settings", {}) | saved
+            with suppress(ValueError):  # a damaged one is told, and kept, when the run goes on
+                saved = (read_facts(self.run_folder).get("settings") or {}) | saved
         return check_resumed(saved, settings)
 
     def _dump(self, config: Namespace) -> dict[str, Any]:

@@ -101,6 +101,10 @@ class Ending(Callback):
         self.processes: list = []  # that this one has started
         self._share(shared_folder())
 
+    def __deepcopy__(self, memo: dict[int, object]) -> "Ending":
+        """Itself: a process has one, which copies of what it trains lead to, too."""
+        return self
+
     def _share(self, folder: Path | None) -> None:
         self.folder = folder
         if folder and not self.rank:

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 from jsonargparse import set_parsing_settings
 
-from recipes.parts.checkpoints import read_checkpoint, run_of
+from recipes.parts.checkpoints import named_beside, read_checkpoint, run_of
 from recipes.parts.hyperparameters import is_plain
 from recipes.parts.keys import dotted
 from recipes.parts.trust import Trust, strings
@@ -115,19 +115,10 @@ def trust(checkpoint: str, recipe: Recipe, configs: list[str], flags: list[str])
             keys.add(key.removeprefix("--").removesuffix("+"))
             value = value if equals else after
             names.update([value, *strings(read_value(value))])
-    if run := run_of(checkpoint):
-        names.update(strings(beside(run)))
+    names |= named_beside(checkpoint)
     keys = {key.replace("init_args.", "").removesuffix(".class_path") for key in keys}
     source = f"--ckpt_path={checkpoint}"
     return Trust(source, frozenset(names), frozenset(keys), recipe.packages)
-
-
-def beside(run: Path) -> dict[str, Any]:
-    """The config.yaml of a run's folder; nothing if it is damaged, which names nothing."""
-    try:
-        return read_config(run)
-    except ValueError:
-        return {}
 
 
 def read_value(text: str) -> object:

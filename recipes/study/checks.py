@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
@@ -128,6 +129,10 @@ def _check_changes(trainer: Trainer, rounds: Rounds) -> None:
 
 def _check_decays(trainer: Trainer, rounds: Rounds, scheduled: bool) -> None:
     """Refuses a second owner of the rates, and a schedule that does not start anew in a round."""
+    if any(isinstance(c, StochasticWeightAveraging) for c in trainer.callbacks):
+        raise ValueError(
+            "--trainer.callbacks: StochasticWeightAveraging sets rates, which the search gives"
+        )
     decays = [c for c in trainer.callbacks if isinstance(c, (LRDecay, LossDrivenLR))]
     if decays and scheduled:
         name = type(decays[0]).__name__

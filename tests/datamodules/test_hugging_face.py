@@ -445,6 +445,138 @@ def test_a_run_records_the_commit_of_the_hub(shards, cache, recipe, monkeypatch)
 
 
 @pytest.mark.parametrize("streaming", [False, True])
+def test_grey_of_16_bits_is_scaled_and_not_cut_off(made, tmp_path, streaming):
+    pillow = pytest.importorskip("PIL.Image")
+    values = np.array([[0, 1, 128, 129], [257, 32768, 65279, 65535]], dtype=np.uint16)
+    contents = []
+    for kind in ("PNG", "TIFF"):
+        content = io.BytesIO()
+        pillow.fromarray(values).save(content, kind)
+        contents.append({"bytes": content.getvalue(), "path": None})
+    features = datasets.Features({"image": datasets.Image(), "id": datasets.Value("int64")})
+    rows = datasets.Dataset.from_dict({"image": contents, "id": [0, 1]}, features=features)
+    rows.to_parquet(tmp_path / "rows.parquet")
+    arguments = {"path": tmp_path / "rows.parquet", "streaming": streaming, "batch_size": 2}
+    with pytest.raises(ValueError, match=r"mode I;16; say --data.image_mode=L or RGB"):
+        seen(made(**arguments).train_dataloader())
+    grey = torch.tensor([[0, 0, 0, 1], [1, 128, 254, 255]], dtype=torch.uint8)
+    for mode, channels in (("L", 1), ("RGB", 3)):
+        ((inputs, _),) = made(**arguments, image_mode=mode).train_dataloader()
+        assert torch.equal(inputs, grey.expand(2, channels, 2, 4))
+
+
+def test_pillow_itself_cuts_off(tmp_path):
+    """The negative control of the test above."""
+    pillow = pytest.importorskip("PIL.Image")
+    values = np.array([[0, 255, 256, 65535]], dtype=np.uint16)
+    assert np.asarray(pillow.fromarray(values).convert("L")).tolist() == [[0, 255, 255, 255]]
+
+
+def test_floats_and_integers_whose_white_is_not_known_are_refused(made, tmp_path):
+    pillow = pytest.importorskip("PIL.Image")
+    features = datasets.Features({"image": datasets.Image(), "id": datasets.Value("int64")})
+    for dtype, mode in ((np.float32, "F"), (np.int32, "I")):
+        content = io.BytesIO()
+        pillow.fromarray(np.ones((2, 2), dtype)).save(content, "TIFF")
+        images = [{"bytes": content.getvalue(), "path": None}]
+        rows = datasets.Dataset.from_dict({"image": images, "id": [0]}, features=features)
+        rows.to_parquet(tmp_path / f"{mode}.parquet")
+        with pytest.raises(ValueError, match=rf"{mode}.parquet, row 0: .* mode {mode}, .* white"):
+            made(tmp_path / f"{mode}.parquet", image_mode="L")
+
+
+def labelled(path, names, labels, kind="parquet"):
+    """A file of labels, with an order of the classes' names of its own."""
+    features = datasets.Features(
+        {"x": datasets.Value("float32"), "y": datasets.ClassLabel(names=names)}
+    )
+    numbers = [names.index(label) for label in labels]
+    columns = {"x": [0.5] * len(labels), "y": numbers}
+    rows = datasets.Dataset.from_dict(columns, features=features)
+    (rows.to_parquet if kind == "parquet" else rows.save_to_disk)(path)
+    return path
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("where", ["train-b", "validation-a", "test-a"])
+@pytest.mark.parametrize("folder", [False, True])
+def test_labels_that_mean_other_classes_in_another_file_are_refused(
+    made, tmp_path, where, streaming, folder
+):
+    files = {name: ["cat", "dog", "emu"] for name in ("train-a", "train-b", "test-a")}
+    for name, names in (files | {where: ["cat", "emu", "dog"]}).items():
+        labelled(tmp_path / f"{name}.parquet", names, ["cat", "dog", "emu", "dog"])
+    arguments = {"path": tmp_path if folder else tmp_path / "*.parquet", "inputs": "x"}
+    arguments |= {"target": "y", "streaming": streaming, "batch_size": 2}
+    if "validation" in where:
+        arguments["val_split"] = "validation"
+    stage = "test" if "test" in where else "fit"
+    line = rf"{where}.parquet: label 1 of column y is emu, and in .*train-a.parquet it is dog"
+    with pytest.raises(ValueError, match=line):
+        made(stage=stage, **arguments)
+    if "validation" not in where:
+        made(stage="test" if stage == "fit" else "fit", **arguments)  # which does not look there
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_files_may_have_more_or_fewer_classes_in_one_order(made, tmp_path, streaming):
+    labelled(tmp_path / "train-a.parquet", ["cat", "dog", "emu"], ["cat", "emu"] * 2)
+    labelled(tmp_path / "train-b.parquet", ["cat", "dog"], ["dog", "cat"] * 2)
+    path = tmp_path / "*.parquet"
+    data = made(path, inputs="x", target="y", streaming=streaming, batch_size=8)
+    ((_, labels),) = data.train_dataloader()
+    assert sorted(labels.tolist()) == [0, 0, 0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("workers", [None, 0, 2])
+def test_a_damaged_picture_is_named_by_file_and_row(made, shards, tmp_path, workers):
+    """In the second row group of the second file, after a shuffle."""
+    whole = rows_of(range(40)).cast_column("image", datasets.Image(decode=False))
+    whole.to_parquet(tmp_path / "train-a.parquet", batch_size=8)
+    broken = whole.map(lambda row: {"image": {"bytes": b"\x89PNG", "path": None}} | {"id": 40})
+    rows = datasets.concatenate_datasets([whole.select(range(29)), broken.select([0])])
+    rows.cast(FEATURES).to_parquet(tmp_path / "train-b.parquet", batch_size=8)
+    data = made(
+        tmp_path / "*.parquet", streaming=workers is not None, num_workers=workers or 0, block=16
+    )
+    line = r"train-b.parquet, row 29: --data.inputs=image: an image is damaged"
+    with pytest.raises(ValueError, match=line):
+        seen(data.train_dataloader())
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("column", ["image", "x", "label"])
+def test_what_is_missing_is_named_by_file_and_row(made, tmp_path, column, streaming):
+    whole = rows_of(range(12))
+    whole.to_parquet(tmp_path / "a.parquet")
+    hole = whole.to_dict()
+    hole[column][7] = None if column != "label" else -1
+    datasets.Dataset.from_dict(hole, features=FEATURES).to_parquet(tmp_path / "b.parquet")
+    inputs = column if column != "label" else "x"
+    target = "label" if column == "label" else "id"
+    data = made(tmp_path / "*.parquet", inputs=inputs, target=target, streaming=streaming)
+    with pytest.raises(ValueError, match=r"b.parquet, row 7: --data.*=.*: a.* is missing"):
+        seen(data.train_dataloader())
+
+
+def test_a_damaged_file_of_a_folder_of_pictures_is_named(made, tmp_path):
+    pillow = pytest.importorskip("PIL.Image")
+    for place in ("cats", "dogs"):
+        (tmp_path / "train" / place).mkdir(parents=True)
+        for number in range(4):
+            image = pillow.fromarray(np.full((4, 4), number, np.uint8))
+            image.save(tmp_path / "train" / place / f"{number}.png")
+    (tmp_path / "train/dogs/2.png").write_bytes(b"no picture")
+    data = made(tmp_path, target="label", batch_size=8)
+    with pytest.raises(ValueError, match=r"dogs/2.png: --data.inputs=image: an image is damaged"):
+        seen(data.train_dataloader())
+    with pytest.raises(
+        ValueError, match=r"--data.test_split=test: no such split; there are train$"
+    ):
+        made(tmp_path, target="label", stage="predict")
+
+
+@pytest.mark.parametrize("streaming", [False, True])
 def test_local_files_need_no_network(made, shards, monkeypatch, streaming):
     """Not even to count downloads, as the library does."""
     asked = []

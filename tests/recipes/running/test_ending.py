@@ -219,3 +219,9 @@ def test_nothing_is_left_of_the_notes(tmp_path, monkeypatch):
     Path("notes").mkdir()
     ended_well(*ranks(2, "recipes.classify", "fit", *TWO, *SMALL, "--trainer.max_epochs=1"))
     assert not list(Path("notes").glob("recipes-*"))
+
+
+def test_what_is_trained_can_be_copied(recipe):
+    """Lightning's weight averaging copies the module, and with it all that it leads to."""
+    average = ("--trainer.callbacks=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.1")
+    recipe("classify", "fit", *average, *SMALL, "--trainer.max_epochs=2")

@@ -164,6 +164,14 @@ def test_yamls_own_loader_drops_the_first_of_two_keys(recipe):
             ("--model.loss=quantile", "--model.quantiles=[0.5,0.5]", "--model.network.outputs=2"),
             r"--model.quantiles=\[0.5, 0.5\] has 0.5 more than once",
         ),
+        (
+            "study",
+            (
+                "--trainer.callbacks+=StochasticWeightAveraging",
+                "--trainer.callbacks.swa_lrs=0.1",
+            ),
+            "StochasticWeightAveraging sets rates, which the search gives",
+        ),
         ("study", ("--model.seeds=[0,0]",), r"--model.seeds=\[0, 0\] has 0 more than once"),
         ("study", ("--model.splits=[1,1]",), r"--model.splits=\[1, 1\] has 1 more than once"),
         ("study", ("--model.search.learning_rate=[]",), r"learning_rate=\[\]: give at least one"),
