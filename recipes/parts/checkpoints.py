@@ -80,7 +80,7 @@ def named_beside(checkpoint: str) -> frozenset[str]:
         return frozenset()
     try:
         return frozenset(strings(yaml.safe_load((run / "config.yaml").read_text())))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{run / 'config.yaml'} is damaged: {reason}") from error
 

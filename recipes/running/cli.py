@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from recipes.running.ending import Ending, Note
 from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
 from recipes.running.folders import read_facts
 from recipes.running.limits import refuse_meaningless
-from recipes.running.lock import lock_of, locked
+from recipes.running.lock import Held, lock_of, locked
 from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
 from recipes.running.recipe import Recipe
@@ -95,7 +95,7 @@ class RecipeCLI(LightningCLI):
         main = {**every, "prog": self.recipe.typed([]), "description": self.recipe.card}
         # A module that has loaders of its own needs no --data.
         has_data = module.train_dataloader is not LightningModule.train_dataloader
-        with ExitStack() as self.held:  # the lock on the run's folder
+        with Held() as self.held:  # the lock on the run's folder
             super().__init__(
                 module,
                 None if has_data else LightningDataModule,

@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from weakref import WeakSet
@@ -30,6 +30,13 @@ os.register_at_fork(after_in_child=_let_go)
 
 class Locked(ValueError):
     """Another process does what this one wants to do."""
+
+
+class Held(ExitStack):
+    """Locks that a process holds; they are not copied with what leads to them."""
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "Held":
+        return self
 
 
 @contextmanager

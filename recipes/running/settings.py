@@ -13,6 +13,7 @@ import argparse
 import inspect
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,8 @@ def trust(checkpoint: str, recipe: Recipe, configs: list[str], flags: list[str])
             keys.add(key.removeprefix("--").removesuffix("+"))
             value = value if equals else after
             names.update([value, *strings(read_value(value))])
-    names |= named_beside(checkpoint)
+    with suppress(ValueError):  # a damaged one names nothing
+        names |= named_beside(checkpoint)
     keys = {key.replace("init_args.", "").removesuffix(".class_path") for key in keys}
     source = f"--ckpt_path={checkpoint}"
     return Trust(source, frozenset(names), frozenset(keys), recipe.packages)

@@ -267,7 +267,7 @@ def test_a_run_whose_resume_fails_keeps_its_settings(recipe, monkeypatch, batche
     resume = ("classify", "fit", f"--ckpt_path={folder}/checkpoints/last.ckpt")
     changed = ("--trainer.max_epochs=3", "--model.optimizer.lr=0.5")
     if batches == 16:
-        with pytest.raises(ValueError, match=r"optimizer=SGD, but the run was trained"):
+        with pytest.raises(ValueError, match="was trained with Adam"):
             recipe(*resume, *changed, "--model.optimizer=SGD")
         assert (folder / "metrics.jsonl").read_bytes() == before[2]
         assert not list(folder.glob("*.bak"))
