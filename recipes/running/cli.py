@@ -42,6 +42,7 @@ from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
 from recipes.running.limits import refuse_meaningless
 from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
+from recipes.running.monitors import Monitors
 from recipes.running.recipe import Recipe
 from recipes.running.restart import unfinished, warn_of_shared_store
 from recipes.running.resume import SameBatch, check_evaluated, check_resumed
@@ -60,6 +61,7 @@ DEFAULTS = (
     Totals,
     ShardedOptimizers,
     SameBatch,
+    Monitors,
     Requeue,  # last, when all others have done what they do after a step
 )
 
