@@ -591,6 +591,7 @@ def test_local_files_need_no_network(made, shards, monkeypatch, streaming):
     assert not asked
 
 
+@pytest.mark.slow
 def test_the_package_is_not_imported_before_it_is_needed(monkeypatch):
     Path("look.py").write_text("import sys, datamodules\nassert 'datasets' not in sys.modules\n")
     ended_well(Forked("look.py"))  # of a process that has imported all recipes
