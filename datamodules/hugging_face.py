@@ -98,6 +98,7 @@ class HuggingFace(InMemory):
         self.streaming, self.num_workers, self.block = streaming, num_workers, block
         self.streams, self.image_size, self.image_mode = streams, image_size, image_mode
         self.files: dict[str, tuple[list[RowGroup], Columns]] = {}
+        self.count: int | None = None  # of classes, where it is known
         self.facts: dict[str, str] = {}  # for run.json: of data from the Hub, its `commit`
 
     def _source(self) -> "Files | Found":
@@ -135,6 +136,13 @@ class HuggingFace(InMemory):
             for part, of_part in zip(("train", "val"), rows, strict=True):
                 self.tables[part] = MappedRows(whole.dataset, whole.columns, of_part)
 
+    def check_classes(self, count: int) -> None:
+        """From now on refuses labels that are not 0 to count - 1 when they are read."""
+        self.count = count
+        of_files = [columns for _, columns in self.files.values()]
+        for columns in [*of_files, *(table.columns for table in self.tables.values())]:
+            columns.limit(count)
+
     def _columns(
         self, source: "Files | Found", features: "Features", groups: "Callable[[], list[RowGroup]]"
     ) -> "Columns":
@@ -142,7 +150,9 @@ class HuggingFace(InMemory):
         from datamodules.reading.row_groups import Origins
 
         columns, image = (features, self.inputs, self.target), (self.image_size, self.image_mode)
-        return Columns(*columns, *image, source.folders, Origins(groups))
+        made = Columns(*columns, *image, source.folders, Origins(groups))
+        made.limit(self.count)
+        return made
 
     def _map(self, source: "Files | Found", part: str) -> None:
         dataset = source.mapped(self.splits[part], f"--data.{part}_split")

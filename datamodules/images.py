@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from datamodules.loading.classes import check_classes
 from datamodules.loading.in_memory import InMemory
 from datamodules.loading.loader import Table, keyed_generator
 from datamodules.loading.missing import MISSING
@@ -137,6 +139,8 @@ class Images(InMemory):
         super().__init__(batch_size, seed)
         self.val_size, self.split_seed = val_size, split_seed
         self.shift, self.classes, self.labelled = shift, classes, labelled
+        # Where the rows of a table are among those that were loaded.
+        self.places: dict[str, tuple[str, Tensor]] = {}
 
     @abstractmethod
     def load(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -149,6 +153,8 @@ class Images(InMemory):
         if self.tables:
             return
         (images, labels), test = self.load()
+        for part, numbers in {"training": labels, "test": test[1]}.items():
+            check_classes(numbers, None, partial(self._place, part))
         self.input_shape = (1, *images.shape[1:])
         if self.shift >= min(images.shape[1:]):
             size = "x".join(map(str, images.shape[1:]))
@@ -164,11 +170,21 @@ class Images(InMemory):
         known = labels[train]
         if self.labelled is not None:
             known = some_labels(known, self.labelled, self.split_seed)
+        self.places = {"train": ("training", train), "val": ("training", val)}
         self.tables = {
             "train": ImageTable(images[train], known, self.shift, self.seed),
             "val": ImageTable(images[val], labels[val]),
             "test": ImageTable(*test),
         }
+
+    def check_classes(self, count: int) -> None:
+        """Refuses labels that are not 0 to count - 1, naming the first one's place in `load`'s."""
+        for split, table in self.tables.items():
+            part, rows = self.places.get(split, (split, torch.arange(len(table))))
+            check_classes(table.labels, count, lambda row, p=part, r=rows: self._place(p, r[row]))
+
+    def _place(self, part: str, row: int) -> str:
+        return f"--data={type(self).__name__}: {part} image {int(row)}"
 
     def compute_column(
         self,

@@ -12,6 +12,7 @@ from datasets.features.features import FeatureType
 from datasets.table import table_cast
 from torch import Tensor
 
+from datamodules.loading.classes import check_classes
 from datamodules.reading.pictures import Pictures, Unreadable
 
 
@@ -67,12 +68,20 @@ class Columns:
         self.has_images = isinstance(features[self.inputs[0]], Image)
         if len(self.inputs) > 1 and any(isinstance(features[name], Image) for name in self.inputs):
             raise ValueError(f"--data.inputs={inputs}: images are one column")
-        self.has_labels = isinstance(features[target], ClassLabel)
+        label = features[target]
+        self.has_labels = isinstance(label, ClassLabel)
+        self.named: int | None = label.num_classes if self.has_labels else None
+        self.classes = self.named  # of which integer targets must be, where it is known
         mode = image_mode or getattr(features[self.inputs[0]], "mode", None)
         self.pictures, self.origin = Pictures(image_size, mode, folders), origin
         self.names = list(dict.fromkeys([*self.inputs, target]))
         self.schema = Features({name: features[name] for name in self.names}).arrow_schema
         self.shape: tuple[int, ...] | None = None
+
+    def limit(self, count: int | None) -> None:
+        """Refuses, from now on, integer targets that are not 0 to count - 1; None: as before."""
+        if count is not None:
+            self.classes = min(count, self.named or count)
 
     def cast(self, table: pa.Table) -> pa.Table:
         """The columns `names` of some rows of a file, in the types that they have in the dataset.
@@ -100,7 +109,8 @@ class Columns:
             (batch,), int64 if they are labels, integers or booleans, floats otherwise
 
         Raises:
-            ValueError: if a value is missing, an image is damaged or not like the first
+            ValueError: if a value is missing, a label is none of `classes`, an image is damaged or
+                not like the first
         """
         if self.has_images:
             inputs = self._images(table.column(self.inputs[0]), rows)
@@ -111,9 +121,12 @@ class Columns:
         targets = self._numbers(table, self.target, rows)
         dtype = targets.dtype if targets.dtype.kind == "f" else np.int64
         targets = torch.from_numpy(targets.astype(dtype))  # a copy: theirs cannot be written to
-        if self.has_labels and (missing := targets < 0).any():
+        if self.has_labels and (missing := targets == -1).any():
             place = self.origin(rows[int(missing.int().argmax())])
             raise ValueError(f"{place}: --data.target={self.target}: a label is missing (-1)")
+        if self.classes is not None and dtype == np.int64:
+            option = f"--data.target={self.target}"
+            check_classes(targets, self.classes, lambda row: f"{self.origin(rows[row])}: {option}")
         return inputs, targets
 
     def _numbers(self, table: pa.Table, name: str, rows: Sequence[int]) -> np.ndarray:

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.loading.missing import MISSING, is_known
+from recipes.parts.classes import refuse_other_classes
 from recipes.parts.hyperparameters import save_hyperparameters
-from recipes.parts.known import mean_of_known
+from recipes.parts.known import full, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
 from recipes.parts.sharding import distribute
 
@@ -23,10 +24,26 @@ def cross_entropies(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> 
         logits: (batch, classes)
         targets: (batch,), class numbers
         smoothing: s, share of the target spread evenly over all classes, 0 to 1
+
+    Raises:
+        ValueError: on a CPU, if a label is no class; a GPU ends the process
     """
-    return F.cross_entropy(
-        logits, targets, ignore_index=MISSING, label_smoothing=smoothing, reduction="none"
-    )
+    return _cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean of the `cross_entropies` of examples whose targets are known."""
+    return _cross_entropy(logits, targets)
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor, **options: float | str) -> Tensor:
+    try:
+        # torch's own default leaves out -100.
+        return F.cross_entropy(logits, targets, ignore_index=MISSING, **options)
+    except IndexError:
+        wrong = targets[is_known(targets) & ((targets < 0) | (targets >= logits.shape[1]))]
+        classes = f"the network has {logits.shape[1]}, 0 to {logits.shape[1] - 1}"
+        raise ValueError(f"label {int(wrong[0])} is no class: {classes}") from None
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -65,6 +82,9 @@ class Classify(LightningModule):
         self.optimizer = optimizer
         self.label_smoothing = label_smoothing
 
+    def setup(self, stage: str) -> None:
+        refuse_other_classes(self.network, self.trainer.datamodule, stage)
+
     def configure_model(self) -> None:
         distribute(self, network=self.network)
 
@@ -73,7 +93,7 @@ class Classify(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         inputs, targets = batch
-        logits = self.network(inputs).float()
+        logits = full(self.network(inputs))
         loss = mean_of_known(self, cross_entropies(logits, targets, self.label_smoothing), targets)
         log_terms(self, {"train/loss": loss}, len(targets))
         return loss
@@ -81,10 +101,10 @@ class Classify(LightningModule):
     def _evaluate(self, batch: tuple[Tensor, Tensor], split: str) -> None:
         inputs, targets = batch
         known = is_known(targets)
-        logits, targets = self.network(inputs).float()[known], targets[known]
+        logits, targets = full(self.network(inputs))[known], targets[known]
         size = len(targets)
         means = {
-            f"{split}/loss": F.cross_entropy(logits, targets),
+            f"{split}/loss": cross_entropy(logits, targets),
             f"{split}/accuracy": accuracy(logits, targets),
         }
         log_means(self, means, size, prog_bar=split == "val")
@@ -98,7 +118,7 @@ class Classify(LightningModule):
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         inputs, targets, *_ = batch
-        logits = self.network(inputs).float()
+        logits = full(self.network(inputs))
         return {"target": targets, "prediction": logits.argmax(1), "probability": logits.softmax(1)}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -22,6 +22,7 @@ from recipes.gan.losses import LOSSES, RELATIVISTIC, Name
 from recipes.gan.penalties import Penalty, total
 from recipes.gan.terms import critic_alarms, descend, summed, watch_gradient
 from recipes.parts.hyperparameters import save_hyperparameters
+from recipes.parts.known import full
 from recipes.parts.logs import is_logging_step, log_means, log_terms
 from recipes.parts.networks import evaluating
 from recipes.parts.sharding import distribute
@@ -205,14 +206,14 @@ class GAN(LightningModule):
 
     @torch.no_grad()
     def sample(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Examples as the data have them, images in [0, 1], float32; the generator is in eval mode.
+        """Examples as the data have them, images in [0, 1], float32 or finer; eval mode.
 
         Args:
             latents: (batch, latent)
             labels: (batch,), if the networks are conditional
         """
         with evaluating(self.generator):
-            return uncentred(self.generate(latents, labels).float())
+            return uncentred(full(self.generate(latents, labels)))
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
@@ -231,7 +232,7 @@ class GAN(LightningModule):
         samples = self.sample(latents, labels)
         fake, usable = centred(samples).to(real.dtype), len(real) // self.pack * self.pack
         packs = [packed(examples[:usable], self.pack) for examples in (real, fake)]
-        scores = [self.criticize(shown, labels).float() for shown in packs]
+        scores = [full(self.criticize(shown, labels)) for shown in packs]
         losses = self.loss.discriminator(*scores) + self.loss.generator(*scores)
         log_means(self, {f"{self.split}/loss": losses}, usable)
         if self.evaluation is not None:
