@@ -128,17 +128,20 @@ class Regress(LightningModule):
     test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
-        if self.loss.needs_noise and not self.trainer.sanity_checking:
+        noise = self.noise
+        if self.loss.needs_noise:
             targets, _, points, spread = self.predictions.compute()
-            self.noise = residual_noise(targets, points, spread[:, 0])
-        self._log_scores("val")
+            noise = residual_noise(targets, points, spread[:, 0])
+        if not self.trainer.sanity_checking:  # which sees a few rows only
+            self.noise = noise
+        self._log_scores("val", noise)
 
     def on_test_epoch_end(self) -> None:
-        self._log_scores("test")
+        self._log_scores("test", self.noise)
 
-    def _log_scores(self, split: str) -> None:
+    def _log_scores(self, split: str, noise: float) -> None:
         _, std = self.scaling["target"]
-        found = scores(self.loss, self.predictions.compute(), self.noise, std)
+        found = scores(self.loss, self.predictions.compute(), noise, std)
         self.predictions.reset()
         for name, value in found.items():
             self.log(f"{split}/{name}", value, prog_bar=name == "rmse", sync_dist=True)

@@ -46,6 +46,7 @@ from recipes.running.limits import refuse_meaningless
 from recipes.running.lock import Held, lock_of, locked
 from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
+from recipes.running.monitors import Monitors
 from recipes.running.recipe import Recipe
 from recipes.running.restart import unfinished, warn_of_shared_store
 from recipes.running.resume import SameBatch, check_evaluated, check_resumed
@@ -66,6 +67,7 @@ DEFAULTS = (
     ShardedOptimizers,
     SameBatch,
     Convergence,
+    Monitors,
     Requeue,  # last, when all others have done what they do after a step
 )
 

@@ -7,26 +7,48 @@ from typing import Any
 
 import torch
 from jsonargparse import Namespace
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 
 def refuse_absent(trainer: Namespace) -> None:
     """Refuses what this machine does not have, where Lightning would not, or not in words.
 
     Raises:
-        ValueError: for several machines, if nothing has started a process on them; if there is no
-            GPU; or for what a CPU cannot do
+        ValueError: for processes that nothing starts; if there is no GPU; or for what a CPU cannot
+            do
     """
-    told_by = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "MASTER_ADDR", "WORLD_SIZE")
-    if int(trainer.num_nodes) > 1 and not any(name in os.environ for name in told_by):
-        raise ValueError(
-            f"--trainer.num_nodes={trainer.num_nodes}: nothing says where the other machines are; "
-            "start it by srun or torchrun"
-        )
+    refuse_waiting(trainer)
     has_gpu = torch.accelerator.is_available()
     if trainer.accelerator in ("gpu", "cuda") and not has_gpu:
         raise ValueError(f"--trainer.accelerator={trainer.accelerator}: this machine has no GPU")
     if trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and not has_gpu):
         refuse_on_cpu(trainer)
+
+
+def refuse_waiting(trainer: Namespace) -> None:
+    """Refuses a run that would wait for other processes for ever, as nothing starts them.
+
+    Raises:
+        ValueError: for several machines, unless SLURM, torchrun or the environment tell of them; or
+            for several tasks of a SLURM job, which srun starts, and a job script does not
+    """
+    in_slurm = SLURMEnvironment.job_name() not in ("bash", "interactive") and (
+        "SLURM_NTASKS" in os.environ
+    )
+    by_hand = {"MASTER_ADDR", "NODE_RANK"} <= os.environ.keys()
+    told = in_slurm or by_hand or "TORCHELASTIC_RUN_ID" in os.environ
+    if int(trainer.num_nodes) > 1 and not told:
+        raise ValueError(
+            f"--trainer.num_nodes={trainer.num_nodes}: nothing says where the other machines are; "
+            "start it by srun or torchrun"
+        )
+    is_step = {"SLURM_STEP_ID", "SLURM_STEPID"} & os.environ.keys()
+    several = int(trainer.num_nodes) > 1 or str(trainer.devices) not in ("auto", "1")
+    if in_slurm and several and int(os.environ["SLURM_NTASKS"]) > 1 and not (is_step or by_hand):
+        raise ValueError(
+            f"SLURM has {os.environ['SLURM_NTASKS']} tasks for this job, and only one is started: "
+            "put srun before the command"
+        )
 
 
 def refuse_on_cpu(trainer: Namespace) -> None:

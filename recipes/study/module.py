@@ -175,6 +175,8 @@ class Study(LightningModule):
         std = self.scale.to(self.device)[self.population.stream, 1]
         found = metrics(total, std, self.loss.needs_noise)
         self.log("val/loss", found["loss"].nanmedian(), prog_bar=True)
+        if self.trainer.sanity_checking:  # which sees a few rows only, and gets the names alone
+            self.log_dict(dict.fromkeys(self.rounds.score_keys.values(), math.nan))
         if self.trainer.sanity_checking or self.trainer.state.fn != TrainerFn.FITTING:
             return
         row = {f"val/{name}": value for name, value in found.items()}

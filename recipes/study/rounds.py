@@ -114,6 +114,12 @@ class Rounds:
         """The best trial of each optimizer in all rounds."""
         return self.selection.choose(self.records)
 
+    @property
+    def score_keys(self) -> dict[str, str]:
+        """Optimizer to the log key of its score."""
+        labels = dict.fromkeys(kind.optimizer for kind in self.kinds)
+        return {label: f"val/{self.selection.metric}/{label}" for label in labels}
+
     def latest_scores(self) -> dict[str, float]:
         """The score of each optimizer's best trial in the latest round, by log key.
 
@@ -121,7 +127,7 @@ class Rounds:
         """
         chosen = by_optimizer(self.selection.choose(self.records[-1:]))
         return {
-            f"val/{self.selection.metric}/{optimizer}": sum(c.score for c in own) / len(own)
+            self.score_keys[optimizer]: sum(choice.score for choice in own) / len(own)
             for optimizer, own in chosen.items()
         }
 

@@ -33,13 +33,20 @@ class Report(Callback):
             self.trial.set_user_attr("folder", str(folder))  # to be read by people
             self.trial.set_user_attr(RUN, facts(folder).get("wandb_id"))
 
+    def _check(self, trainer: Trainer) -> None:
+        if self.metric not in trainer.callback_metrics:
+            known = ", ".join(sorted(trainer.callback_metrics))
+            raise ValueError(f"--metric={self.metric}: not logged; there are {known}")
+
+    def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.metric.startswith("val/"):  # what training logs is not known yet
+            self._check(trainer)
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking:
             return
         self.validations += 1
-        if self.metric not in trainer.callback_metrics:
-            known = ", ".join(sorted(trainer.callback_metrics))
-            raise ValueError(f"--metric={self.metric}: not logged; there are {known}")
+        self._check(trainer)
         if self.trial is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that it was told before its process died

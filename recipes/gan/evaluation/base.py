@@ -28,6 +28,11 @@ class Evaluation(Metric):
         """What the values depend on, such as a classifier's weights, for the run's record."""
         return {}
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the values, after `prepare`: what a callback may monitor."""
+        return ()
+
     def prepare(self, data: LightningDataModule, split: str) -> None:
         """Is called before the first batch of a split.
 

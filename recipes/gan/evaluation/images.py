@@ -20,6 +20,9 @@ from recipes.gan.evaluation.extractor import Extractor
 from recipes.gan.evaluation.neighbours import fidelity_and_diversity
 from recipes.parts.networks import Frozen
 
+COMPARED = ("kid", "fid", "precision", "recall", "density", "coverage")  # keys of `quality`
+OF_CLASSES = ("classifier_score", "class_kl", "mode_entropy")  # which need a classifier
+
 
 def named(key: str, extractor: str) -> str:
     """A value's key with the extractor's name: kid_lenet, kid_lenet_floor."""
@@ -65,6 +68,12 @@ class ImageQuality(Evaluation):
     @property
     def facts(self) -> dict[str, str]:
         return self.extractor.facts
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        keys = [*COMPARED, *(f"{key}_floor" for key in COMPARED)]
+        keys += OF_CLASSES if self.extractor.head is not None else ()
+        return tuple(named(key, self.extractor.name) for key in keys)
 
     def prepare(self, data: LightningDataModule, split: str) -> None:
         if self.extractor is None:

@@ -25,6 +25,10 @@ class MixtureQuality(Evaluation):
     def __init__(self) -> None:
         super().__init__("samples")
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return "modes", "high_quality", "reverse_kl", "mode_entropy"
+
     def prepare(self, data: LightningDataModule, split: str) -> None:
         if not (hasattr(data, "centers") and hasattr(data, "std")):
             kind = type(data).__name__

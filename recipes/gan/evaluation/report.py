@@ -1,6 +1,7 @@
 """What a run tells of its evaluation: values in the log, a line at the end, and a file."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from recipes.parts.keys import dotted
 def log_values(module: LightningModule, evaluation: Evaluation | None, split: str) -> None:
     """Logs an evaluation's values as `<split>/<name>`, and resets it for the next pass.
 
-    Nothing is logged of Lightning's sanity check, which sees a few batches only.
+    Lightning's sanity check, which sees a few batches only, gets the names without values.
 
     Args:
         module: whose samples are evaluated
@@ -24,9 +25,9 @@ def log_values(module: LightningModule, evaluation: Evaluation | None, split: st
     """
     if evaluation is None:
         return
-    if not module.trainer.sanity_checking:
-        values = {f"{split}/{name}": value for name, value in evaluation.compute().items()}
-        module.log_dict(values, sync_dist=True)
+    is_real = not module.trainer.sanity_checking
+    values = evaluation.compute() if is_real else dict.fromkeys(evaluation.names, math.nan)
+    module.log_dict({f"{split}/{name}": value for name, value in values.items()}, sync_dist=True)
     evaluation.reset()
 
 

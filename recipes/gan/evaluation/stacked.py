@@ -39,6 +39,10 @@ class StackedModes(Evaluation):
     def facts(self) -> dict[str, str]:
         return self.extractor.facts
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return "modes", "kl", "modes_floor", "kl_floor", "mode_entropy"
+
     def prepare(self, data: LightningDataModule, split: str) -> None:
         if getattr(data, "modes", None) != 1000:
             kind = type(data).__name__

@@ -166,6 +166,7 @@ def judge(metric, data, samples, real, split="val"):
     for one, other in zip(samples.split(50), real.split(50), strict=True):
         metric.update(one, other, torch.zeros(len(one)))
     found = {name: value.item() for name, value in metric.compute().items()}
+    assert set(metric.names) == found.keys(), "what may be monitored"
     metric.reset()
     return found
 
@@ -249,6 +250,7 @@ def test_stacked_digits_are_read_channel_by_channel():
     metric.update(images, images, torch.tensor([7, 123, 999, 5]))
     assert torch.cat(metric.numbers).tolist() == [7, 123, 999, 123]
     found = metric.compute()
+    assert set(metric.names) == found.keys()
     assert found["modes"] == 3 and found["modes_floor"] == 4
     kl = 0.5 * math.log(500) + 0.5 * math.log(250)
     assert found["kl"].item() == pytest.approx(kl)

@@ -85,6 +85,14 @@ class Slow(Callback):
         if self.where == "validation" and not trainer.sanity_checking:
             self._wait()
 
+    def on_test_batch_start(self, trainer, *args):
+        if self.where == "test":
+            self._wait()
+
+    def on_predict_batch_start(self, trainer, *args):
+        if self.where == "predict":
+            self._wait()
+
     def on_validation_epoch_end(self, trainer, module):
         if self.where == "compute":
             open("there", "w").close()
@@ -92,23 +100,65 @@ class Slow(Callback):
             for _ in range(100):  # a second each, in which Python hears no signal
                 torch.randn(2600, 2600) @ torch.randn(2600, 2600)
 
+    on_test_epoch_end = on_validation_epoch_end
+
     def setup(self, trainer, module, stage):
         if self.where == "setup":
             self._wait()
 """
 
 
-@pytest.mark.parametrize("where", ["setup", "validation", "compute"])
-def test_a_termination_signal_is_answered_anywhere(where):
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        ("fit", "setup"),
+        ("fit", "validation"),
+        ("fit", "compute"),
+        ("test", "test"),
+        ("test", "compute"),
+        slow("validate", "compute"),
+        slow("predict", "predict"),
+    ],
+)
+def test_a_termination_signal_is_answered_anywhere(recipe, command, where):
     Path("slow.py").write_text(SLOW)
-    flags = ("--trainer.callbacks+=slow.Slow", f"--trainer.callbacks.where={where}")
-    process = Forked("recipes.classify", "fit", *flags)
+    flags = ["--trainer.callbacks+=slow.Slow", f"--trainer.callbacks.where={where}"]
+    if command != "fit":
+        recipe("classify", "fit", "--name=mine", *SMALL, "--trainer.max_epochs=1")
+        flags.append("--ckpt_path=runs/classify/mine/checkpoints/last.ckpt")
+    process = Forked("recipes.classify", command, *flags)
     until(Path("there").exists)
     told = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 143 and time.monotonic() - told < LIMIT
 
 
+TEACHER = """
+import time
+from recipes.parts.networks import MLP
+
+class Slow(MLP):
+    def forward(self, inputs):
+        open("there", "w").close()
+        for _ in range(100):
+            time.sleep(0.1)
+        return super().forward(inputs)
+"""
+
+
+def test_a_termination_signal_is_answered_while_a_teacher_is_asked_for_the_cache():
+    Path("teachers.py").write_text(TEACHER)
+    flags = ("--model.teacher=teachers.Slow", "--model.teacher.inputs=64")
+    flags += ("--model.teacher.widths=[8]", "--model.scheme=frozen")
+    process = Forked("recipes.distill", "fit", "--name=mine", *flags)
+    until(Path("there").exists)
+    told = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 143 and time.monotonic() - told < LIMIT
+    assert not Path("runs").exists(), "nothing has been trained"
+
+
+@pytest.mark.slow
 def test_what_does_not_hear_the_signal_is_ended_all_the_same():
     """Python swallows what is raised while it collects garbage; here it is swallowed by hand."""
     Path("deaf.py").write_text(
@@ -177,7 +227,8 @@ MISTAKES = [  # who makes it, and the seconds after which each does
 @pytest.mark.parametrize(
     ("launch", "who", "delays"),
     [
-        *(("external", *mistake) for mistake in MISTAKES),
+        *(("external", *mistake) for mistake in MISTAKES[::2]),
+        *(slow("external", *mistake) for mistake in MISTAKES[1::2]),
         *(slow("lightning", *mistake) for mistake in MISTAKES),
     ],
 )

@@ -151,6 +151,7 @@ def slurm(rank, port, **more):
         "SLURM_NODEID": str(rank),
         "SLURM_LOCALID": "0",
         "SLURM_JOB_ID": "7",
+        "SLURM_STEP_ID": "0",
         "SLURM_JOB_NAME": "fit",
         "SLURM_JOB_NODELIST": "localhost",
         "MASTER_ADDR": "127.0.0.1",
