@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from datamodules.loading.classes import check_classes
 from datamodules.loading.in_memory import InMemory
 from datamodules.loading.loader import Table, keyed_generator
-from datamodules.loading.missing import MISSING
+from datamodules.loading.missing import MISSING, check_known
+from datamodules.reading.classes import Classes
 
 IMAGES_AT_ONCE = 1000  # when a column is computed
 LARGEST_COLUMN = 2 * 2**30  # bytes
@@ -38,7 +38,8 @@ def some_labels(labels: Tensor, count: int, seed: int) -> Tensor:
         raise ValueError(f"--data.labelled={count} of {len(labels)} training images")
     order = torch.randperm(len(labels), generator=keyed_generator(seed, 2))
     # How many of its class come before each image; the first of every class, then the second ...
-    place = F.one_hot(labels[order]).cumsum(0).gather(1, labels[order].unsqueeze(1)).squeeze(1)
+    number = labels[order].unique(return_inverse=True)[1].unsqueeze(1)
+    place = F.one_hot(number.squeeze(1)).cumsum(0).gather(1, number).squeeze(1)
     kept = order[place.argsort(stable=True)[:count]]
     return torch.full_like(labels, MISSING).index_copy(0, kept, labels[kept])
 
@@ -65,6 +66,11 @@ class ImageTable(Table):
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def targets(self) -> Tensor:
+        """The labels, by the name that all tables have."""
+        return self.labels
 
     @property
     def views(self) -> Tensor:
@@ -139,8 +145,7 @@ class Images(InMemory):
         super().__init__(batch_size, seed)
         self.val_size, self.split_seed = val_size, split_seed
         self.shift, self.classes, self.labelled = shift, classes, labelled
-        # Where the rows of a table are among those that were loaded.
-        self.places: dict[str, tuple[str, Tensor]] = {}
+        self.rows: dict[str, Tensor] = {}  # which of those that were loaded a table has
 
     @abstractmethod
     def load(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -153,8 +158,9 @@ class Images(InMemory):
         if self.tables:
             return
         (images, labels), test = self.load()
-        for part, numbers in {"training": labels, "test": test[1]}.items():
-            check_classes(numbers, None, partial(self._place, part))
+        name, count = f"--data={type(self).__name__}", self.class_count
+        for part, numbers in {"train": labels, "test": test[1]}.items():
+            check_known(numbers, count and Classes(count, name), partial(self.place, part))
         self.input_shape = (1, *images.shape[1:])
         if self.shift >= min(images.shape[1:]):
             size = "x".join(map(str, images.shape[1:]))
@@ -170,21 +176,25 @@ class Images(InMemory):
         known = labels[train]
         if self.labelled is not None:
             known = some_labels(known, self.labelled, self.split_seed)
-        self.places = {"train": ("training", train), "val": ("training", val)}
+        self.rows = {"train": train, "val": val}
         self.tables = {
             "train": ImageTable(images[train], known, self.shift, self.seed),
             "val": ImageTable(images[val], labels[val]),
             "test": ImageTable(*test),
         }
 
-    def check_classes(self, count: int) -> None:
-        """Refuses labels that are not 0 to count - 1, naming the first one's place in `load`'s."""
-        for split, table in self.tables.items():
-            part, rows = self.places.get(split, (split, torch.arange(len(table))))
-            check_classes(table.labels, count, lambda row, p=part, r=rows: self._place(p, r[row]))
+    def place(self, part: str, row: int) -> str:
+        """Where `load` has an image from, for messages.
 
-    def _place(self, part: str, row: int) -> str:
-        return f"--data={type(self).__name__}: {part} image {int(row)}"
+        Args:
+            part: train or test
+            row: of what it returns for that
+        """
+        return f"--data={type(self).__name__}: {part}ing image {row}"
+
+    def origin(self, split: str, row: int) -> str:
+        loaded = self.rows.get(split)
+        return self.place(*("test", row) if loaded is None else ("train", int(loaded[row])))
 
     def compute_column(
         self,

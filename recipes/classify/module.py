@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.loading.missing import MISSING, is_known
-from recipes.parts.classes import refuse_other_classes
+from datamodules.reading.classes import Classes, check_class_numbers, check_type
+from recipes.parts.fitting import check_classifier
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
@@ -26,7 +27,8 @@ def cross_entropies(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> 
         smoothing: s, share of the target spread evenly over all classes, 0 to 1
 
     Raises:
-        ValueError: on a CPU, if a label is no class; a GPU ends the process
+        ValueError: if labels are no int64, or one is no class; for the latter a GPU ends the
+            process instead
     """
     return _cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
 
@@ -37,13 +39,14 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor, **options: float | str) -> Tensor:
+    check_type(targets)
     try:
         # torch's own default leaves out -100.
         return F.cross_entropy(logits, targets, ignore_index=MISSING, **options)
     except IndexError:
-        wrong = targets[is_known(targets) & ((targets < 0) | (targets >= logits.shape[1]))]
-        classes = f"the network has {logits.shape[1]}, 0 to {logits.shape[1] - 1}"
-        raise ValueError(f"label {int(wrong[0])} is no class: {classes}") from None
+        classes = Classes(logits.shape[1], "the network")
+        check_class_numbers(targets[is_known(targets)], classes, lambda _: "--data: a batch")
+        raise
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -53,7 +56,7 @@ def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
         logits: (batch, classes)
         targets: (batch,), class numbers
     """
-    return (logits.argmax(1) == targets).float().mean()
+    return (logits.argmax(1) == targets).to(logits.dtype).mean()
 
 
 def errors(logits: Tensor, targets: Tensor) -> Tensor:
@@ -83,7 +86,7 @@ class Classify(LightningModule):
         self.label_smoothing = label_smoothing
 
     def setup(self, stage: str) -> None:
-        refuse_other_classes(self.network, self.trainer.datamodule, stage)
+        check_classifier(self.network, self.trainer.datamodule, stage, "--model.network")
 
     def configure_model(self) -> None:
         distribute(self, network=self.network)

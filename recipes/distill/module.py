@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from datamodules.loading.missing import is_known
 from recipes.classify.module import accuracy, cross_entropies, cross_entropy, errors
 from recipes.distill.losses import KD, SoftLoss
-from recipes.distill.teacher import check_split, load_teacher
-from recipes.parts.classes import refuse_other_classes
+from recipes.distill.teacher import check_same_classes, check_split, load_teacher
 from recipes.parts.clipping import clip_groups
+from recipes.parts.fitting import check_classifier
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
@@ -85,7 +85,14 @@ class Distill(LightningModule):
         self.shard_teacher = shard_teacher
 
     def setup(self, stage: str) -> None:
-        refuse_other_classes(self.student, self.trainer.datamodule, stage)
+        data = self.trainer.datamodule
+        count = check_classifier(self.student, data, stage, "--model.student")
+        if stage == "predict":
+            return
+        teacher = self.teacher.network if isinstance(self.teacher, Frozen) else self.teacher
+        path = self.teacher_checkpoint
+        option = f"--model.teacher_checkpoint={path}" if path else "--model.teacher"
+        check_same_classes(count, check_classifier(teacher, data, stage, option))
 
     def configure_model(self) -> None:
         frozen = isinstance(self.teacher, Frozen)
@@ -125,9 +132,7 @@ class Distill(LightningModule):
         inputs, targets, *cached = batch
         student = full(self.student(inputs))
         teacher = full(cached[0] if cached else self.teacher(inputs))
-        if student.shape != teacher.shape:
-            classes = f"{student.shape[1]} and {teacher.shape[1]}"
-            raise ValueError(f"--model.student and --model.teacher: {classes} classes do not fit")
+        check_same_classes(student.shape[1], teacher.shape[1])
         return inputs, targets, student, teacher
 
     def _evaluate(self, batch: tuple[Tensor, ...], split: str) -> None:
