@@ -28,6 +28,7 @@ class Digits(Images):
     """
 
     white = 16.0
+    class_count = 10
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from datamodules.loading.in_memory import InMemory
 from datamodules.loading.loader import Loader, data_rank
 from datamodules.loading.mapped import MappedRows
 from datamodules.loading.splits import hold_out
+from datamodules.reading.classes import Classes
 
 if TYPE_CHECKING:  # the extra: importing it takes a second
     from datasets import Features
@@ -98,6 +99,7 @@ class HuggingFace(InMemory):
         self.streaming, self.num_workers, self.block = streaming, num_workers, block
         self.streams, self.image_size, self.image_mode = streams, image_size, image_mode
         self.files: dict[str, tuple[list[RowGroup], Columns]] = {}
+        self.classes: Classes | None = None  # that a network knows
         self.facts: dict[str, str] = {}  # for run.json: of data from the Hub, its `commit`
 
     def _source(self) -> "Files | Found":
@@ -135,6 +137,28 @@ class HuggingFace(InMemory):
             for part, of_part in zip(("train", "val"), rows, strict=True):
                 self.tables[part] = MappedRows(whole.dataset, whole.columns, of_part)
 
+    @property
+    def numeric_target(self) -> str | None:
+        """The option by which the target is a number and no label, if it is one; after `setup`."""
+        is_float = any(columns.has_numbers for columns in self._all_columns())
+        return f"--data.target={self.target}" if is_float else None
+
+    def _all_columns(self) -> "list[Columns]":
+        mapped = [table.columns for table in self.tables.values()]
+        return [*mapped, *(columns for _, columns in self.files.values())]
+
+    def check_classes(self, classes: Classes) -> None:
+        """Refuses labels that are none of the classes: now, or with `streaming` as they are read.
+
+        Raises:
+            ValueError: if there are more classes, or with the file and row of the first such label
+        """
+        self.classes = classes
+        for columns in self._all_columns():
+            columns.limit(classes)
+        for table in self.tables.values():
+            table.check_targets()
+
     def _columns(
         self, source: "Files | Found", features: "Features", groups: "Callable[[], list[RowGroup]]"
     ) -> "Columns":
@@ -142,7 +166,9 @@ class HuggingFace(InMemory):
         from datamodules.reading.row_groups import Origins
 
         columns, image = (features, self.inputs, self.target), (self.image_size, self.image_mode)
-        return Columns(*columns, *image, source.folders, Origins(groups))
+        made = Columns(*columns, *image, source.folders, Origins(groups))
+        made.limit(self.classes)
+        return made
 
     def _map(self, source: "Files | Found", part: str) -> None:
         dataset = source.mapped(self.splits[part], f"--data.{part}_split")

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -12,7 +13,8 @@ from tqdm import tqdm
 
 from datamodules.loading.in_memory import InMemory
 from datamodules.loading.loader import Table, keyed_generator
-from datamodules.loading.missing import MISSING
+from datamodules.loading.missing import MISSING, check_known
+from datamodules.reading.classes import Classes
 
 IMAGES_AT_ONCE = 1000  # when a column is computed
 LARGEST_COLUMN = 2 * 2**30  # bytes
@@ -36,7 +38,8 @@ def some_labels(labels: Tensor, count: int, seed: int) -> Tensor:
         raise ValueError(f"--data.labelled={count} of {len(labels)} training images")
     order = torch.randperm(len(labels), generator=keyed_generator(seed, 2))
     # How many of its class come before each image; the first of every class, then the second ...
-    place = F.one_hot(labels[order]).cumsum(0).gather(1, labels[order].unsqueeze(1)).squeeze(1)
+    number = labels[order].unique(return_inverse=True)[1].unsqueeze(1)
+    place = F.one_hot(number.squeeze(1)).cumsum(0).gather(1, number).squeeze(1)
     kept = order[place.argsort(stable=True)[:count]]
     return torch.full_like(labels, MISSING).index_copy(0, kept, labels[kept])
 
@@ -63,6 +66,11 @@ class ImageTable(Table):
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def targets(self) -> Tensor:
+        """The labels, by the name that all tables have."""
+        return self.labels
 
     @property
     def views(self) -> Tensor:
@@ -137,6 +145,7 @@ class Images(InMemory):
         super().__init__(batch_size, seed)
         self.val_size, self.split_seed = val_size, split_seed
         self.shift, self.classes, self.labelled = shift, classes, labelled
+        self.rows: dict[str, Tensor] = {}  # which of those that were loaded a table has
 
     @abstractmethod
     def load(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -149,6 +158,9 @@ class Images(InMemory):
         if self.tables:
             return
         (images, labels), test = self.load()
+        name, count = f"--data={type(self).__name__}", self.class_count
+        for part, numbers in {"train": labels, "test": test[1]}.items():
+            check_known(numbers, count and Classes(count, name), partial(self.place, part))
         self.input_shape = (1, *images.shape[1:])
         if self.shift >= min(images.shape[1:]):
             size = "x".join(map(str, images.shape[1:]))
@@ -164,11 +176,25 @@ class Images(InMemory):
         known = labels[train]
         if self.labelled is not None:
             known = some_labels(known, self.labelled, self.split_seed)
+        self.rows = {"train": train, "val": val}
         self.tables = {
             "train": ImageTable(images[train], known, self.shift, self.seed),
             "val": ImageTable(images[val], labels[val]),
             "test": ImageTable(*test),
         }
+
+    def place(self, part: str, row: int) -> str:
+        """Where `load` has an image from, for messages.
+
+        Args:
+            part: train or test
+            row: of what it returns for that
+        """
+        return f"--data={type(self).__name__}: {part}ing image {row}"
+
+    def origin(self, split: str, row: int) -> str:
+        loaded = self.rows.get(split)
+        return self.place(*("test", row) if loaded is None else ("train", int(loaded[row])))
 
     def compute_column(
         self,

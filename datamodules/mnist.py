@@ -53,6 +53,7 @@ class MNIST(Images):
         seed: of the order and the shifts of training images
     """
 
+    class_count = 10
     folder: ClassVar[str] = "data/mnist"
     url: ClassVar[str] = "https://ossci-datasets.s3.amazonaws.com/mnist/"
     md5: ClassVar[dict[str, str]] = {
@@ -82,6 +83,10 @@ class MNIST(Images):
     def prepare_data(self) -> None:
         for name, md5 in self.md5.items():
             fetch(self.url + name, self.data_dir / name, f"md5:{md5}")
+
+    def place(self, part: str, row: int) -> str:
+        name = {"train": "train", "test": "t10k"}[part]
+        return f"{self.data_dir / name}-labels-idx1-ubyte.gz, row {row}"
 
     def load(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         train, test = (

@@ -63,6 +63,7 @@ class StackedMNIST(InMemory):
     """
 
     modes: ClassVar[int] = 1000
+    class_count = modes
 
     def __init__(
         self,

@@ -64,6 +64,11 @@ class TabularData(LightningDataModule, ABC):
     def load(self) -> tuple[Tensor, Tensor]:
         """Reads the data: inputs (rows, features) and targets (rows,), both float64."""
 
+    @property
+    def numeric_target(self) -> str:
+        """The option by which the target is a number and no label."""
+        return f"--data={type(self).__name__}"
+
     @cached_property
     def examples(self) -> tuple[Tensor, Tensor]:
         """What `load` returns, read once."""

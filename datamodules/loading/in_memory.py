@@ -1,24 +1,30 @@
 """What datamodules whose splits are tables in memory share: loaders, and the type of the inputs."""
 
 from abc import ABC, abstractmethod
+from functools import partial
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from datamodules.loading.loader import Loader, Table, data_rank, place
+from datamodules.loading.missing import check_known
+from datamodules.reading.classes import Classes
 
 
 class InMemory(LightningDataModule, ABC):
     """A table for each split, drawn from by the shared loader.
 
     A subclass fills `tables` with `train`, `val` and `test` in `setup`, which may be called again,
-    and may say how stored inputs become what the network sees (`scale`).
+    and may say how stored inputs become what the network sees (`scale`), how many classes there are
+    (`class_count`), and where a row comes from (`origin`).
 
     Args:
         batch_size: rows per batch, on each process
         seed: of the order of the training rows
     """
+
+    class_count: int | None = None  # None: not known, or the target is no label
 
     def __init__(self, batch_size: int, seed: int) -> None:
         super().__init__()
@@ -28,6 +34,24 @@ class InMemory(LightningDataModule, ABC):
 
     @abstractmethod
     def setup(self, stage: str) -> None: ...
+
+    def origin(self, split: str, row: int) -> str:
+        """Where a row of a split's table comes from, for messages."""
+        return f"--data={type(self).__name__}: {split} row {row}"
+
+    def check_classes(self, classes: Classes) -> None:
+        """Refuses labels that are none of the classes; to be called after `setup`.
+
+        Tables without a tensor `targets` are left alone, and so is what is marked as missing.
+
+        Raises:
+            ValueError: if there are more classes, or with the first label that is none of them
+        """
+        if self.class_count is not None:
+            classes.check_room(self.class_count, f"--data={type(self).__name__}")
+        for split, table in self.tables.items():
+            if hasattr(table, "targets"):
+                check_known(table.targets, classes, partial(self.origin, split))
 
     def scale(self, inputs: Tensor) -> Tensor:
         """Stored inputs, in the type of the network's weights."""

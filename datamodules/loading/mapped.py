@@ -32,6 +32,15 @@ class MappedRows(Table):
     def to_device(self, device: torch.device) -> None:
         """Nothing: what is mapped from files stays there."""
 
+    def check_targets(self) -> None:
+        """Reads all targets, and nothing else.
+
+        Raises:
+            ValueError: with the file and row of the first that is missing or none of the classes
+        """
+        column = self.dataset.select_columns([self.columns.target]).with_format("arrow")[:]
+        self.columns.targets(column.take(self.rows.numpy()), self.rows)
+
     def gather(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """Inputs (batch, channels, height, width) or (batch, n), and targets (batch,)."""
         numbers = self.rows[rows].tolist()

@@ -12,6 +12,7 @@ from datasets.features.features import FeatureType
 from datasets.table import table_cast
 from torch import Tensor
 
+from datamodules.reading.classes import Classes, check_class_numbers
 from datamodules.reading.pictures import Pictures, Unreadable
 
 
@@ -67,12 +68,30 @@ class Columns:
         self.has_images = isinstance(features[self.inputs[0]], Image)
         if len(self.inputs) > 1 and any(isinstance(features[name], Image) for name in self.inputs):
             raise ValueError(f"--data.inputs={inputs}: images are one column")
-        self.has_labels = isinstance(features[target], ClassLabel)
+        label = features[target]
+        self.has_labels = isinstance(label, ClassLabel)
+        self.has_numbers = pa.types.is_floating(label.pa_type)
+        self.option = f"--data.target={target}"
+        # Of which targets must be, where it is known.
+        self.classes = Classes(label.num_classes, self.option) if self.has_labels else None
         mode = image_mode or getattr(features[self.inputs[0]], "mode", None)
         self.pictures, self.origin = Pictures(image_size, mode, folders), origin
         self.names = list(dict.fromkeys([*self.inputs, target]))
         self.schema = Features({name: features[name] for name in self.names}).arrow_schema
         self.shape: tuple[int, ...] | None = None
+
+    def limit(self, classes: Classes | None) -> None:
+        """Refuses, from now on, targets that are none of the classes; None: leaves it as it is.
+
+        Raises:
+            ValueError: if the column of labels names more of them
+        """
+        if classes is None:
+            return
+        if self.has_labels:
+            classes.check_room(self.classes.count, self.option)
+        else:
+            self.classes = classes
 
     def cast(self, table: pa.Table) -> pa.Table:
         """The columns `names` of some rows of a file, in the types that they have in the dataset.
@@ -100,7 +119,8 @@ class Columns:
             (batch,), int64 if they are labels, integers or booleans, floats otherwise
 
         Raises:
-            ValueError: if a value is missing, an image is damaged or not like the first
+            ValueError: if a value is missing, an image is damaged or not like the first; from
+                `targets`
         """
         if self.has_images:
             inputs = self._images(table.column(self.inputs[0]), rows)
@@ -108,13 +128,25 @@ class Columns:
             columns = [self._numbers(table, name, rows) for name in self.inputs]
             dtype = np.result_type(np.float32, *(column.dtype for column in columns))
             inputs = torch.from_numpy(np.stack(columns, 1).astype(dtype, copy=False))
-        targets = self._numbers(table, self.target, rows)
-        dtype = targets.dtype if targets.dtype.kind == "f" else np.int64
-        targets = torch.from_numpy(targets.astype(dtype))  # a copy: theirs cannot be written to
-        if self.has_labels and (missing := targets < 0).any():
+        return inputs, self.targets(table, rows)
+
+    def targets(self, table: pa.Table, rows: Sequence[int]) -> Tensor:
+        """Targets of some rows, as `tensors`.
+
+        Raises:
+            ValueError: if one is missing or none of `classes`, with its file and row
+        """
+        numbers = self._numbers(table, self.target, rows)
+        dtype = numbers.dtype if numbers.dtype.kind == "f" else np.int64
+        targets = torch.from_numpy(numbers.astype(dtype))  # a copy: theirs cannot be written to
+        if self.has_labels and (missing := targets == -1).any():
             place = self.origin(rows[int(missing.int().argmax())])
-            raise ValueError(f"{place}: --data.target={self.target}: a label is missing (-1)")
-        return inputs, targets
+            raise ValueError(f"{place}: {self.option}: a label is missing (-1)")
+        if self.classes is not None:
+            check_class_numbers(
+                targets, self.classes, lambda row: f"{self.origin(rows[row])}: {self.option}"
+            )
+        return targets
 
     def _numbers(self, table: pa.Table, name: str, rows: Sequence[int]) -> np.ndarray:
         column = table.column(name)

@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.loading.missing import MISSING, is_known
+from datamodules.reading.classes import Classes, check_class_numbers, check_type
+from recipes.parts.fitting import check_classifier
 from recipes.parts.hyperparameters import save_hyperparameters
-from recipes.parts.known import mean_of_known
+from recipes.parts.known import full, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
 from recipes.parts.sharding import distribute
 
@@ -23,10 +25,28 @@ def cross_entropies(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> 
         logits: (batch, classes)
         targets: (batch,), class numbers
         smoothing: s, share of the target spread evenly over all classes, 0 to 1
+
+    Raises:
+        ValueError: if labels are no int64, or one is no class; for the latter a GPU ends the
+            process instead
     """
-    return F.cross_entropy(
-        logits, targets, ignore_index=MISSING, label_smoothing=smoothing, reduction="none"
-    )
+    return _cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean of the `cross_entropies` of examples whose targets are known."""
+    return _cross_entropy(logits, targets)
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor, **options: float | str) -> Tensor:
+    check_type(targets)
+    try:
+        # torch's own default leaves out -100.
+        return F.cross_entropy(logits, targets, ignore_index=MISSING, **options)
+    except IndexError:
+        classes = Classes(logits.shape[1], "the network")
+        check_class_numbers(targets[is_known(targets)], classes, lambda _: "--data: a batch")
+        raise
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -36,7 +56,7 @@ def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
         logits: (batch, classes)
         targets: (batch,), class numbers
     """
-    return (logits.argmax(1) == targets).float().mean()
+    return (logits.argmax(1) == targets).to(logits.dtype).mean()
 
 
 def errors(logits: Tensor, targets: Tensor) -> Tensor:
@@ -65,6 +85,9 @@ class Classify(LightningModule):
         self.optimizer = optimizer
         self.label_smoothing = label_smoothing
 
+    def setup(self, stage: str) -> None:
+        check_classifier(self.network, self.trainer.datamodule, stage, "--model.network")
+
     def configure_model(self) -> None:
         distribute(self, network=self.network)
 
@@ -73,7 +96,7 @@ class Classify(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         inputs, targets = batch
-        logits = self.network(inputs).float()
+        logits = full(self.network(inputs))
         loss = mean_of_known(self, cross_entropies(logits, targets, self.label_smoothing), targets)
         log_terms(self, {"train/loss": loss}, len(targets))
         return loss
@@ -81,10 +104,10 @@ class Classify(LightningModule):
     def _evaluate(self, batch: tuple[Tensor, Tensor], split: str) -> None:
         inputs, targets = batch
         known = is_known(targets)
-        logits, targets = self.network(inputs).float()[known], targets[known]
+        logits, targets = full(self.network(inputs))[known], targets[known]
         size = len(targets)
         means = {
-            f"{split}/loss": F.cross_entropy(logits, targets),
+            f"{split}/loss": cross_entropy(logits, targets),
             f"{split}/accuracy": accuracy(logits, targets),
         }
         log_means(self, means, size, prog_bar=split == "val")
@@ -98,7 +121,7 @@ class Classify(LightningModule):
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         inputs, targets, *_ = batch
-        logits = self.network(inputs).float()
+        logits = full(self.network(inputs))
         return {"target": targets, "prediction": logits.argmax(1), "probability": logits.softmax(1)}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -10,15 +10,15 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from datamodules.loading.missing import is_known
-from recipes.classify.module import accuracy, cross_entropies, errors
+from recipes.classify.module import accuracy, cross_entropies, cross_entropy, errors
 from recipes.distill.losses import KD, SoftLoss
-from recipes.distill.teacher import check_split, load_teacher
+from recipes.distill.teacher import check_same_classes, check_split, load_teacher
 from recipes.parts.clipping import clip_groups
+from recipes.parts.fitting import check_classifier
 from recipes.parts.hyperparameters import save_hyperparameters
-from recipes.parts.known import mean_of_known
+from recipes.parts.known import full, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
 from recipes.parts.networks import Frozen
 from recipes.parts.sharding import distribute, shard_over_all
@@ -41,7 +41,7 @@ class Distill(LightningModule):
         control: train a copy of the student from the labels alone in the same run: same
             initialisation, same batches; logs val/gain, the student's accuracy minus the copy's
         teacher_cache: type in which a frozen teacher's logits are kept with the data and not
-            computed anew in every epoch, or off
+            computed anew in every epoch (float32: in float64 with 64-true), or off
         shard_teacher: split a frozen teacher over the processes of `ddp`, each of which has the
             whole student: for a teacher that does not fit one GPU
         optimizer: of all that learns, one parameter group a network; any class_path;
@@ -84,6 +84,16 @@ class Distill(LightningModule):
             raise ValueError(f"--model.shard_teacher: with scheme {scheme} the teacher is trained")
         self.shard_teacher = shard_teacher
 
+    def setup(self, stage: str) -> None:
+        data = self.trainer.datamodule
+        count = check_classifier(self.student, data, stage, "--model.student")
+        if stage == "predict":
+            return
+        teacher = self.teacher.network if isinstance(self.teacher, Frozen) else self.teacher
+        path = self.teacher_checkpoint
+        option = f"--model.teacher_checkpoint={path}" if path else "--model.teacher"
+        check_same_classes(count, check_classifier(teacher, data, stage, option))
+
     def configure_model(self) -> None:
         frozen = isinstance(self.teacher, Frozen)
         teacher = self.teacher.network if frozen else self.teacher
@@ -113,18 +123,16 @@ class Distill(LightningModule):
             hard_teacher = terms["train/teacher"]
             terms["train/teacher"] = self.alpha * back + (1 - self.alpha) * hard_teacher
         if self.control is not None:
-            terms["train/control"] = of_labels(self.control(inputs).float())
+            terms["train/control"] = of_labels(full(self.control(inputs)))
         log_terms(self, terms, len(targets))
         return loss + terms.get("train/teacher", 0) + terms.get("train/control", 0)
 
     def _ask_both(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Inputs, targets, and the float32 logits of student and teacher, cached or computed."""
+        """Inputs, targets, and the logits of student and teacher, cached or computed."""
         inputs, targets, *cached = batch
-        student = self.student(inputs).float()
-        teacher = (cached[0] if cached else self.teacher(inputs)).float()
-        if student.shape != teacher.shape:
-            classes = f"{student.shape[1]} and {teacher.shape[1]}"
-            raise ValueError(f"--model.student and --model.teacher: {classes} classes do not fit")
+        student = full(self.student(inputs))
+        teacher = full(cached[0] if cached else self.teacher(inputs))
+        check_same_classes(student.shape[1], teacher.shape[1])
         return inputs, targets, student, teacher
 
     def _evaluate(self, batch: tuple[Tensor, ...], split: str) -> None:
@@ -134,12 +142,12 @@ class Distill(LightningModule):
         known = is_known(targets)
         student, teacher, targets = student[known], teacher[known], targets[known]
         means = {
-            f"{split}/loss": F.cross_entropy(student, targets),
+            f"{split}/loss": cross_entropy(student, targets),
             f"{split}/accuracy": accuracy(student, targets),
             f"{split}/teacher_accuracy": accuracy(teacher, targets),
         }
         if self.control is not None:
-            control = accuracy(self.control(inputs).float()[known], targets)
+            control = accuracy(full(self.control(inputs))[known], targets)
             means[f"{split}/control_accuracy"] = control
             means[f"{split}/gain"] = means[f"{split}/accuracy"] - control
         size = len(targets)
@@ -164,7 +172,7 @@ class Distill(LightningModule):
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
         inputs, targets, *_ = batch
-        logits = self.student(inputs).float()
+        logits = full(self.student(inputs))
         return {"target": targets, "prediction": logits.argmax(1), "probability": logits.softmax(1)}
 
     def on_fit_start(self) -> None:
@@ -182,7 +190,10 @@ class Distill(LightningModule):
         if self.scheme != "frozen" or self.teacher_cache == "off":
             return
         with self.trainer.precision_plugin.forward_context():
-            kept = data.compute_column(self.teacher, getattr(torch, self.teacher_cache))
+            dtype = getattr(torch, self.teacher_cache)
+            if dtype == torch.float32:
+                dtype = torch.promote_types(dtype, self.dtype)
+            kept = data.compute_column(self.teacher, dtype)
         if not kept:
             rank_zero_info("The teacher's logits are too many to keep: computed in every step.")
 

@@ -61,3 +61,10 @@ def check_split(checkpoint: str, data: LightningDataModule) -> None:
                 f"--data.{name}={data.hparams.get(name)}, but the teacher was trained with "
                 f"{other[name]}: it has seen images that are for evaluation here"
             )
+
+
+def check_same_classes(student: int | None, teacher: int | None) -> None:
+    """Raises ValueError if student and teacher know another number of classes; None: not known."""
+    if None not in (student, teacher) and student != teacher:
+        classes = f"{student} and {teacher} classes"
+        raise ValueError(f"--model.student and --model.teacher: {classes} do not fit")

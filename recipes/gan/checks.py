@@ -1,18 +1,16 @@
 """Checks that refuse a run in one line that names the option, most before its first step."""
 
-from textwrap import shorten
-
-import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch import Tensor, nn
 
 from callbacks import Compile
+from datamodules.reading.classes import Classes, check_class_numbers
 from recipes.gan.examples import packed
 from recipes.gan.gradients import Method
 from recipes.gan.penalties import Penalty, refuse_batch_norm, refuse_dropout
+from recipes.parts.fitting import outputs
 from recipes.parts.manual_ddp import ManualDDP
-from recipes.parts.networks import evaluating
 
 
 def check_arguments(
@@ -63,10 +61,12 @@ def check_networks(
         pack: examples that the discriminator sees at a time
 
     Raises:
-        ValueError: naming the option and both shapes, or the label beyond the classes
+        ValueError: naming the option and both shapes, or a label that is no class
     """
-    if labels is not None and labels.max() >= classes:
-        raise ValueError(f"--model.classes={classes}: the data have a label {labels.max()}")
+    if labels is not None:
+        check_class_numbers(
+            labels, Classes(classes, f"--model.classes={classes}"), "batch row {}".format
+        )
     few = len(real) // pack * pack
     packs, given = packed(real[:few], pack), () if labels is None else (labels,)
     also = "" if labels is None else " and labels"
@@ -83,27 +83,6 @@ def check_networks(
         raise ValueError(
             f"--model.discriminator gives {shape(scores)} for an example, not one number"
         )
-
-
-@torch.no_grad()
-def outputs(network: nn.Module, option: str, what: str, *inputs: Tensor) -> Tensor:
-    """A network's outputs in evaluation mode, so that its statistics stay as they are.
-
-    Args:
-        network: generator or discriminator
-        option: that the network was given by, for the message
-        what: the inputs in words, for the message
-        inputs: of the network
-
-    Raises:
-        ValueError: if it does not take these inputs
-    """
-    try:
-        with evaluating(network):
-            return network(*inputs)
-    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
-        reason = shorten(str(error), 160)
-        raise ValueError(f"{option} does not take {what}: {reason}") from error
 
 
 def shape(batch: Tensor) -> tuple[int, ...]:

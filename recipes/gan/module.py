@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from datamodules.loading.loader import keyed_generator
+from datamodules.reading.classes import Classes
 from recipes.gan.checks import check_arguments, check_batch, check_fit, check_networks
 from recipes.gan.constraints import apply_spectral_norm, clip_weights
 from recipes.gan.evaluation import Evaluation
@@ -21,7 +22,9 @@ from recipes.gan.gradients import Method
 from recipes.gan.losses import LOSSES, RELATIVISTIC, Name
 from recipes.gan.penalties import Penalty, total
 from recipes.gan.terms import critic_alarms, descend, summed, watch_gradient
+from recipes.parts.fitting import limit_labels
 from recipes.parts.hyperparameters import save_hyperparameters
+from recipes.parts.known import full
 from recipes.parts.logs import is_logging_step, log_means, log_terms
 from recipes.parts.networks import evaluating
 from recipes.parts.sharding import distribute
@@ -172,8 +175,9 @@ class GAN(LightningModule):
         Labels (batch,) are repeated where a penalty asks for several points an example.
         """
         if labels is None:
-            return self.discriminator(packs).flatten()
-        return self.discriminator(packs, labels.repeat(len(packs) // len(labels))).flatten()
+            return full(self.discriminator(packs).flatten())
+        labels = labels.repeat(len(packs) // len(labels))
+        return full(self.discriminator(packs, labels).flatten())
 
     def _shares(self, batch: tuple[Tensor, ...]) -> list[Share]:
         """What each of the step's updates of the discriminator sees of a batch."""
@@ -205,14 +209,14 @@ class GAN(LightningModule):
 
     @torch.no_grad()
     def sample(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Examples as the data have them, images in [0, 1], float32; the generator is in eval mode.
+        """Examples as the data have them, images in [0, 1], float32 or finer; eval mode.
 
         Args:
             latents: (batch, latent)
             labels: (batch,), if the networks are conditional
         """
         with evaluating(self.generator):
-            return uncentred(self.generate(latents, labels).float())
+            return uncentred(full(self.generate(latents, labels)))
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
@@ -231,7 +235,7 @@ class GAN(LightningModule):
         samples = self.sample(latents, labels)
         fake, usable = centred(samples).to(real.dtype), len(real) // self.pack * self.pack
         packs = [packed(examples[:usable], self.pack) for examples in (real, fake)]
-        scores = [self.criticize(shown, labels).float() for shown in packs]
+        scores = [self.criticize(shown, labels) for shown in packs]
         losses = self.loss.discriminator(*scores) + self.loss.generator(*scores)
         log_means(self, {f"{self.split}/loss": losses}, usable)
         if self.evaluation is not None:
@@ -250,6 +254,9 @@ class GAN(LightningModule):
     # Start and end of a fit.
 
     def setup(self, stage: str) -> None:
+        if self.classes and stage != "predict":
+            known = Classes(self.classes, f"--model.classes={self.classes}")
+            limit_labels(self.trainer.datamodule, known)
         if stage == "fit":
             self.held = []
             gradients = self.discriminator, self.penalties, self.penalty_method

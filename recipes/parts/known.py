@@ -1,4 +1,4 @@
-"""Losses of the examples whose target is known."""
+"""Losses of the examples whose target is known, in the network's own precision."""
 
 import torch
 import torch.distributed as dist
@@ -7,6 +7,16 @@ from torch import Tensor
 
 from datamodules.loading.loader import data_rank
 from datamodules.loading.missing import is_known
+
+
+def full(values: Tensor) -> Tensor:
+    """At least float32: losses and metrics are not rounded to 8 bits, nor float64 to float32."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def filled(targets: Tensor) -> Tensor:
+    """At least float32, and 0 where a target is missing: NaN would spoil the others' gradients."""
+    return torch.where(is_known(targets), full(targets), 0)
 
 
 def mean_of_known(module: LightningModule, losses: Tensor, targets: Tensor) -> Tensor:

@@ -9,21 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from datamodules.loading.missing import is_known
 from recipes.parts.distinct import check_distinct
 
 Name = Literal["mse", "mae", "huber", "gaussian_nll", "quantile"]
 LEAST_VARIANCE = 1e-6  # of a standardised target (Lakshminarayanan et al. 2017, section 2.2.1)
-
-
-def full(values: Tensor) -> Tensor:
-    """At least float32: losses and metrics are not rounded to 8 bits."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
-def filled(targets: Tensor) -> Tensor:
-    """At least float32, and 0 where a target is missing: NaN would spoil the others' gradients."""
-    return torch.where(is_known(targets), full(targets), 0)
 
 
 def gaussian(outputs: Tensor) -> tuple[Tensor, Tensor]:

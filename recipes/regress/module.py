@@ -15,14 +15,14 @@ from datamodules.loading.loader import data_rank
 from datamodules.loading.missing import is_known
 from recipes.parts.clipping import clip_groups
 from recipes.parts.hyperparameters import save_hyperparameters
-from recipes.parts.known import mean_of_known
+from recipes.parts.known import filled, full, mean_of_known
 from recipes.parts.logs import is_logging_step, log_terms
 from recipes.parts.networks import NetworkCallable
 from recipes.parts.sharding import distribute
 from recipes.regress.checks import Scaling, check_dropout, check_network, check_scaling, scaling
 from recipes.regress.dropout import mc_dropout
 from recipes.regress.lbfgs import check_lbfgs
-from recipes.regress.losses import Loss, Name, filled, full
+from recipes.regress.losses import Loss, Name
 from recipes.regress.prediction import (
     Predictions,
     predict,

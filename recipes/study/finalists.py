@@ -112,7 +112,7 @@ def training_metrics(
             tensor.to(device).unsqueeze(0) for tensor in (weights, rows.inputs, rows.targets)
         )
         total = sums(loss, network(vector, inputs), targets)
-        std = torch.tensor([split.target_std], device=device)
+        std = total["rows"].new_tensor([split.target_std])
         values = metrics(total, std, loss.needs_noise)
         found[key] = {name: value.item() for name, value in values.items()}
     return found

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from datamodules.loading.missing import is_known
-from recipes.regress.losses import Loss, filled, full, gaussian_nll
+from recipes.parts.known import filled, full
+from recipes.regress.losses import Loss, gaussian_nll
 from recipes.regress.prediction import mixture
 from recipes.study.members import Member
 

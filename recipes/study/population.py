@@ -10,7 +10,8 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from callbacks.schedules import Schedule
-from recipes.regress.losses import Loss, filled, full
+from recipes.parts.known import filled, full
+from recipes.regress.losses import Loss
 from recipes.study.batching import grouped
 from recipes.study.members import Member, Networks, Numbered
 from recipes.study.part import Part

@@ -156,7 +156,8 @@ class Rounds:
             raise ValueError("no member has a finite loss: there is nothing to evaluate")
         population = self.populate(enumerate(finalist.member for finalist in best))
         population.set_weights({i: finalist.weights for i, finalist in enumerate(best)})
-        return population, torch.tensor([best[i].noise for i in population.ids])
+        noise = torch.tensor([best[i].noise for i in population.ids], dtype=torch.float64)
+        return population, noise
 
     def state(self) -> dict[str, Any]:
         """Plain values and tensors, for a checkpoint, beside weights and optimizers."""

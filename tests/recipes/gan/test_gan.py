@@ -488,7 +488,7 @@ def test_what_does_not_fit_is_refused_before_the_first_step(game, recipe, flags,
 def test_a_label_beyond_the_classes_is_refused(game, recipe):
     flags = ("--model.classes=9", "--model.pack=1", "--model.discriminator.pack=1")
     flags += ("--model.generator.classes=9", "--model.discriminator.classes=9")
-    with pytest.raises(ValueError, match=r"--model.classes=9: the data have a label 9"):
+    with pytest.raises(ValueError, match=r"--model.classes=9: --data=Digits has 10 classes"):
         recipe("gan", "fit", "--config=game.yaml", *flags)
 
 

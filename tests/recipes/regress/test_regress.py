@@ -303,7 +303,7 @@ def test_the_targets_unit_is_not_rounded(tmp_path):
         (
             lambda: nn.Sequential(nn.Unflatten(1, (3, 4)), nn.Flatten(), nn.Linear(10, 1)),
             "mse",
-            r"--model.network does not take inputs \(2, 10\): ",
+            r"--model.network does not take inputs \(10,\): ",
         ),
         (lambda: nn.Sequential(nn.Linear(10, 1), nn.Flatten(0)), "mse", r"makes \(2,\) of two"),
     ],
