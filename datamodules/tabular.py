@@ -9,9 +9,10 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from datamodules.loading.folds import check_fold, fold_rows
 from datamodules.loading.joined import JoinedRows, Rows
 from datamodules.loading.loader import Loader, data_rank, place
-from datamodules.loading.splits import Share, Split, centre_and_scale, hold_out
+from datamodules.loading.splits import Scale, Share, Split, hold_out
 
 __all__ = ["JoinedRows", "Rows", "Share", "Split", "TabularData"]
 
@@ -35,6 +36,9 @@ class TabularData(LightningDataModule, ABC):
             on the training rows
         reshuffle: a new order in every epoch; otherwise that of the first epoch in all
         seed: of the order
+        folds: parts that all rows are cut into, one of them for testing in place of `test_size`
+        fold: number of the part that is for testing
+        repeat: number of the random cutting
     """
 
     def __init__(
@@ -46,14 +50,20 @@ class TabularData(LightningDataModule, ABC):
         standardize: bool = True,
         reshuffle: bool = True,
         seed: NonNegativeInt = 0,
+        folds: PositiveInt | None = None,
+        fold: NonNegativeInt = 0,
+        repeat: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
+        check_fold(folds, fold, repeat)
         self.batch_size, self.val_size, self.test_size = batch_size, val_size, test_size
         self.split, self.standardize = split, standardize
         self.reshuffle, self.seed = reshuffle, seed
+        self.folds, self.fold, self.repeat = folds, fold, repeat
         self.feature_names: list[str] | None = None
         self.target_name: str | None = None
+        self.class_names: list[str] | None = None
         self.members: list[tuple[int, int]] = []
         self.period: int | None = None
         self.target_scale: Tensor | None = None
@@ -65,14 +75,39 @@ class TabularData(LightningDataModule, ABC):
         """Reads the data: inputs (rows, features) and targets (rows,), both float64."""
 
     @property
-    def numeric_target(self) -> str:
-        """The option by which the target is a number and no label."""
-        return f"--data={type(self).__name__}"
+    def numeric_target(self) -> str | None:
+        """The option by which the target is a number and no label, if it is."""
+        return None if self.class_names else f"--data={type(self).__name__}"
 
     @cached_property
     def examples(self) -> tuple[Tensor, Tensor]:
         """What `load` returns, read once."""
         return self.load()
+
+    @property
+    def targets(self) -> Tensor:
+        """Of all rows: (rows,) or (rows, targets), float64; or class numbers, (rows,), int64."""
+        return self.examples[1]
+
+    @property
+    def target_names(self) -> list[str] | None:
+        """Of the columns of the targets."""
+        return self.target_name and [self.target_name]
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes there are; None if the target is a number."""
+        return self.class_names and len(self.class_names)
+
+    def encode(self, split: int, train: Tensor) -> tuple[Tensor, int]:
+        """All rows' inputs, (rows, features), float64, and how many of the first are numbers.
+
+        Args:
+            split: number of the split
+            train: numbers of its training rows; nothing is learned from others
+        """
+        inputs = self.examples[0]
+        return inputs, inputs.shape[1]
 
     def split_rows(self, rows: int, split: int) -> tuple[Tensor, Tensor, Tensor]:
         """The numbers of the rows for train, val and test, of `rows` in total."""
@@ -80,29 +115,34 @@ class TabularData(LightningDataModule, ABC):
         train, val = hold_out(rest, self.val_size, "--data.val_size", split, 2)
         return train, val, test
 
+    def rows_of(self, split: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The numbers of the rows for train, val and test: of `split_rows`, or of a fold."""
+        rows = len(self.targets)
+        if self.folds is None:
+            return self.split_rows(rows, split)
+        rest, test = fold_rows(rows, self.folds, self.fold, split + self.repeat)
+        key = (split + self.repeat, 2, self.fold)
+        train, val = hold_out(rest, self.val_size, "--data.val_size", *key)
+        return train, val, test
+
     def splits(self, split: int) -> Split:
         """One split, in float64, computed once."""
         if split not in self._splits:
-            inputs, targets = self.examples
-            train, val, test = self.split_rows(len(targets), split)
-            mean, std = torch.zeros_like(inputs[0]), torch.ones_like(inputs[0])
-            target_mean, target_std = torch.tensor(0.0), torch.tensor(1.0)
-            if self.standardize:
-                mean, std = centre_and_scale(inputs[train])
-                target_mean, target_std = centre_and_scale(targets[train])
-            inputs, targets = (inputs - mean) / std, (targets - target_mean) / target_std
-            self._splits[split] = Split(
-                *(Rows(inputs[rows], targets[rows]) for rows in (train, val, test)),
-                mean,
-                std,
-                target_mean.item(),
-                target_std.item(),
-            )
+            train, val, test = self.rows_of(split)
+            inputs, numbers = self.encode(split, train)
+            scale = self.scale(split, inputs[train], self.targets[train], numbers)
+            rows = scale.rows(inputs, self.targets)
+            self._splits[split] = Split(*(rows[part] for part in (train, val, test)), **vars(scale))
         return self._splits[split]
+
+    def scale(self, split: int, inputs: Tensor, targets: Tensor, numbers: int) -> Scale:
+        """How the rows of a split are standardised; arguments as of `Scale.of`."""
+        return Scale.of(inputs, targets, numbers, self.standardize)
 
     def setup(self, stage: str) -> None:
         split = self.splits(self.split)
         self.input_shape = split.train.inputs.shape[1:]
+        self.numbers = self.input_shape[0]
         self.input_mean, self.input_std = split.input_mean, split.input_std
         self.target_mean, self.target_std = split.target_mean, split.target_std
 
@@ -122,27 +162,36 @@ class TabularData(LightningDataModule, ABC):
             [(split.target_mean, split.target_std) for split in scales], dtype=torch.float64
         )
 
+    def part(self, part: Part, split: int) -> Rows:
+        """The rows of a part of a split, in float64."""
+        return getattr(self.splits(split), part)
+
     def _rows(self, split: int, part: Part, dtype: torch.dtype) -> Rows:
         key = (split, part, dtype)
         if key not in self._cast:
-            self._cast[key] = getattr(self.splits(split), part).to(dtype)
+            self._cast[key] = self.part(part, split).to(dtype)
         return self._cast[key]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the network's weights, and so of the batches' floats."""
+        return self.trainer.lightning_module.dtype if self.trainer else torch.float32
+
     def _table(self, part: Part, shuffle: bool) -> Rows | JoinedRows:
-        dtype = self.trainer.lightning_module.dtype if self.trainer else torch.float32
+        dtype = self.dtype
         if not self.members:
             return self._rows(self.split, part, dtype)
         streams = [self._rows(split, part, dtype) for split, _ in self.members]
         seeds = [seed for _, seed in self.members] if shuffle else None
         return JoinedRows(streams, seeds, self.period if self.reshuffle else 1)
 
-    def _loader(self, part: Part) -> Loader:
+    def _loader(self, part: Part, table: Rows | None = None) -> Loader:
         rank, world_size = data_rank(self.trainer)
         full = self.batch_size == "full"
         # Lightning can turn shuffling off only in loaders of its own kind.
         overfit = self.trainer and self.trainer.overfit_batches
         shuffle = part == "train" and not full and not overfit
-        table = self._table(part, shuffle)
+        table = self._table(part, shuffle) if table is None else table
         if not len(table):
             raise ValueError(f"--data.{part}_size=0: there are no rows for this")
         place(table, self.trainer)
@@ -162,7 +211,7 @@ class TabularData(LightningDataModule, ABC):
 
     def val_dataloader(self) -> Loader | list[Loader]:
         split = self.members[0][0] if self.members else self.split
-        return self._loader("val") if len(self.splits(split).val) else []
+        return self._loader("val") if len(self.part("val", split)) else []
 
     def test_dataloader(self) -> Loader:
         return self._loader("test")

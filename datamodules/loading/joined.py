@@ -7,11 +7,11 @@ from datamodules.loading.loader import Table, shuffled
 
 
 class Rows(Table):
-    """Inputs and one target a row.
+    """Inputs and targets.
 
     Args:
         inputs: (rows, features), floats
-        targets: (rows,), floats
+        targets: (rows,) or (rows, targets), floats; or class numbers, (rows,), int64
     """
 
     def __init__(self, inputs: Tensor, targets: Tensor) -> None:
@@ -21,12 +21,33 @@ class Rows(Table):
         return len(self.targets)
 
     def to(self, dtype: torch.dtype) -> "Rows":
-        """The same rows in another type."""
-        return Rows(self.inputs.to(dtype), self.targets.to(dtype))
+        """The same rows in another type of floats."""
+        targets = self.targets.to(dtype) if self.targets.is_floating_point() else self.targets
+        return Rows(self.inputs.to(dtype), targets)
+
+    def __getitem__(self, rows: Tensor) -> "Rows":
+        """Some of the rows."""
+        return Rows(self.inputs[rows], self.targets[rows])
 
     def gather(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        """Inputs (batch, features) and targets (batch,)."""
+        """Inputs (batch, features) and targets (batch,) or (batch, targets)."""
         return self.inputs.index_select(0, rows), self.targets.index_select(0, rows)
+
+
+class NumberedRows(Rows):
+    """Rows whose batches have their numbers in the file, too.
+
+    Args:
+        rows: the inputs and targets
+        numbers: of the rows, (rows,), int64
+    """
+
+    def __init__(self, rows: Rows, numbers: Tensor) -> None:
+        super().__init__(rows.inputs, rows.targets)
+        self.numbers = numbers
+
+    def gather(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
+        return *super().gather(rows, epoch), self.numbers.index_select(0, rows)
 
 
 class JoinedRows(Table):

@@ -152,6 +152,10 @@ class Loader:
         epoch = self.epoch % self.period if self.period else self.epoch
         return shuffled(len(self.table), self.seed, epoch)
 
+    def rows(self, batch: int) -> Tensor:
+        """Where a batch's rows, on this process, are in the epoch's order, ascending."""
+        return torch.arange(*self.bounds[batch : batch + 2])[self.rank :: self.world_size]
+
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         # A generator, so nothing here runs before the first batch is asked for: Lightning calls
         # iter(), then restores the state, then sets the epoch.

@@ -17,6 +17,9 @@ Share = restricted_number_type("ShareBelowOne", float, [(">=", 0), ("<", 1)])
 class Split:
     """The rows of one split, standardised, and how to undo that for predictions of the target.
 
+    Of several targets, mean and deviation are tensors (targets,), float64. Of a class they are 0
+    and 1.
+
     Args:
         train: what is learned from
         val: what is selected on; may be empty
@@ -32,8 +35,62 @@ class Split:
     test: Rows
     input_mean: Tensor
     input_std: Tensor
-    target_mean: float
-    target_std: float
+    target_mean: float | Tensor
+    target_std: float | Tensor
+
+
+@dataclass
+class Scale:
+    """Means and standard deviations of inputs and targets, as in `Split`."""
+
+    input_mean: Tensor
+    input_std: Tensor
+    target_mean: float | Tensor
+    target_std: float | Tensor
+
+    @classmethod
+    def of(cls, inputs: Tensor, targets: Tensor, numbers: int, standardize: bool) -> "Scale":
+        """Those of some rows.
+
+        Args:
+            inputs: (rows, features)
+            targets: (rows,) or (rows, targets); NaN and class numbers do not count
+            numbers: how many of the first features are standardised
+            standardize: if not, means are 0 and deviations 1
+        """
+        mean, std = torch.zeros_like(inputs[0]), torch.ones_like(inputs[0])
+        centres, scales = torch.zeros_like(targets[0]), torch.ones_like(targets[0])
+        if standardize:
+            mean[:numbers], std[:numbers] = centre_and_scale(inputs[:, :numbers])
+            if targets.is_floating_point():
+                columns = targets[:, None] if targets.ndim == 1 else targets
+                pairs = [centre_and_scale(part[~part.isnan()]) for part in columns.unbind(1)]
+                centres, scales = (
+                    torch.stack(v).reshape(centres.shape) for v in zip(*pairs, strict=True)
+                )
+        if targets.ndim == 1:
+            return cls(mean, std, float(centres), float(scales))
+        return cls(mean, std, centres, scales)
+
+    def rows(self, inputs: Tensor, targets: Tensor) -> Rows:
+        """Rows standardised."""
+        if targets.is_floating_point():
+            targets = (targets - self.target_mean) / self.target_std
+        return Rows((inputs - self.input_mean) / self.input_std, targets)
+
+
+def held_rows(rows: int, share: float, option: str, what: str = "rows") -> int:
+    """How many rows a share of them is, or a number of rows, from 1; see `hold_out`.
+
+    Raises:
+        ValueError: if the share is of no row, or of all, or a number of rows is not whole
+    """
+    if share > 1 and share % 1:
+        raise ValueError(f"{option}={share}: a share is below 1, a number of {what} whole")
+    held = round(share * rows) if share < 1 else int(share)
+    if share and not 0 < held < rows:
+        raise ValueError(f"{option}={share} of {rows} {what} is {held} of them: too few {what}")
+    return held
 
 
 def hold_out(rows: Tensor, share: float, option: str, *key: int) -> tuple[Tensor, Tensor]:
@@ -52,11 +109,7 @@ def hold_out(rows: Tensor, share: float, option: str, *key: int) -> tuple[Tensor
     Raises:
         ValueError: if the share is of no row, or of all, or a number of rows is not whole
     """
-    if share > 1 and share % 1:
-        raise ValueError(f"{option}={share}: a share is below 1, a number of rows whole")
-    held = round(share * len(rows)) if share < 1 else int(share)
-    if share and not 0 < held < len(rows):
-        raise ValueError(f"{option}={share} of {len(rows)} rows is {held} of them: too few rows")
+    held = held_rows(len(rows), share, option)
     order = torch.randperm(len(rows), generator=keyed_generator(*key))
     return rows[order[held:].sort().values], rows[order[:held].sort().values]
 

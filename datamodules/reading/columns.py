@@ -1,13 +1,17 @@
 """The columns of a file that are inputs and target, by name or place."""
 
 import re
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from datamodules.reading.sheets import Sheet, read_parquet, read_text
+from datamodules.reading.sheets import read_sheet
+from datamodules.reading.table import Sheet
 
 
 def find(column: int | str, names: list[str], option: str) -> int:
@@ -27,23 +31,45 @@ def find(column: int | str, names: list[str], option: str) -> int:
     raise ValueError(f"{option}={column}: no such column; {hint}")
 
 
-def choose(target: int | str, columns: list[int | str] | None, sheet: Sheet) -> list[int]:
-    """The places of the input columns, then that of the target; arguments as `read_columns`."""
-    for column in (target, *(columns or ())):
+Column = int | str  # by its place, from 0 or negative from the end, or its name
+
+
+def choose(
+    target: Column | Sequence[Column],
+    columns: Sequence[Column] | None,
+    sheet: Sheet,
+    left_out: Collection[int] = (),
+) -> tuple[list[int], list[int]]:
+    """The places of the input columns and those of the targets.
+
+    Args:
+        target: the target column, or several
+        columns: the inputs, by default all others but the rows' labels and those `left_out`
+        sheet: that they are in
+        left_out: places of columns that are no inputs unless they are named
+    """
+    wanted = list(target) if isinstance(target, Sequence) and target != str(target) else [target]
+    for option, column in [
+        *(("target", c) for c in wanted),
+        *(("columns", c) for c in columns or ()),
+    ]:
         if column in sheet.index:
-            option = "target" if column == target else "columns"
             said = f"--data.{option}={column}: the index of pandas, no column"
             raise ValueError(f"{said}; reset_index() makes it one")
-    names, last = sheet.names, find(target, sheet.names, "--data.target")
+    targets = [find(column, sheet.names, "--data.target") for column in wanted]
     if columns is None:
-        first = sheet.labels() if last else 0
-        inputs = [place for place in range(first, len(names)) if place != last]
+        first = sheet.labels() if min(targets, default=1) else 0
+        if first:
+            said = ", ".join(sheet.header[place] or str(place) for place in range(first))
+            rank_zero_info(f"note: {sheet.path}: column {said} only labels the rows: no input")
+        others = {*targets, *left_out}
+        inputs = [place for place in range(first, len(sheet.names)) if place not in others]
     else:
-        inputs = [find(column, names, "--data.columns") for column in columns]
-    if not inputs or last in inputs:
+        inputs = [find(column, sheet.names, "--data.columns") for column in columns]
+    if not inputs or set(inputs) & set(targets):
         fault = "has the target among them" if inputs else "leaves no inputs"
         raise ValueError(f"--data.columns={columns} {fault}, beside --data.target={target}")
-    return [*inputs, last]
+    return inputs, targets
 
 
 def read_columns(
@@ -67,10 +93,12 @@ def read_columns(
         FileNotFoundError: if there is no such file
         ValueError: if it is damaged, or a column does not exist or has a value that is no number
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    parquet = path.suffix.lower() in (".parquet", ".pq")
-    sheet = read_parquet(path) if parquet else read_text(path, header)
-    used = choose(target, columns, sheet)
-    values = torch.tensor([sheet.numbers(column) for column in used], dtype=torch.float64)
-    return [sheet.names[column] for column in used], values.T.contiguous()
+    sheet = read_sheet(path, header)
+    inputs, targets = choose(target, columns, sheet)
+    used = inputs + targets
+    frame = sheet.frame(used)
+    values = np.stack([sheet.numbers(column, frame[column]) for column in used], 1)
+    if (missing := np.isnan(values)).any():
+        column = int(missing.any(0).argmax())
+        raise sheet.fault(used[column], int(missing[:, column].argmax()))
+    return [sheet.names[column] for column in used], torch.from_numpy(values)

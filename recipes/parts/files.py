@@ -31,6 +31,17 @@ def writing(path: Path) -> Iterator[None]:
         raise OSError(f"{path} could not be written, is the disk full? {error}") from error
 
 
+def partial_of(path: Path) -> Path:
+    """Where this process writes a file before it is whole; removes what a killed one has left."""
+    # The name says whose it is.
+    mark = f"{path.name}.{platform.node()}"
+    for left in path.parent.glob(f"{glob.escape(mark)}-*.partial"):
+        number = left.name.removeprefix(f"{mark}-").removesuffix(".partial")
+        if number.isdigit() and not is_alive(int(number)):
+            left.unlink(missing_ok=True)
+    return path.with_name(f"{mark}-{os.getpid()}.partial")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to, so that the file at `path` is at any time the old one or the new one.
@@ -41,13 +52,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: from `writing`
     """
-    # The name says whose it is: what a killed process has left, the next one removes.
-    mark = f"{path.name}.{platform.node()}"
-    for left in path.parent.glob(f"{glob.escape(mark)}-*.partial"):
-        number = left.name.removeprefix(f"{mark}-").removesuffix(".partial")
-        if number.isdigit() and not is_alive(int(number)):
-            left.unlink(missing_ok=True)
-    partial = path.with_name(f"{mark}-{os.getpid()}.partial")
+    partial = partial_of(path)
     try:
         with writing(path):
             yield partial

@@ -29,12 +29,16 @@ def check_network(network: nn.Module, data: LightningDataModule | None, loss: Lo
         loss: knows how many outputs it needs
 
     Raises:
-        ValueError: with the option to change
+        ValueError: with the option to change, or if the target is a class
     """
+    if getattr(data, "class_names", None):
+        raise ValueError("--data.target is a class, which recipes.classify learns: not a number")
     outputs = outputs_of_data(network, data, "--model.network")
-    if outputs is not None and outputs.shape != (2, loss.outputs):
+    targets = len(getattr(data, "target_names", None) or [""])
+    wanted, what = loss.outputs * targets, f" of {targets} targets" if targets > 1 else ""
+    if outputs is not None and outputs.shape != (2, wanted):
         raise ValueError(
-            f"--model.loss={loss.name} needs --model.network.outputs={loss.outputs}: the network "
+            f"--model.loss={loss.name}{what} needs --model.network.outputs={wanted}: the network "
             f"makes {tuple(outputs.shape)} of two rows"
         )
 
@@ -49,11 +53,12 @@ def scaling(data: LightningDataModule | None) -> Scaling:
         data: set up; may have `target_mean`, `target_std`, `input_mean` and `input_std`
 
     Returns:
-        `target` and `inputs`, mean and deviation each
+        `target` and `inputs`, mean and deviation each; lists, but of one target numbers
     """
     found: Scaling = {}
     if hasattr(data, "target_mean"):
-        found["target"] = [float(data.target_mean), float(data.target_std)]
+        pair = (data.target_mean, data.target_std)
+        found["target"] = [torch.as_tensor(v, dtype=torch.float64).tolist() for v in pair]
     if hasattr(data, "input_mean"):
         found["inputs"] = [data.input_mean.tolist(), data.input_std.tolist()]
     return found
@@ -75,6 +80,9 @@ def check_scaling(data: LightningDataModule | None, trained: Scaling) -> None:
         return
     what = "other training inputs"
     if other[0] == "target":
+        what = "other training targets"
+    pairs = (found.get("target"), trained.get("target"))
+    if other[0] == "target" and not any(isinstance(pair[0], list) for pair in pairs):
         new, old = (
             f"mean {mean:.6g}, std {std:.6g}" for mean, std in (found["target"], trained["target"])
         )

@@ -12,7 +12,6 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from datamodules.loading.loader import data_rank
-from datamodules.loading.missing import is_known
 from recipes.parts.clipping import clip_groups
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import filled, full, mean_of_known
@@ -24,10 +23,12 @@ from recipes.regress.dropout import mc_dropout
 from recipes.regress.lbfgs import check_lbfgs
 from recipes.regress.losses import Loss, Name
 from recipes.regress.prediction import (
+    Noise,
     Predictions,
+    by_target,
+    noise_of,
     predict,
-    residual_noise,
-    scores,
+    scores_by_target,
     summary,
     total_variance,
 )
@@ -36,11 +37,11 @@ KEPT = ("evaluations", "scaling", "noise")  # in checkpoints, beside the weights
 
 
 class Regress(LightningModule):
-    """Trains a network, or an ensemble of them, to predict a number.
+    """Trains a network, or an ensemble of them, to predict a number, or several.
 
     Args:
         network: maps inputs (batch, features) to outputs (batch, n); any class_path; n is 1, for
-            gaussian_nll 2, for quantile the number of quantiles
+            gaussian_nll 2, for quantile the number of quantiles; of several targets, n for each
         optimizer: of the networks' parameters; any class_path; default: fused Adam at 0.001
         loss: mse; mae; huber; gaussian_nll: the network's outputs are mean and variance;
             quantile: its outputs are the quantiles
@@ -75,7 +76,7 @@ class Regress(LightningModule):
         self.evaluations = 0  # of the training loss
         # Not known yet. Numbers, as buffers would be rounded to the precision of the weights.
         self.scaling: Scaling = {}
-        self.noise = math.nan  # of the standardised target
+        self.noise: Noise = math.nan  # of the standardised target
 
     @property
     def networks(self) -> list[nn.Module]:
@@ -92,16 +93,17 @@ class Regress(LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         inputs, targets = batch
         # The networks share nothing, so that the sum gives each the gradient of its own loss.
-        losses = [
-            mean_of_known(self, self.loss(full(net(inputs)), filled(targets)), targets)
-            for net in self.networks
-        ]
+        losses = [self._loss(full(network(inputs)), targets) for network in self.networks]
         loss = sum(losses)
         self.evaluations += 1
         if self.is_first_evaluation:  # a line search has more, elsewhere
             self.is_first_evaluation = False
             log_terms(self, {"train/loss": loss / len(losses)}, len(targets))
         return loss
+
+    def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        losses = self.loss(by_target(outputs, targets), filled(targets))
+        return mean_of_known(self, losses.flatten(), targets.flatten())
 
     def on_train_batch_start(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self.is_first_evaluation = True
@@ -120,18 +122,16 @@ class Regress(LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         inputs, targets, *_ = batch
-        known = is_known(targets)
-        outputs, targets = self.passes(inputs, batch_idx)[:, known], full(targets[known])
-        losses = self.loss(outputs, targets).mean(0)
-        self.predictions.update(targets, losses, *predict(self.loss, outputs))
+        outputs = by_target(self.passes(inputs, batch_idx), targets)
+        losses = self.loss(outputs, filled(targets)).mean(0)
+        self.predictions.update(full(targets), losses, *predict(self.loss, outputs))
 
     test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
         noise = self.noise
         if self.loss.needs_noise:
-            targets, _, points, spread = self.predictions.compute()
-            noise = residual_noise(targets, points, spread[:, 0])
+            noise = noise_of(self.predictions.compute())
         if not self.trainer.sanity_checking:  # which sees a few rows only
             self.noise = noise
         self._log_scores("val", noise)
@@ -139,27 +139,36 @@ class Regress(LightningModule):
     def on_test_epoch_end(self) -> None:
         self._log_scores("test", self.noise)
 
-    def _log_scores(self, split: str, noise: float) -> None:
-        _, std = self.scaling["target"]
-        found = scores(self.loss, self.predictions.compute(), noise, std)
+    def _log_scores(self, split: str, noise: Noise) -> None:
+        std, tables = self.scaling["target"][1], self.predictions.compute()
+        found = scores_by_target(self.loss, tables, noise, std, self._names(len(tables)))
         self.predictions.reset()
         for name, value in found.items():
             self.log(f"{split}/{name}", value, prog_bar=name == "rmse", sync_dist=True)
 
+    def _names(self, targets: int) -> list[str]:
+        """What the data call several targets, or their numbers."""
+        names = getattr(self.trainer.datamodule, "target_names", None)
+        return names or [str(number) for number in range(targets)]
+
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         inputs, targets, *_ = batch
+        outputs = by_target(self.passes(inputs, batch_idx), targets)
         # In float64: the mean may be a million times the deviation.
         points, spread, targets = (
-            values.cpu().double()
-            for values in (*predict(self.loss, self.passes(inputs, batch_idx)), targets)
+            values.cpu().double() for values in (*predict(self.loss, outputs), targets)
         )
-        mean, std = self.scaling["target"]
+        mean, std = torch.tensor(self.scaling["target"], dtype=torch.float64)
         columns = {"target": targets * std + mean, "prediction": points * std + mean}
         if self.loss.name == "quantile":
-            columns["quantile"] = spread * std + mean
+            columns["quantile"] = spread * std.unsqueeze(-1) + mean.unsqueeze(-1)
         elif (variances := total_variance(self.loss, spread, self.noise)) is not None:
             columns["std"] = variances.sqrt() * std
-        return columns
+        if targets.ndim == 1:
+            return columns
+        parts = {key: values.unbind(1) for key, values in columns.items()}
+        names = self._names(targets.shape[1])
+        return {f"{key}_{name}": parts[key][i] for key in parts for i, name in enumerate(names)}
 
     def _read_scaling(self) -> None:
         self.scaling = {"target": [0.0, 1.0]} | scaling(self.trainer.datamodule)

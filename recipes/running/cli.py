@@ -47,6 +47,7 @@ from recipes.running.lock import Held, lock_of, locked
 from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
 from recipes.running.monitors import Monitors
+from recipes.running.predict import OwnOptions
 from recipes.running.recipe import Recipe
 from recipes.running.restart import unfinished, warn_of_shared_store
 from recipes.running.resume import SameBatch, check_evaluated, check_resumed
@@ -122,6 +123,17 @@ class RecipeCLI(LightningCLI):
             "times, later ones override earlier ones."
             + (f" Without any, {default.stem}." if (default := self.recipe.default) else "")
         )
+        return parser
+
+    def _prepare_subcommand_parser(
+        self,
+        klass: type,
+        subcommand: str,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "predict":
+            self.own = OwnOptions(parser, self.recipe.module)
         return parser
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -228,6 +240,8 @@ class RecipeCLI(LightningCLI):
         """The config as it can be run again, in a folder of its own."""
         shown = config.clone()
         shown.name = shown.ckpt_path = None
+        if self.subcommand == "predict":
+            self.own.take_out_of(shown)
         dumped = self._parser(self.subcommand).dump(
             shown, skip_unset=False, skip_validation=True, skip_link_targets=False
         )
@@ -244,6 +258,8 @@ class RecipeCLI(LightningCLI):
             if self.trainer.precision == "64-true":
                 # Lightning would do so after it has loaded a checkpoint's weights, rounded.
                 self.model.double()
+            if self.subcommand == "predict":
+                self.own.prepare(self.model, self.config_init[self.subcommand])
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - as in LightningCLI
         config = self.config_init[self.subcommand].trainer
@@ -261,6 +277,8 @@ class RecipeCLI(LightningCLI):
             config.accumulate_grad_batches = 1
         callbacks.insert(0, IncompleteAccumulation())
         callbacks += self.further
+        if self.subcommand == "predict":
+            callbacks = self.own.writer(callbacks, self.config_init[self.subcommand])
         for default in DEFAULTS:
             if not any(isinstance(callback, default) for callback in callbacks):
                 callbacks.append(default())

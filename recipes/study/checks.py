@@ -30,6 +30,8 @@ def check_setup(trainer: Trainer, stage: str, rounds: Rounds) -> None:
     """
     if not hasattr(trainer.datamodule, "join"):
         raise ValueError("--data: a study needs tabular data, such as Diabetes or UCI")
+    if len(getattr(trainer.datamodule, "target_names", None) or []) > 1:
+        raise ValueError("--data.target: a study is of one target")
     if isinstance(trainer.strategy, ModelParallelStrategy):
         raise ValueError("--trainer.strategy: a study's networks are small: ddp, not sharded")
     if stage != "fit":

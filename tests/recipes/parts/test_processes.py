@@ -1,5 +1,6 @@
 """Two processes train what one does: every recipe, by every overlay that has several."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -266,3 +267,23 @@ def test_ddp_of_the_command_line_is_ours_for_a_while():
             assert strategy._start_method == before[name]["init_params"]["start_method"]
     assert dict(StrategyRegistry) == before
     assert type(StrategyRegistry.get("ddp")) is DDPStrategy
+
+
+def test_two_processes_write_what_one_does(recipe):
+    """33 rows in batches that are not of one size; no row twice, in order."""
+    size = "--data.test_size=0.075"
+    recipe("regress", "fit", "--name=a", size, "--trainer.max_epochs=1")
+    flags = ["--ckpt_path=runs/regress/a/checkpoints/last.ckpt", size, "--data.batch_size=5"]
+    recipe("regress", "predict", *flags, "--output=one.csv")
+    flags += ["--trainer.devices=2", "--trainer.strategy=ddp", "--output=two.csv"]
+    ended_well(*ranks(2, "recipes.regress", "predict", *flags))
+    one, two = (
+        list(csv.DictReader(Path(f"{n}.csv").read_text().splitlines())) for n in ("one", "two")
+    )
+    assert len(one) == 33 and [row["target"] for row in one] == [row["target"] for row in two]
+    assert list(one[0]) == list(two[0])
+    for row, other in zip(one, two, strict=True):
+        assert [float(cell) for cell in row.values()] == pytest.approx(
+            [float(cell) for cell in other.values()], rel=1e-5
+        )
+    assert not list(Path().rglob("*.partial"))
