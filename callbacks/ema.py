@@ -11,9 +11,9 @@ from lightning.pytorch.utilities.data import extract_batch_size
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from callbacks.averages import placed, save_averages, state_key, whole
 from callbacks.lengths import PositiveLength, batches
 from datamodules.loading.loader import data_rank
+from recipes.parts.averages import placed, save_averages, state_key, whole
 
 Images = restricted_string_type(
     "Images", r"^(?=.*[1-9])\d+im$", docstring="a number of images, 20000im"

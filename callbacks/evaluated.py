@@ -5,8 +5,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
-from callbacks.averages import averages, state_key
 from callbacks.ema import EMA
+from recipes.parts.averages import averages, state_key
 
 
 class Evaluated(Callback):

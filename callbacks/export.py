@@ -6,8 +6,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
-from callbacks.averages import whole
 from callbacks.ema import averaged
+from recipes.parts.averages import whole
 from recipes.parts.files import replacing
 from recipes.parts.finite import finite_buffers, spoiled
 

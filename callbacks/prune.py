@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn.utils.prune import L1Unstructured
 from torch.optim import Optimizer
 
-from callbacks.averages import placed, whole
 from callbacks.ema import EMA
 from callbacks.l1 import weight_tensors
 from callbacks.lengths import Length, batches, check_steps
 from callbacks.optimizers import after_updates, parameters
+from recipes.parts.averages import placed, whole
 from recipes.parts.logs import is_logging_step
 
 

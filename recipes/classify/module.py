@@ -14,6 +14,7 @@ from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
 from recipes.parts.sharding import distribute
+from recipes.parts.weights import Patterns, Start
 
 
 def cross_entropies(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -71,6 +72,9 @@ class Classify(LightningModule):
         network: maps inputs (batch, ...) to logits (batch, classes); any class_path
         optimizer: of the network's parameters; any class_path; default: fused Adam at 0.001
         label_smoothing: share of the target spread evenly over all classes, 0 to 1
+        weights: file of the weights to start from: a state_dict of anyone, by torch.save or
+            safetensors, or a checkpoint; not read when a run is resumed or tested
+        weights_except: layers, or patterns of names, that stay as initialised: head, "*.bias"
     """
 
     def __init__(
@@ -78,18 +82,24 @@ class Classify(LightningModule):
         network: nn.Module,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, fused=True),
         label_smoothing: ClosedUnitInterval = 0.0,
+        weights: str | None = None,
+        weights_except: Patterns = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
         self.network = network
         self.optimizer = optimizer
         self.label_smoothing = label_smoothing
+        self.start = Start(weights_except, weights=weights)
 
     def setup(self, stage: str) -> None:
         check_classifier(self.network, self.trainer.datamodule, stage, "--model.network")
 
     def configure_model(self) -> None:
         distribute(self, network=self.network)
+
+    def on_fit_start(self) -> None:
+        self.start.give(self, weights=self.network)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.network(inputs)

@@ -22,6 +22,7 @@ from recipes.parts.known import full, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
 from recipes.parts.networks import Frozen
 from recipes.parts.sharding import distribute, shard_over_all
+from recipes.parts.weights import Patterns, Start
 
 
 class Distill(LightningModule):
@@ -46,6 +47,11 @@ class Distill(LightningModule):
             whole student: for a teacher that does not fit one GPU
         optimizer: of all that learns, one parameter group a network; any class_path;
             default: fused Adam at 0.001
+        student_weights: file of the weights that the student, and the control, start from: a
+            state_dict of anyone, by torch.save or safetensors, or a checkpoint; not read when a run
+            is resumed or tested
+        teacher_weights: likewise, of the teacher; of a frozen one read in every run that asks it
+        weights_except: layers, or patterns of names, that stay as initialised in what learns: head
     """
 
     def __init__(
@@ -61,20 +67,27 @@ class Distill(LightningModule):
         teacher_cache: Literal["float32", "float16", "off"] = "float32",
         shard_teacher: bool = False,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, fused=True),
+        student_weights: str | None = None,
+        teacher_weights: str | None = None,
+        weights_except: Patterns = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
         self.scheme, self.loss = scheme, loss or KD()
         self.temperature, self.alpha = temperature, alpha
         self.teacher_checkpoint, self.teacher_cache = teacher_checkpoint, teacher_cache
+        self.teacher_file = teacher_checkpoint or teacher_weights
         self.optimizer = optimizer
         self.student = student
+        self.start = Start(
+            weights_except, student_weights=student_weights, teacher_weights=teacher_weights
+        )
         if scheme == "frozen":
             # What the command line named; those of recipes.parts come without weights of their own.
             named = (self.hparams.get("teacher") or {}).get("class_path", "")
-            if teacher_checkpoint is None and named.startswith("recipes.parts."):
+            if self.teacher_file is None and named.startswith("recipes.parts."):
                 raise ValueError(f"scheme frozen needs --model.teacher_checkpoint for {named}")
-            self.teacher = Frozen(load_teacher(teacher, teacher_checkpoint))
+            self.teacher = Frozen(load_teacher(teacher, teacher_checkpoint, teacher_weights))
         elif teacher is None or teacher_checkpoint is not None:
             raise ValueError(f"--model.scheme={scheme} trains --model.teacher, from no checkpoint")
         else:
@@ -181,6 +194,11 @@ class Distill(LightningModule):
         Raises:
             ValueError: from `check_split`
         """
+        self.start.give(self, student_weights=[self.student, self.control])
+        if isinstance(self.teacher, Frozen):
+            self.start.note("teacher", self.teacher_file)
+        else:
+            self.start.give(self, teacher_weights=self.teacher)
         data = self.trainer.datamodule
         if self.teacher_checkpoint and data is not None:
             check_split(self.teacher_checkpoint, data)

@@ -4,25 +4,35 @@ import os
 from textwrap import shorten
 
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
-from callbacks.averages import read_evaluated
+from recipes.parts.averages import read_evaluated
 from recipes.parts.checkpoints import read_checkpoint
 from recipes.parts.saved import load_network, saved_network
+from recipes.parts.weights import give
 
 
-def load_teacher(network: nn.Module | None, checkpoint: str | None) -> nn.Module:
+def load_teacher(
+    network: nn.Module | None, checkpoint: str | None, weights: str | None = None
+) -> nn.Module:
     """The teacher, with the weights that its own run evaluated.
 
     Args:
         network: the architecture; with its own weights if there is no checkpoint
         checkpoint: path of a checkpoint that recipes.classify saved; without `network`, the
             architecture is the one that its hyperparameters name
+        weights: path of a file of weights of `network`, instead
 
     Raises:
-        ValueError: if there is neither, or the weights do not fit the network
-        FileNotFoundError, ValueError: from `read_evaluated`
+        ValueError: if there is none of them, or both files, or the weights do not fit the network
+        FileNotFoundError, ValueError: from `read_evaluated` and `give`
     """
+    if weights is not None:
+        if network is None or checkpoint is not None:
+            raise ValueError("--model.teacher_weights needs a --model.teacher and no checkpoint")
+        rank_zero_info(give(network, weights, "--model.teacher_weights", name="teacher"))
+        return network
     if checkpoint is None:
         if network is None:
             raise ValueError(

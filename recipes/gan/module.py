@@ -29,6 +29,7 @@ from recipes.parts.logs import is_logging_step, log_means, log_terms
 from recipes.parts.networks import evaluating
 from recipes.parts.sharding import distribute
 from recipes.parts.stepping import count_steps_of
+from recipes.parts.weights import Patterns, Start
 
 EVALUATION, PREDICTION = 1, 2  # the first number in the key of latents outside of training
 
@@ -65,6 +66,11 @@ class GAN(LightningModule):
         generator_optimizer: the first optimizer; any class_path; by default fused Adam at 2e-4
             with betas 0.5 and 0.999 (DCGAN)
         discriminator_optimizer: the second; likewise
+        generator_weights: file of the weights that the generator starts from: a state_dict of
+            anyone, by torch.save or safetensors, or a checkpoint; not read when a run is resumed or
+            tested
+        discriminator_weights: likewise
+        weights_except: layers, or patterns of names, that stay as initialised
     """
 
     accumulates = True  # --trainer.accumulate_grad_batches, by hand
@@ -86,6 +92,9 @@ class GAN(LightningModule):
         evaluation: Evaluation | None = None,
         generator_optimizer: OptimizerCallable | None = None,
         discriminator_optimizer: OptimizerCallable | None = None,
+        generator_weights: str | None = None,
+        discriminator_weights: str | None = None,
+        weights_except: Patterns = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
@@ -100,6 +109,9 @@ class GAN(LightningModule):
         self.penalty_method = penalty_method
         self.weight_clip, self.evaluation = weight_clip, evaluation
         self.optimizers_of = generator_optimizer or adam, discriminator_optimizer or adam
+        files = {"generator_weights": generator_weights}
+        files["discriminator_weights"] = discriminator_weights
+        self.start = Start(weights_except, **files)
         self.held: list[tuple[Tensor, ...]] = []  # accumulated batches of the next step
         self.is_checked = False  # whether the networks fit each other and the data
 
@@ -261,6 +273,10 @@ class GAN(LightningModule):
             self.held = []
             gradients = self.discriminator, self.penalties, self.penalty_method
             self.penalty_method = check_fit(self.trainer, *gradients)
+
+    def on_fit_start(self) -> None:
+        networks = {"generator_weights": self.generator}
+        self.start.give(self, discriminator_weights=self.discriminator, **networks)
 
     def on_fit_end(self) -> None:
         record(self.trainer, self.evaluation)

@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from argparse import Namespace
 from enum import Enum
 from pathlib import Path
 from pickle import UnpicklingError
@@ -33,18 +34,36 @@ def read_checkpoint(path: str, option: str) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{option}={path}: no such file")
     try:
-        # A zip archive with checksums, which torch.load does not look at.
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise ValueError(f"{damaged} in it has a wrong checksum")
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(saved, dict) or "pytorch-lightning_version" not in saved:
-            raise ValueError("Lightning did not write it")
-        return saved
+        saved = read_archive(path)
     except (zipfile.BadZipFile, ValueError, RuntimeError, UnpicklingError) as error:
         reason = shorten(str(error), 200)
         raise ValueError(f"{option}={path} is damaged or no checkpoint: {reason}") from error
+    if not is_of_lightning(saved):
+        raise ValueError(
+            f"{option}={path} is no checkpoint, as Lightning did not write it; weights alone are "
+            "given by --model.weights, or by --model.<network>_weights where there are several"
+        )
+    return saved
+
+
+def is_of_lightning(content: object) -> bool:
+    """Whether a file's content is a checkpoint's."""
+    return isinstance(content, dict) and "pytorch-lightning_version" in content
+
+
+def read_archive(path: str | Path) -> object:
+    """A file of torch.save, without unpickling objects, and with its checksums looked at.
+
+    Raises:
+        BadZipFile, ValueError, RuntimeError, UnpicklingError: if it is damaged, or no such file
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()  # torch.load does not look at them
+    if damaged:
+        raise ValueError(f"{damaged} in it has a wrong checksum")
+    # What others' scripts save beside their weights; it holds plain attributes alone.
+    with torch.serialization.safe_globals([Namespace]):
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def run_of(checkpoint: str | None) -> Path | None:

@@ -19,6 +19,10 @@ PLACES = (
     *("name", "group", "tags", "ckpt_path", "trainer.default_root_dir", "trainer.logger"),
     *("trainer.enable_progress_bar", "trainer.enable_model_summary"),
 )
+# Settings younger than some stored results, and their values that change nothing.
+YOUNGER = {
+    r"model\.((student|teacher|generator|discriminator)_)?weights|model\.weights_except": None,
+}
 OURS = ("recipes.", "callbacks.", "datamodules.")  # the packages of this project
 # Seeds beside the keys whose name says so.
 SEEDS = (
@@ -73,6 +77,11 @@ def is_seed(key: str) -> bool:
     return key in SEEDS or key.endswith("seed")
 
 
+def is_as_ever(key: str, value: object) -> bool:
+    """Whether a setting has the value by which all is as it was before there was the setting."""
+    return any(re.fullmatch(pattern, key) and value == old for pattern, old in YOUNGER.items())
+
+
 def compared(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings by which two runs differ as experiments: neither seeds nor places.
 
@@ -84,9 +93,13 @@ def compared(settings: dict[str, Any]) -> dict[str, Any]:
         settings: `dotted`
     """
     seed = rf"(\bs|_s|seed[-_=]?){settings.get('seed_everything')}(?!\d)"
-    kept = {k: v for k, v in settings.items() if not (is_seed(k) or is_place(k))}
+    kept = {
+        key: value
+        for key, value in settings.items()
+        if not (is_seed(key) or is_place(key) or is_as_ever(key, value))
+    }
     for key, value in kept.items():
-        if key.endswith("checkpoint") and isinstance(value, str):
+        if key.endswith(("checkpoint", "weights")) and isinstance(value, str):
             kept[key] = re.sub(seed, r"\1{seed}", value)
         if key.endswith("class_path") and str(value).startswith(OURS):
             kept[key] = value.rpartition(".")[2]

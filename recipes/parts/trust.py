@@ -22,7 +22,7 @@ from recipes.parts.keys import OURS
 MADE = (nn.Module, Optimizer, LightningDataModule)  # what a checkpoint's settings become
 INNER = ("init_args", "dict_kwargs")  # beside a class_path; no part of an option's name
 # Last words of the names of arguments that are a file, a folder, an address or a dataset.
-PLACES = "path dir directory root folder file filename url checkpoint".split()
+PLACES = "path dir directory root folder file filename url checkpoint weights".split()
 NOT_GIVEN = object()
 
 

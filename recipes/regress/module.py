@@ -18,6 +18,7 @@ from recipes.parts.known import filled, full, mean_of_known
 from recipes.parts.logs import is_logging_step, log_terms
 from recipes.parts.networks import NetworkCallable
 from recipes.parts.sharding import distribute
+from recipes.parts.weights import Patterns, Start
 from recipes.regress.checks import Scaling, check_dropout, check_network, check_scaling, scaling
 from recipes.regress.dropout import mc_dropout
 from recipes.regress.lbfgs import check_lbfgs
@@ -52,6 +53,9 @@ class Regress(LightningModule):
             same batches (Lakshminarayanan et al. 2017)
         mc_samples: number of passes of each network with dropout on in evaluation and prediction
             (Gal & Ghahramani 2016); 0: one pass with dropout off
+        weights: file of the weights to start from: a state_dict of anyone, by torch.save or
+            safetensors, or a checkpoint; not read when a run is resumed or tested
+        weights_except: layers, or patterns of names, that stay as initialised: head, "*.bias"
     """
 
     def __init__(
@@ -63,11 +67,14 @@ class Regress(LightningModule):
         quantiles: list[OpenUnitInterval] = [0.05, 0.5, 0.95],  # noqa: B006 - only read
         ensemble: PositiveInt = 1,
         mc_samples: NonNegativeInt = 0,
+        weights: str | None = None,
+        weights_except: Patterns = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
         self.loss = Loss.of(loss, delta, quantiles)
         self.optimizer, self.mc_samples = optimizer, int(mc_samples)
+        self.start = Start(weights_except, weights=weights)
         # One network is the attribute itself, so that Export writes what its own class loads.
         made = [network() for _ in range(ensemble)]
         self.network = made[0] if len(made) == 1 else nn.ModuleList(made)
@@ -178,6 +185,7 @@ class Regress(LightningModule):
         if self.trainer.ckpt_path:  # else what was trained on before, by a script, is no matter
             check_scaling(self.trainer.datamodule, self.scaling)
         self._read_scaling()
+        self.start.give(self, weights=self.network)
 
     def on_train_start(self) -> None:
         check_lbfgs(self.trainer, self.trainer.optimizers, self.networks)

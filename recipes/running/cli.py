@@ -303,6 +303,8 @@ class RecipeCLI(LightningCLI):
             print(f"run folder: {self.run.folder}", flush=True)
             if self.changed:
                 print(f"resumed with {', '.join(self.changed)}", flush=True)
+        # Known from the start: a sharded run asks for it before its checkpoint is read.
+        self.trainer._checkpoint_connector._ckpt_path = self.config_init[subcommand].ckpt_path
         with self._no_empty_run():
             with self.ending.together(self.trainer):
                 super()._run_subcommand(subcommand)

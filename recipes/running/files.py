@@ -54,6 +54,9 @@ class SaveConfig(SaveConfigCallback):
             self.run.note(trainer.loggers, parameters=count_parameters(pl_module), **facts)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        read = getattr(getattr(pl_module, "start", None), "read", None)
+        if read and trainer.is_global_zero and self.run.is_new:
+            self.run.note(trainer.loggers, weights=read)
         for logger in trainer.loggers:
             if isinstance(logger, MetricsFile):
                 logger.rewinds_to = trainer.global_step

@@ -48,7 +48,8 @@ def is_free(key: str, old: Any, new: Any) -> bool:  # noqa: ANN401 - plain value
     if section == "model" and not name.endswith("class_path"):
         # The callback ChangedSettings gives an optimizer its new ones; a teacher may have moved.
         of_optimizer = name.partition(".")[0].endswith("optimizer")
-        return of_optimizer or name.endswith("checkpoint") or float in (type(old), type(new))
+        is_file = name.endswith(("checkpoint", "teacher_weights"))
+        return of_optimizer or is_file or float in (type(old), type(new))
     return section not in ("model", "seed_everything")
 
 

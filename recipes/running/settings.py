@@ -13,6 +13,7 @@ import argparse
 import inspect
 import json
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from recipes.parts.checkpoints import named_beside, read_checkpoint, read_config
 from recipes.parts.hyperparameters import is_plain
 from recipes.parts.keys import dotted
 from recipes.parts.trust import Trust, strings
+from recipes.parts.weights import STARTS
 from recipes.running.config_files import read_config_file
 from recipes.running.recipe import SHIPPED, Recipe
 
@@ -76,7 +78,10 @@ def in_order(
         flags = [f"--ckpt_path={checkpoint}", *flags]
     if not names_recipe and (run or default):
         base.insert(0, str(run / "config.yaml" if run else default))
-    return [f"--config={config}" for config in base + configs] + flags, name, run, saved
+    configs = base + configs
+    if not checkpoint:
+        configs = without_networks(configs, flags, recipe)
+    return [f"--config={config}" for config in configs] + flags, name, run, saved
 
 
 def shipped_config(name: str, recipe: Recipe) -> str:
@@ -104,22 +109,55 @@ def trust(checkpoint: str, recipe: Recipe, configs: list[str], flags: list[str])
         configs: paths of those that are given
         flags: further arguments
     """
-    names, keys = set(), set()
-    for path in configs:
-        content = yaml.safe_load(Path(path).read_text())
-        names.update(strings(content))
-        keys.update(dotted(content))
+    pairs = list(given(configs, flags))
+    names = {name for _, value in pairs for name in strings(value)}
+    with suppress(ValueError):  # a damaged one names nothing
+        names |= named_beside(checkpoint)
+    keys, source = frozenset(key for key, _ in pairs), f"--ckpt_path={checkpoint}"
+    return Trust(source, frozenset(names), keys, recipe.packages)
+
+
+def given(configs: list[str], flags: list[str]) -> Iterator[tuple[str, Any]]:
+    """The settings that configs and flags give: the option without its dashes, and the value.
+
+    Args:
+        configs: paths
+        flags: further arguments
+    """
+    contents = (yaml.safe_load(Path(path).read_text()) for path in configs)
+    pairs = [pair for content in contents for pair in dotted(content).items()]
     for flag, after in zip(flags, [*flags[1:], ""], strict=False):
         key, equals, value = flag.partition("=")
         if key.startswith("--"):
-            keys.add(key.removeprefix("--").removesuffix("+"))
-            value = value if equals else after
-            names.update([value, *strings(read_value(value))])
-    with suppress(ValueError):  # a damaged one names nothing
-        names |= named_beside(checkpoint)
-    keys = {key.replace("init_args.", "").removesuffix(".class_path") for key in keys}
-    source = f"--ckpt_path={checkpoint}"
-    return Trust(source, frozenset(names), frozenset(keys), recipe.packages)
+            name = key.removeprefix("--").removesuffix("+")
+            pairs.append((name, read_value(value if equals else after)))
+    for key, value in pairs:
+        yield key.replace("init_args.", "").removesuffix(".class_path"), value
+
+
+def without_networks(configs: list[str], flags: list[str], recipe: Recipe) -> list[str]:
+    """Configs, of which the shipped ones name no network that the user gives a checkpoint of.
+
+    It brings its own: `teacher_checkpoint` that of `teacher`.
+
+    Args:
+        configs: paths, the weakest first
+        flags: further arguments
+        recipe: that is run
+    """
+    shipped = {str(path) for path in recipe.configs.values()}
+    own = dict(given([path for path in configs if path not in shipped], flags))
+    parameters = inspect.signature(recipe.module).parameters
+    dropped = {}
+    for option in parameters:
+        network = option.removesuffix("_checkpoint")
+        if network != option and network in parameters and own.get(f"model.{option}") is not None:
+            if not any(f"{key}.".startswith(f"model.{network}.") for key in own):
+                dropped[network] = None
+    last = max((i for i, path in enumerate(configs, 1) if path in shipped), default=0)
+    if not (dropped and last):
+        return configs
+    return [*configs[:last], json.dumps({"model": dropped}), *configs[last:]]
 
 
 def read_value(text: str) -> object:
@@ -146,7 +184,8 @@ def checkpoint_config(path: str, recipe: Recipe, trust: Trust) -> dict[str, Any]
     model, data = (saved.get(f"{of}hyper_parameters", {}) for of in ("", "datamodule_"))
     if not all(isinstance(value, dict) and is_plain(value) for value in (model, data)):
         raise ValueError(f"--ckpt_path={path}: its hyperparameters are no plain values")
-    model = {name: value for name, value in model.items() if name != "_instantiator"}
+    # It has the weights that were trained, whatever they started from.
+    model = {k: v for k, v in model.items() if k not in ("_instantiator", *STARTS)}
     strangers = set(model) - set(inspect.signature(recipe.module).parameters)
     if strangers:
         raise ValueError(f"--ckpt_path={path} is of another recipe: {', '.join(strangers)}")

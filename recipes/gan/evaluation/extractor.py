@@ -8,7 +8,7 @@ from textwrap import shorten
 import torch
 from torch import Tensor, nn
 
-from callbacks.averages import read_evaluated
+from recipes.parts.averages import read_evaluated
 from recipes.parts.networks import Frozen
 from recipes.parts.saved import load_network, saved_network
 

@@ -9,10 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from callbacks import EMA
-from callbacks.averages import evaluated_weights, read_evaluated
 from recipes.classify import Classify
 from recipes.distill.teacher import load_teacher
 from recipes.gan.evaluation.extractor import Extractor
+from recipes.parts.averages import evaluated_weights, read_evaluated
 from recipes.parts.networks import ConvNet
 from trains import digits, fit, rows
 
