@@ -5,10 +5,12 @@ from datamodules.diabetes import Diabetes
 from datamodules.digits import Digits
 from datamodules.generated import Friedman, Linear
 from datamodules.hugging_face import HuggingFace
+from datamodules.image_folder import ImageFolder
 from datamodules.images import Images
 from datamodules.mixtures import Grid, Mixture, Ring
 from datamodules.mnist import MNIST, FashionMNIST
 from datamodules.own import Tabular
+from datamodules.picture_data import PictureData
 from datamodules.quadratic import Quadratic
 from datamodules.stacked_mnist import StackedMNIST
 from datamodules.tabular import TabularData
@@ -25,9 +27,11 @@ __all__ = [
     "Friedman",
     "Grid",
     "HuggingFace",
+    "ImageFolder",
     "Images",
     "Linear",
     "Mixture",
+    "PictureData",
     "Quadratic",
     "Ring",
     "StackedMNIST",

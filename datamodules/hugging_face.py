@@ -57,8 +57,9 @@ class HuggingFace(InMemory):
             divisor of `streams`
         block: with `streaming`: consecutive rows that are shuffled together
         streams: with `streaming`: places in the epoch's order from which batches are taken in turn
-        image_size: images are resized to so many pixels in height and width
-        image_mode: images are converted to grey (L) or to colours (RGB), those of 16 bits to 8
+        image_size: the largest square in an image's centre is resized to so many pixels each way
+        image_mode: images are converted to grey (L) or to colours (RGB), those of 16 bits to 8, and
+            those with transparency onto white
         cache_dir: folder of what is downloaded and converted; by default the library's own
         split_seed: decides which rows are held out for validation
         seed: of the order

@@ -31,7 +31,7 @@ class Columns:
         features: the names and types of all columns
         inputs: name of a column of images or numbers, or names of columns of numbers
         target: name of a column of numbers or labels
-        image_size: images are resized to so many pixels, each way
+        image_size: the largest square in their centre is resized to so many pixels each way
         image_mode: images are converted to grey (L) or colours (RGB)
         folders: of the dataset, in which images that are files must lie
         origin: says of a row's number in the split where the row is

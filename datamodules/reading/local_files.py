@@ -11,21 +11,10 @@ from datasets import Dataset, Features
 from datasets.exceptions import DatasetsError
 
 from datamodules.reading.row_groups import RowGroup, is_parquet, opened, row_groups
+from datamodules.reading.split_words import split_of
 
-# Words in names by which `datasets` tells the splits of a folder.
-WORDS = {
-    "test": ("test", "testing", "eval", "evaluation"),
-    "validation": ("validation", "valid", "dev", "val"),
-    "train": ("train", "training"),
-}
 SUFFIXES = (".parquet", ".pq", ".arrow")
 MAGIC = re.compile(r"[*?\[]")
-
-
-def split_of(name: str) -> str:
-    """The split that a file is of, by a word in its name or a folder's; without one, `train`."""
-    words = re.split(r"[-._ 0-9/]+", name)
-    return next((split for split in WORDS if not set(words).isdisjoint(WORDS[split])), "train")
 
 
 def saved_files(folder: Path) -> dict[str, list[str]]:

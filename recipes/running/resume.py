@@ -16,8 +16,8 @@ from recipes.parts.keys import OURS, is_place
 
 # How fast, and with how many processes: `SameBatch` looks at their batch.
 HOW = (
-    *("data.batch_size", "data.num_workers", "data.cache_dir", "model.teacher_cache"),
-    *("model.shard_teacher", "model.penalty_method", "model.target"),
+    *("data.batch_size", "data.num_workers", "data.cache_dir", "data.memory", "data.predict"),
+    *("model.teacher_cache", "model.shard_teacher", "model.penalty_method", "model.target"),
 )
 SPLITS = (  # which rows are for what
     *("data.split", "data.split_seed", "data.val_size", "data.test_size"),

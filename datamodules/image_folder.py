@@ -1,0 +1,195 @@
+"""Your own pictures: a folder, a CSV of files and labels, or Parquet."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+
+from datamodules.loading.loader import Loader
+from datamodules.loading.missing import MISSING
+from datamodules.loading.pictures import Numbered, PictureTable, UndecodedPictures, class_numbers
+from datamodules.loading.shares import hold_out_of_each
+from datamodules.picture_data import PictureData
+from datamodules.reading.decoding import write_skipped
+from datamodules.reading.listing import Listing
+from datamodules.reading.picture_sources import new_pictures, picture_splits
+from datamodules.reading.pictures import Pictures
+from datamodules.reading.pixel_file import PixelFile, digest
+
+GIGABYTE = 10**9
+
+
+class ImageFolder(PictureData):
+    """Pictures of your own: a folder with a subfolder for each class, a CSV, or Parquet files.
+
+    `path` is one of: a folder with a subfolder for each class; a folder of such folders named
+    train, val and test; a folder of pictures without labels; a CSV with a column of files, relative
+    to its own folder, and one of labels; Parquet files, whose splits are told by words in their
+    names. Where there is no folder or file for validation or testing, a share is held out, of each
+    class the same. Classes are numbered in alphabetical order; names that are all numbers, by them.
+
+    Pictures may be of any size, and grey, in colours, with a palette or transparency, or grey of 16
+    bits (which is divided by 257). They are turned upright as the camera says. They are decoded
+    once, to a file in `cache_dir` that is made anew when a picture's size or time changes.
+
+    Args:
+        path: folder, CSV (.csv, .tsv), or Parquet file or pattern, as 'shards/*.parquet'
+        size: the largest square in a picture's centre is resized to so many pixels each way
+        mode: pictures are converted to grey (L) or to colours (RGB)
+        background: colour behind transparent pixels: a name or '#rrggbb'
+        file: a table's column of files or pictures; by default `file` of a CSV, `image` of Parquet
+        label: a table's column of labels; null if it has none
+        val_size: held out for validation where there is no such split: a number of pictures, or a
+            share of them below 1; 0: no validation
+        test_size: held out for testing where there is no such split, before `val_size`
+        batch_size: pictures per batch, on each process
+        memory: gigabytes of pixels that are kept in memory, on each process; where there are more,
+            they are read from the file in every epoch
+        cache_dir: folder of the decoded pictures
+        on_error: refuse a picture that cannot be read, or skip it, and list it beside the decoded
+        predict: what `predict` reads in place of the test pictures: a folder, whose subfolders mean
+            nothing, one picture, a CSV or Parquet
+        split_seed: decides which pictures are held out
+        seed: of the order
+    """
+
+    tables: dict[str, PictureTable]
+
+    def __init__(
+        self,
+        path: str,
+        size: PositiveInt = 64,
+        mode: Literal["L", "RGB"] = "RGB",
+        background: str = "white",
+        file: str | None = None,
+        label: str | None = "label",
+        val_size: NonNegativeFloat = 0.1,
+        test_size: NonNegativeFloat = 0.1,
+        batch_size: PositiveInt = 64,
+        memory: NonNegativeFloat = 2.0,
+        cache_dir: str = "data/pictures",
+        on_error: Literal["refuse", "skip"] = "refuse",
+        predict: str | None = None,
+        split_seed: NonNegativeInt = 0,
+        seed: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__(batch_size, seed)
+        self.path, self.file, self.label, self.predict = path, file, label, predict
+        self.pictures = Pictures(size, mode, background=background)
+        self.sizes, self.split_seed = {"test": test_size, "val": val_size}, split_seed
+        self.memory, self.on_error = memory, on_error
+        self.cache_dir = Path(cache_dir).expanduser()
+        self.input_shape = torch.Size((1 if mode == "L" else 3, size, size))
+        self.names: dict[str, list[str]] = {}  # of the files, by split
+        self.new: UndecodedPictures | None = None
+
+    @cached_property
+    def _files(self) -> dict[str, PixelFile]:
+        """The decoded pictures of each split that the source has."""
+        splits = picture_splits(self.path, self.file, self.label)
+        return {part: self._pixels(listing) for part, listing in splits.items()}
+
+    def _pixels(self, listing: Listing) -> PixelFile:
+        return PixelFile(listing, self.pictures.within(listing.root), self.cache_dir, self.on_error)
+
+    def _predicts_new(self, stage: str | None) -> bool:
+        return self.predict is not None and stage == "predict"
+
+    def prepare_data(self) -> None:
+        if not self._predicts_new(self.trainer and self.trainer.state.fn):
+            for file in self._files.values():
+                file.make()
+
+    def setup(self, stage: str) -> None:
+        if self._predicts_new(stage):
+            listing = new_pictures(self.predict, self.file)
+            pictures = self.pictures.within(listing.root)
+            self.new = UndecodedPictures(listing, pictures, self.on_error)
+        elif not self.tables:
+            self.prepare_data()  # which has been done, unless there is no trainer
+            self._make_tables()
+            self._hold_out()
+
+    def _make_tables(self) -> None:
+        mapped = sum(file.nbytes for file in self._files.values()) > self.memory * GIGABYTE
+        first = self._files.get("train") or next(iter(self._files.values()))
+        self.class_names = first.listing.class_names() or None
+        for part, file in self._files.items():
+            kept = file.kept()
+            listing = file.listing
+            labels = class_numbers(
+                [listing.labels[row] for row in kept], self.class_names or [], str(listing.root)
+            )
+            self.names[part] = [listing.names[row] for row in kept]
+            self.tables[part] = PictureTable(file.read(mapped), labels, mapped=mapped)
+
+    def _hold_out(self) -> None:
+        """Takes the splits that the source does not have from its training pictures."""
+        for key, (part, size) in enumerate(self.sizes.items()):
+            if part in self.tables or "train" not in self.tables or not size:
+                continue
+            whole, names = self.tables["train"], self.names["train"]
+            rows, option = torch.arange(len(whole)), f"--data.{part}_size"
+            shares = hold_out_of_each(rows, whole.labels, size, option, self.split_seed, key)
+            for name, of_name in zip(("train", part), shares, strict=True):
+                self.tables[name] = PictureTable(
+                    whole.pixels, whole.labels[of_name], whole.rows[of_name], mapped=whole.mapped
+                )
+                self.names[name] = [names[row] for row in of_name.tolist()]
+
+    def _loader(self, split: str, shuffle: bool = False) -> Loader:
+        if split not in self.tables:
+            raise ValueError(f"--data.path={self.path} has no pictures for {split}")
+        return super()._loader(split, shuffle)
+
+    def predict_dataloader(self) -> Loader:
+        """Batches (inputs, targets, rows): `identifiers` has the rows' files."""
+        loader = super().predict_dataloader() if self.new is None else None
+        table = Numbered(loader.table) if loader else self.new
+        return Loader(table, self.batch_size)
+
+    def identifiers(self, rows: Tensor) -> list[str]:
+        """The files of what `predict` reads, relative to their folder.
+
+        Args:
+            rows: numbers of pictures, (n,), as the last column of a predict batch
+        """
+        names = self.names["test"] if self.new is None else self.new.listing.names
+        return [names[row] for row in rows.tolist()]
+
+    def teardown(self, stage: str) -> None:
+        if self.new is None or not self.new.skipped or not self.trainer.is_global_zero:
+            return
+        path = Path(self.trainer.default_root_dir, "skipped.csv")
+        write_skipped(path, self.new.skipped)
+        count = f"{len(self.new.skipped)} of {len(self.new)} pictures"
+        said = f"cannot be read and are left out, listed in {path}"
+        rank_zero_info(f"note: --data.predict={self.predict}: {count} {said}")
+
+    def state_dict(self) -> dict[str, Any]:
+        trained = digest(self.names.get("train", ()))
+        return {"class_names": self.class_names, "trained": trained}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes the classes of the fit: what is predicted or tested has no others.
+
+        Raises:
+            ValueError: if a fit goes on with other pictures or classes, or a class is none of them
+        """
+        goes_on = self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        if goes_on and state != self.state_dict():
+            raise ValueError(
+                f"--data.path={self.path} has other pictures or classes than the run was trained "
+                "on: train anew without --ckpt_path"
+            )
+        found, self.class_names = self.class_names, state["class_names"]
+        if found and found != self.class_names:
+            numbers = class_numbers(found, self.class_names or [], self.path)
+            for table in self.tables.values():
+                known = table.labels != MISSING
+                table.labels[known] = numbers[table.labels[known]]
