@@ -1,4 +1,4 @@
-"""Draws what LRDecay and OptimizerStats do, from the files of runs: the README's picture.
+"""Draws what LRDecay and OptimizerStats do, from the files of runs, for callbacks/README.md.
 
 python benchmarks/callback_pictures.py
 

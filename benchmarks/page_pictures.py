@@ -1,18 +1,51 @@
 """Draws the pictures of the pages from runs, which it makes where they are not in ./runs.
 
-python benchmarks/page_pictures.py [NAME ...]      all by default
+python benchmarks/page_pictures.py [NAME ...]      all by default, some 10 minutes
 
 A picture is a function of its page's name here; it is written to benchmarks/pictures/<name>.png.
 """
 
 import argparse
+import csv
+import json
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+from lightning.pytorch import LightningDataModule
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import nn
+
+from datamodules import Diabetes, Digits, Grid, Ring
+from recipes.compare import report
+from recipes.running.commands import run_recipe
+from recipes.seeds.__main__ import main as seeds_command
 from tables import finished
 
 PICTURES = Path(__file__).parent / "pictures"
+BLUE, ORANGE, GREY = "#2f6db5", "#d9822b", "#8a8f98"
+RATES = {"0.0001": GREY, "0.01": BLUE, "0.3": ORANGE}  # too small, the config's, too large
+
+
+def panels(count: int, width: float = 9, height: float = 3.4) -> tuple[Figure, list[Axes]]:
+    """A row of empty panels without a box."""
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=110)
+    axes = figure.subplots(1, count, squeeze=False)[0].tolist()
+    for panel in axes:
+        panel.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def column(folder: Path, key: str) -> tuple[list[float], list[float]]:
+    """Epochs and values of a key of a run's metrics."""
+    rows = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    found = [row for row in rows if key in row]
+    return [row["epoch"] for row in found], [row[key] for row in found]
 
 
 def distill(path: Path) -> None:
@@ -21,7 +54,132 @@ def distill(path: Path) -> None:
     shutil.copy(run / "curves.png", path)
 
 
-DRAWN: dict[str, Callable[[Path], None]] = {"distill": distill}
+def compare(path: Path) -> None:
+    """What recipes.compare draws of distillations from 50, 100 and 200 labels, three seeds each."""
+    runs = [
+        finished("distill", "digits", f"labels{labels}-s{seed}", *flags, test=False)
+        for labels in (50, 100, 200)
+        for seed in range(3)
+        for flags in [(f"--data.labelled={labels}", f"--seed_everything={seed}")]
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        report.compare([str(run) for run in runs], "val/accuracy", Path(folder))
+        shutil.copy(Path(folder, "compare.png"), path)
+
+
+def seeds(path: Path) -> None:
+    """What recipes.seeds draws of the diabetes network on five splits."""
+    flags = ["--seeds=5", "--data.split={seed}", "--name=repeat", "--test"]
+    seeds_command(["--recipe=regress", *flags])
+    shutil.copy("runs/regress/repeat/compare.png", path)
+
+
+def tune(path: Path) -> None:
+    """What recipes.tune draws of twelve trials of the diabetes network."""
+    command = [sys.executable, "-m", "recipes.tune", "--recipe=regress", "--trials=12", "--jobs=2"]
+    subprocess.run(command, check=True)
+    shutil.copy("runs/regress/tune/history.png", path)
+
+
+def classify(path: Path) -> None:
+    """Training loss and validation accuracy with a learning rate too small, right and too large."""
+    figure, axes = panels(2)
+    for rate, color in RATES.items():
+        flags = f"--model.optimizer.lr={rate}", "--trainer.callbacks+=LRDecay"
+        run = finished("classify", "digits", f"page-{rate}", *flags, test=False)
+        for panel, key in zip(axes, ("train/loss", "val/accuracy"), strict=True):
+            panel.plot(*column(run, key), color=color, label=f"learning rate {rate}", linewidth=1.6)
+    axes[0].set(xlabel="epoch", ylabel="train/loss, nats", yscale="log")
+    axes[1].set(xlabel="epoch", ylabel="val/accuracy", ylim=(0, 1.02))
+    axes[1].legend(frameon=False, loc="lower right")
+    figure.savefig(path)
+
+
+def regress(path: Path) -> None:
+    """Predictions of the diabetes test patients with their 90 % intervals; RMSE over epochs."""
+    run = finished("regress", "diabetes", "page")
+    run_recipe("regress", ["predict", f"--ckpt_path={run}/checkpoints/last.ckpt"])
+    with (run / "predictions.csv").open() as file:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    rows.sort(key=lambda row: row["prediction"])
+    figure, (left, right) = panels(2)
+    points = [row["prediction"] for row in rows]
+    half = [1.645 * row["std"] for row in rows]
+    rank = list(range(len(rows)))
+    left.errorbar(rank, points, half, color=BLUE, fmt=".", linewidth=0.6, markersize=3)
+    left.plot(rank, [row["target"] for row in rows], ".", color=ORANGE, markersize=4)
+    inside = sum(abs(r["target"] - r["prediction"]) <= 1.645 * r["std"] for r in rows)
+    share = f"{inside} of {len(rows)} patients within"
+    left.set(xlabel="test patients, by prediction", ylabel="progression after a year")
+    left.set_title(f"prediction with 90 % interval (blue), truth (orange): {share}", fontsize=8)
+    for key, color, label in (
+        ("train/loss", GREY, "train/loss, of one batch"),
+        ("val/loss", BLUE, "val/loss"),
+    ):
+        right.plot(*column(run, key), color=color, label=label, linewidth=1.6)
+    right.set(xlabel="epoch", ylabel="NLL of the standardised target, nats")
+    right.legend(frameon=False)
+    figure.savefig(path)
+
+
+def study(path: Path) -> None:
+    """The picture that the default study draws of itself."""
+    run = finished("study", "diabetes", "page", test=False)
+    shutil.copy(run / "study.png", path)
+
+
+def ring(path: Path) -> None:
+    """Samples of eight modes while a GAN learns them."""
+    run = finished("gan", "ring", "page", test=False)
+    shutil.copy(run / "samples.png", path)
+
+
+def data(path: Path) -> None:
+    """Examples of the data that need no download."""
+    figure, axes = panels(4, 11, 2.9)
+    images = nn.functional.pad(inputs_of(Digits())[:64].reshape(8, 8, 8, 8), (1, 1, 1, 1))
+    images = images.transpose(1, 2).reshape(80, 80)
+    axes[0].imshow(images, cmap="gray_r")
+    axes[0].set(title="Digits", xticks=[], yticks=[])
+    for panel, made in ((axes[1], Ring()), (axes[2], Grid())):
+        panel.scatter(*inputs_of(made)[:2000].T, s=1, color=BLUE, rasterized=True)
+        panel.set(title=type(made).__name__, aspect="equal")
+    rows = Diabetes(batch_size=256)
+    body, target = inputs_of(rows)[:, 2], targets_of(rows)
+    axes[3].scatter(body, target, s=5, color=BLUE)
+    labels = {"xlabel": "body mass index", "ylabel": "progression"}
+    axes[3].set(title="Diabetes, standardised", **labels)
+    figure.savefig(path)
+
+
+def first_batch(made: LightningDataModule) -> tuple[torch.Tensor, ...]:
+    """A batch of training data."""
+    made.prepare_data()
+    made.setup("fit")
+    return next(iter(made.train_dataloader()))
+
+
+def inputs_of(made: LightningDataModule) -> torch.Tensor:
+    """Inputs of the first batch of training data, float32."""
+    return first_batch(made)[0].float()
+
+
+def targets_of(made: LightningDataModule) -> torch.Tensor:
+    """Targets of the first batch of training data."""
+    return first_batch(made)[1]
+
+
+DRAWN: dict[str, Callable[[Path], None]] = {
+    "classify": classify,
+    "compare": compare,
+    "data": data,
+    "distill": distill,
+    "regress": regress,
+    "ring": ring,
+    "seeds": seeds,
+    "study": study,
+    "tune": tune,
+}
 
 
 def main() -> None:

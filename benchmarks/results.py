@@ -3,6 +3,10 @@
 python benchmarks/results.py                  says which are not of the present code and configs
 python benchmarks/results.py --run [NAME ...] makes results, all by default, and goes on with what
                                               is in ./runs; then writes the tables on the pages
+python benchmarks/results.py --verify NAME ...  makes each result's first seed anew and, if every
+                                              number is the same to the last digit, notes that the
+                                              present settings give it: say, after an argument was
+                                              added that changes nothing
 
 What the results are is in results/results.yaml; the tables are made by benchmarks/pages.py.
 """
@@ -15,7 +19,7 @@ from typing import Any
 import pages
 from recipes.parts.keys import config_hash
 from recipes.running.run import git_state
-from recipes.seeds.result import gathered, save
+from recipes.seeds.result import final, gathered, save
 from result_tables import RESULTS, ROOT, Entry, listed
 
 
@@ -30,13 +34,42 @@ def run(entries: list[Entry]) -> None:
     if git_state(ROOT).get("dirty", True):
         sys.exit("error: --run: commit first, so that the results are of a commit")
     for entry in entries:
-        options = {"recipe": entry.recipe, "config": entry.config, "name": entry.name}
-        flags = [f"--{option}={value}" for option, value in options.items()]
-        flags += [f"--seeds={entry.seeds}", "--test", *entry.flags]
-        subprocess.run([sys.executable, "-m", "recipes.seeds", *flags], check=True)
+        train(entry, str(entry.seeds))
     for entry in entries:
         seeds = list(range(entry.seeds))
         save(entry.path, gathered(entry.runs, seeds, [entry.config], entry.flags))
+
+
+def verify(entries: list[Entry]) -> None:
+    """Notes that the present settings give stored results, if their first seeds show so.
+
+    Raises:
+        SystemExit: naming the numbers that differ, or if files differ from the commit
+    """
+    if entries and git_state(ROOT).get("dirty", True):
+        sys.exit("error: --verify: commit first, so that the numbers are of a commit")
+    for entry in entries:
+        train(entry, "0-0")
+    for entry in entries:
+        stored, first = entry.stored(), entry.runs[0]
+        found = final(first.folder)
+        keys = [key for key in stored if key.startswith(("val/", "test/"))]
+        if differ := [key for key in keys if stored[key][0] != found.get(key)]:
+            sys.exit(f"error: results/{entry.name}.json: {', '.join(differ)} of seed 0 are others")
+        save(entry.path, stored | {"config_hash": config_hash(first.settings)})
+
+
+def train(entry: Entry, seeds: str) -> None:
+    """Trains and tests what is missing of a result's runs.
+
+    Args:
+        entry: of results.yaml
+        seeds: as recipes.seeds takes them
+    """
+    options = {"recipe": entry.recipe, "config": entry.config, "name": entry.name}
+    flags = [f"--{option}={value}" for option, value in options.items()]
+    flags += [f"--seeds={seeds}", "--test", *entry.flags]
+    subprocess.run([sys.executable, "-m", "recipes.seeds", *flags], check=True)
 
 
 def stale(entry: Entry) -> list[str]:
@@ -95,10 +128,13 @@ def main() -> None:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("--run", nargs="*", metavar="NAME", help="make results")
+    parser.add_argument("--verify", nargs="+", metavar="NAME", help="make first seeds anew")
     arguments = parser.parse_args()
     entries = listed()
-    if strangers := [name for name in arguments.run or () if name not in entries]:
-        sys.exit(f"error: --run {' '.join(strangers)}: results.yaml has {', '.join(entries)}")
+    named = [*(arguments.run or ()), *(arguments.verify or ())]
+    if strangers := [name for name in named if name not in entries]:
+        sys.exit(f"error: {' '.join(strangers)}: results.yaml has {', '.join(entries)}")
+    verify([entries[name] for name in arguments.verify or ()])
     if arguments.run is not None:
         run([entries[name] for name in arguments.run or entries])
         pages.write()

@@ -1,4 +1,4 @@
-"""UCI regressions with one hidden layer of 50 units: RESULTS.md's table.
+"""UCI regressions with one hidden layer of 50 units: the table of recipes/regress/README.md.
 
 python benchmarks/uci_regress.py [--data_dir data/uci] [--sets yacht energy ...]
 

@@ -10,8 +10,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.data import extract_batch_size
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
-from torch.distributed.tensor import DTensor, distribute_tensor
 
+from callbacks.averages import placed, save_averages, state_key, whole
 from callbacks.lengths import PositiveLength, batches
 from datamodules.loading.loader import data_rank
 
@@ -32,7 +32,8 @@ class EMA(Callback):
     with the training state.
 
     The average takes the weights' place in validation, test, prediction, and in what `Export`
-    writes; then the weights come back bit by bit. A checkpoint's `state_dict` holds the weights.
+    writes; then the weights come back bit by bit. A checkpoint's `state_dict` holds the weights,
+    its callbacks' states the average (see `averages`); a file of the weights alone, the average.
 
     ```yaml
     - class_path: EMA
@@ -64,7 +65,7 @@ class EMA(Callback):
 
     @property
     def state_key(self) -> str:
-        return f"EMA{{{self.module}}}"
+        return state_key(self.module)
 
     def state_dict(self) -> dict[str, Any]:
         average = {name: whole(value) for name, value in self.average.items()}
@@ -72,6 +73,9 @@ class EMA(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.weight, self.average = state_dict["weight"], state_dict["average"]
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        save_averages(trainer)
 
     def parameters(self, pl_module: LightningModule) -> dict[torch.nn.Parameter, str]:
         """The sub-module's parameters, and their names in it."""
@@ -134,7 +138,8 @@ class EMA(Callback):
         if not self.average or self.raw:
             return
         shard_again(pl_module)
-        current = self.tensors(pl_module)
+        # A checkpoint's average may be without buffers.
+        current = {n: v for n, v in self.tensors(pl_module).items() if n in self.average}
         self.raw = {name: value.clone() for name, value in current.items()}
         for name, value in current.items():
             value.copy_(placed(self.average[name], value))
@@ -144,8 +149,9 @@ class EMA(Callback):
         if not self.raw:
             return
         shard_again(pl_module)
-        for name, value in self.tensors(pl_module).items():
-            value.copy_(self.raw[name])
+        current = self.tensors(pl_module)
+        for name, value in self.raw.items():
+            current[name].copy_(value)
         self.raw = {}
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -161,18 +167,6 @@ class EMA(Callback):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         self.swap_out(pl_module)  # before a checkpoint of the exception
-
-
-def whole(tensor: Tensor) -> Tensor:
-    """A tensor that is no shard."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-
-
-def placed(tensor: Tensor, like: Tensor) -> Tensor:
-    """A tensor on the device of another, and sharded as that is."""
-    if isinstance(like, DTensor) and not isinstance(tensor, DTensor):
-        return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
-    return tensor.to(like.device)
 
 
 def shard_again(pl_module: LightningModule) -> None:

@@ -6,8 +6,10 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
-from callbacks.ema import averaged, whole
+from callbacks.averages import whole
+from callbacks.ema import averaged
 from recipes.parts.files import replacing
+from recipes.parts.finite import finite_buffers, spoiled
 
 
 class Export(Callback):
@@ -24,6 +26,10 @@ class Export(Callback):
 
     Args:
         module: the sub-module's attribute name in the LightningModule, for example student
+
+    Raises:
+        ValueError: if there is no such sub-module, or it has no weights
+        FloatingPointError: if the weights are not finite; nothing is written then
     """
 
     def __init__(self, module: str) -> None:
@@ -34,12 +40,16 @@ class Export(Callback):
         if not isinstance(network, nn.Module) or not network.state_dict():
             name = type(pl_module).__name__
             raise ValueError(f"Export's module={self.module}: {name} has no such weights to save")
+        self.were_finite = finite_buffers(network)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.fast_dev_run:
             return
         with averaged(trainer, pl_module):
-            weights = getattr(pl_module, self.module).state_dict()
+            network = getattr(pl_module, self.module)
+            if name := spoiled(network, self.were_finite):
+                raise FloatingPointError(f"{self.module}.{name} is not finite, and not exported")
+            weights = network.state_dict()
             # On all processes, where they hold shards.
             state = {name: whole(value).to("cpu", copy=True) for name, value in weights.items()}
         if trainer.is_global_zero:

@@ -1,14 +1,41 @@
 """A diverged training stops, and says so."""
 
+import math
+from typing import NamedTuple
+
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
-from torch.distributed.tensor import DTensor
-from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
+from torch.utils._pytree import tree_leaves
 
 from callbacks.optimizers import parameters
+from recipes.parts.finite import finite_buffers, first_not_finite, spoiled
 from recipes.parts.logs import is_logging_step
+
+MOST = torch.finfo(torch.float32).max ** 0.5  # the square of a larger number overflows
+
+
+class Moment(NamedTuple):
+    """When in training something was, and the `extremes` of its batch."""
+
+    step: int
+    epoch: int
+    batch: int
+    extremes: list[Tensor]
+
+    def __str__(self) -> str:
+        return f"diverged at step {self.step} (epoch {self.epoch}, batch {self.batch})"
+
+    @property
+    def advice(self) -> str:
+        """What may be the cause: numbers whose squares overflow, or the learning rate."""
+        sizes = [abs(end.item()) for end in self.extremes]
+        if any(map(math.isnan, sizes)):
+            return "the inputs of the batch hold NaN"
+        largest = max(sizes, default=0.0)
+        return f"the batch holds {largest:.3g}" if largest > MOST else "try a lower lr"
 
 
 class FiniteLoss(Callback):
@@ -17,7 +44,9 @@ class FiniteLoss(Callback):
     Every batch's loss is looked at. Since looking waits for the device, this happens for all
     batches since the last time in the steps that are logged, in each epoch's last, before every
     checkpoint, and when training ends. In the first two the gradients are looked at too, before
-    they are applied; in the last two all weights, which a gradient that was not finite has spoiled.
+    they are applied; in the last two all weights, which a gradient that was not finite has spoiled,
+    and all buffers that were finite once, such as batch-norm's running variance. A checkpoint with
+    others is neither trained further nor evaluated.
     In fp16, gradients that overflow are a matter of the loss scale, and left alone.
 
     ```yaml
@@ -25,17 +54,29 @@ class FiniteLoss(Callback):
     ```
 
     Raises:
-        FloatingPointError: naming the batch, or the parameter
+        FloatingPointError: naming the step, and the parameter or buffer
     """
 
     def __init__(self) -> None:
-        self.losses: list[tuple[int, int, Tensor]] = []  # not yet looked at: epoch, batch, loss
+        self.losses: list[tuple[Moment, Tensor]] = []  # not yet looked at
         self.looks = False  # whether to wait for the device in this batch
+        self.were_finite: set[str] = set()  # buffers
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.were_finite = finite_buffers(pl_module)  # before a checkpoint is loaded
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.losses = []
+        self._refuse_loaded(trainer, pl_module)
+        self.were_finite |= finite_buffers(pl_module)  # made in configure_model
         # Of every checkpoint; of one that holds the weights alone, callbacks are not told.
         self.handle = pl_module.register_state_dict_pre_hook(self._refuse)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != TrainerFn.FITTING:
+            self._refuse_loaded(trainer, pl_module)
+
+    on_test_start = on_predict_start = on_validation_start
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._refuse(pl_module)  # a run may end within an epoch, with nothing logged or saved
@@ -44,15 +85,16 @@ class FiniteLoss(Callback):
         self.handle.remove()
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, *args: object
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
-        last = trainer.fit_loop.batch_idx + 1 == trainer.num_training_batches
+        last = batch_idx + 1 == trainer.num_training_batches
         self.looks = last or is_logging_step(trainer)
+        self.now = Moment(trainer.global_step, trainer.current_epoch, batch_idx, extremes(batch))
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        self.losses.append((trainer.current_epoch, trainer.fit_loop.batch_idx, loss.detach()))
+        self.losses.append((self.now, loss.detach()))
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
@@ -68,12 +110,9 @@ class FiniteLoss(Callback):
             for name, p in pl_module.named_parameters()
             if p in own and p.grad is not None
         }
-        if not finite(list(gradients.values())):
-            name = next(name for name, gradient in gradients.items() if not finite([gradient]))
-            where = place(trainer.current_epoch, trainer.fit_loop.batch_idx)
-            raise FloatingPointError(
-                f"the gradient of {name} is not finite in {where}: try a lower lr"
-            )
+        if name := first_not_finite(gradients):
+            said = f"the gradient of {name} is not finite"
+            raise FloatingPointError(f"{self.now}: {said}: {self.now.advice}")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: object
@@ -83,35 +122,37 @@ class FiniteLoss(Callback):
 
     def _refuse(self, pl_module: LightningModule, *args: object) -> None:
         self._look()
-        weights = dict(pl_module.named_parameters())
-        if not finite(list(weights.values())):
-            name = next(name for name, weight in weights.items() if not finite([weight]))
-            raise FloatingPointError(f"{name} is not finite, and not saved: try a lower lr")
+        if name := spoiled(pl_module, self.were_finite):
+            step = pl_module.trainer.global_step
+            raise FloatingPointError(
+                f"diverged by step {step}: {name} is not finite, and not saved: try a lower lr"
+            )
+
+    def _refuse_loaded(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if name := spoiled(pl_module, self.were_finite):
+            raise FloatingPointError(
+                f"{trainer.ckpt_path or 'the network'}: {name} is not finite: its training diverged"
+            )
 
     def _look(self) -> None:
         losses, self.losses = self.losses, []
-        values = [loss.sum() for *_, loss in losses]
+        values = [loss.sum() for _, loss in losses]
         if not losses or torch.stack(values).isfinite().all():
             return
-        for (epoch, batch, _), value in zip(losses, values, strict=True):
+        for (when, _), value in zip(losses, values, strict=True):
             if not value.isfinite():
-                where = place(epoch, batch)
-                raise FloatingPointError(f"the loss is {value.item()} in {where}: try a lower lr")
+                raise FloatingPointError(f"{when}: the loss is {value.item()}: {when.advice}")
 
 
-def place(epoch: int, batch: int) -> str:
-    """Where in training this is."""
-    return f"epoch {epoch}, batch {batch}"
+def extremes(batch: object) -> list[Tensor]:
+    """The smallest and largest number of each tensor in a batch; NaN if the inputs hold NaN.
 
-
-def finite(tensors: list[Tensor]) -> bool:
-    """Whether all elements are."""
-    tensors = [t.coalesce().values() if t.is_sparse else t for t in tensors]
-    if not tensors:
-        return True
-    # The sum of squares is 30 times as fast on a CPU; where it overflows, the largest size decides.
-    for order in (2.0, torch.inf):
-        norm = get_total_norm([tensor.detach() for tensor in tensors], order)
-        if (norm.full_tensor() if isinstance(norm, DTensor) else norm).isfinite():
-            return True
-    return False
+    In what follows the inputs, NaN marks a target that is missing.
+    """
+    tensors = [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
+    return [
+        end
+        for number, tensor in enumerate(tensors)
+        if tensor.is_floating_point() and tensor.layout == torch.strided and tensor.numel()
+        for end in (tensor.nan_to_num(0.0, torch.inf, -torch.inf) if number else tensor).aminmax()
+    ]

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn.utils.prune import L1Unstructured
 from torch.optim import Optimizer
 
-from callbacks.ema import EMA, placed, whole
+from callbacks.averages import placed, whole
+from callbacks.ema import EMA
 from callbacks.l1 import weight_tensors
 from callbacks.lengths import Length, batches, check_steps
 from callbacks.optimizers import after_updates, parameters

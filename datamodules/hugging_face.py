@@ -1,6 +1,9 @@
 """Datasets of the Hugging Face Hub, and Parquet and Arrow files, mapped into memory or streamed."""
 
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -8,11 +11,12 @@ from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from datamodules.loading.in_memory import InMemory
-from datamodules.loading.loader import Loader, Table, data_rank
+from datamodules.loading.loader import Loader, data_rank
+from datamodules.loading.mapped import MappedRows
 from datamodules.loading.splits import hold_out
 
 if TYPE_CHECKING:  # the extra: importing it takes a second
-    from datasets import Dataset, Features
+    from datasets import Features
 
     from datamodules.loading.streaming import StreamLoader
     from datamodules.reading.features import Columns
@@ -21,30 +25,6 @@ if TYPE_CHECKING:  # the extra: importing it takes a second
     from datamodules.reading.sources import Found
 
 WHITE = 255.0
-
-
-class MappedRows(Table):
-    """Some rows of a dataset whose files are mapped into memory.
-
-    Args:
-        dataset: all rows
-        columns: those that are read, and how they become tensors
-        rows: numbers of the rows that are used, (n,)
-    """
-
-    def __init__(self, dataset: "Dataset", columns: "Columns", rows: Tensor) -> None:
-        self.dataset = dataset.select_columns(columns.names).with_format("arrow")
-        self.columns, self.rows = columns, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def to_device(self, device: torch.device) -> None:
-        """Nothing: what is mapped from files stays there."""
-
-    def gather(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        """Inputs (batch, channels, height, width) or (batch, n), and targets (batch,)."""
-        return self.columns.tensors(self.dataset[self.rows[rows].tolist()])
 
 
 class HuggingFace(InMemory):
@@ -77,7 +57,7 @@ class HuggingFace(InMemory):
         block: with `streaming`: consecutive rows that are shuffled together
         streams: with `streaming`: places in the epoch's order from which batches are taken in turn
         image_size: images are resized to so many pixels in height and width
-        image_mode: images are converted to grey (L) or to colours (RGB)
+        image_mode: images are converted to grey (L) or to colours (RGB), those of 16 bits to 8
         cache_dir: folder of what is downloaded and converted; by default the library's own
         split_seed: decides which rows are held out for validation
         seed: of the order
@@ -118,11 +98,14 @@ class HuggingFace(InMemory):
         self.streaming, self.num_workers, self.block = streaming, num_workers, block
         self.streams, self.image_size, self.image_mode = streams, image_size, image_mode
         self.files: dict[str, tuple[list[RowGroup], Columns]] = {}
+        self.facts: dict[str, str] = {}  # for run.json: of data from the Hub, its `commit`
 
     def _source(self) -> "Files | Found":
         from datamodules.reading.sources import source
 
-        return source(self.path, self.name, self.revision, self.cache_dir)
+        found = source(self.path, self.name, self.revision, self.cache_dir)
+        self.facts = {"commit": found.commit} if found.commit else {}
+        return found
 
     def prepare_data(self) -> None:
         if not self.streaming:
@@ -132,11 +115,17 @@ class HuggingFace(InMemory):
                     source.mapped(split, f"--data.{part}_split")
 
     def setup(self, stage: str) -> None:
+        from datamodules.reading.labels import check_labels
+
         source = self._source()
         if stage in ("test", "predict"):
             parts = ["test"]
         else:
             parts = ["val"] if stage == "validate" and self.splits["val"] else ["train", "val"]
+        # The first file that is trained on is the one that all others are to agree with.
+        files = chain(*(source.tables(self.splits[part]) for part in parts))
+        inputs = [self.inputs] if isinstance(self.inputs, str) else self.inputs
+        check_labels([*source.tables(self.splits["train"])[:1], *files], [*inputs, self.target])
         for part in parts:
             if self.splits[part] is not None and part not in self.tables | self.files:
                 (self._stream if self.streaming else self._map)(source, part)
@@ -146,14 +135,19 @@ class HuggingFace(InMemory):
             for part, of_part in zip(("train", "val"), rows, strict=True):
                 self.tables[part] = MappedRows(whole.dataset, whole.columns, of_part)
 
-    def _columns(self, features: "Features") -> "Columns":
+    def _columns(
+        self, source: "Files | Found", features: "Features", groups: "Callable[[], list[RowGroup]]"
+    ) -> "Columns":
         from datamodules.reading.features import Columns
+        from datamodules.reading.row_groups import Origins
 
-        return Columns(features, self.inputs, self.target, self.image_size, self.image_mode)
+        columns, image = (features, self.inputs, self.target), (self.image_size, self.image_mode)
+        return Columns(*columns, *image, source.folders, Origins(groups))
 
     def _map(self, source: "Files | Found", part: str) -> None:
         dataset = source.mapped(self.splits[part], f"--data.{part}_split")
-        columns = self._columns(dataset.features)
+        groups = partial(source.groups, self.splits[part])
+        columns = self._columns(source, dataset.features, groups)
         self.tables[part] = table = MappedRows(dataset, columns, torch.arange(len(dataset)))
         self.input_shape = table.gather(torch.arange(1), 0)[0].shape[1:]
 
@@ -161,13 +155,14 @@ class HuggingFace(InMemory):
         from datamodules.reading.row_groups import Part, read, row_groups
 
         files, features = source.streamed(self.splits[part], f"--data.{part}_split")
-        groups, columns = row_groups(files), self._columns(features)
+        groups = row_groups(files)
+        columns = self._columns(source, features, partial(list, groups))
         if not groups:
             raise ValueError(f"--data.{part}_split={self.splits[part]} has no rows")
         self.files[part] = groups, columns
         # Now, so that all images, in every worker, are of the first one's shape.
-        first = columns.cast(next(read([Part(groups[0], 0, 1)], columns.names, 1)))
-        self.input_shape = columns.tensors(first)[0].shape[1:]
+        *_, first = next(read([Part(groups[0], 0, 1)], columns.names, 1))
+        self.input_shape = columns.tensors(columns.cast(first), [0])[0].shape[1:]
 
     def scale(self, inputs: Tensor) -> Tensor:
         """Images from 0 to 255 to 0 to 1, numbers as they are, in the type of the weights."""

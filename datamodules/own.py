@@ -17,13 +17,14 @@ class Tabular(TabularData):
     """The numbers in a CSV (.csv, .tsv), Parquet (.parquet, .pq) or whitespace file (any other).
 
     A CSV's separator is comma, semicolon or tab, whichever its first line has most of. A missing
-    value or one that is no number, in a column that is used, is refused by column and line. Parquet
-    needs `pip install -e '.[parquet]'`.
+    value or one that is no number, in a column that is used, is refused by column and line. What
+    says only which row each is, a first column without a name or the index of pandas, is no input.
+    Parquet needs `pip install -e '.[parquet]'`.
 
     Args:
         path: of the file, or its http(s) URL, which needs `sha256`
         target: name or place of the target column, from 0; negative from the end
-        columns: names or places of the input columns, by default all but the target
+        columns: names or places of the input columns, by default all but the target and the index
         header: whether the first row of a text file is the columns' names; by default it is if none
             of its cells is a number, so that years as names need `true`
         sha256: checksum of the file, hexadecimal

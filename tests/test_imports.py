@@ -118,7 +118,7 @@ def test_the_house_keeps_its_rules():
         ("recipes/parts/logs", "import callbacks.ema", "upwards"),
         ("recipes/running/run", "from recipes.classify import Classify", "upwards"),
         ("datamodules/digits", "def later():\n    from callbacks.ema import EMA", "upwards"),
-        ("recipes/gan/module", "from recipes.running.files import rewind", "only a __main__"),
+        ("recipes/gan/module", "from recipes.running.rows import rewind", "only a __main__"),
         ("recipes/parts/logs", "from recipes.parts.stepping import backward", "a circle"),
         ("datamodules/reading/sheets", "from datamodules.uci import UCI", "a circle"),
     ],

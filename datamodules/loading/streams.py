@@ -1,8 +1,9 @@
 """Rows of files that are read in passing as batches, from any place in an epoch."""
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 
+import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -11,6 +12,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 from datamodules.loading.loader import keyed_generator
 from datamodules.reading.features import Columns
 from datamodules.reading.row_groups import Part, RowGroup, read
+
+ROW = "row in the split"  # a column that is added
 
 
 def cut(tables: Iterable[pa.Table], sizes: Iterable[int]) -> Iterator[pa.Table]:
@@ -77,6 +80,9 @@ class Streams(IterableDataset):
     ) -> None:
         self.groups, self.columns = groups, columns
         self.shuffle, self.block, self.count, self.seed = shuffle, block, count, seed
+        # The number of each group's first row in the split.
+        starts = accumulate((group.rows for group in groups), initial=0)
+        self.firsts = dict(zip(groups, starts, strict=False))
         self.epoch = self.position = 0
         rows, step = sum(group.rows for group in groups), batch_size * world_size
         self.batches = rows // step if shuffle else -(-rows // step)
@@ -120,9 +126,12 @@ class Streams(IterableDataset):
             row += group.rows
 
     def read(self, start: int, stop: int) -> Iterator[pa.Table]:
-        """The rows `start` to `stop` of the epoch."""
-        tables = read(self.parts(start, stop), self.columns.names, self.block)
-        return map(self.columns.cast, tables)
+        """The rows `start` to `stop` of the epoch, with their numbers in the split."""
+        parts = self.parts(start, stop)
+        for group, row, table in read(parts, self.columns.names, self.block):
+            first = self.firsts[group] + row
+            numbers = np.arange(first, first + len(table))
+            yield self.columns.cast(table).append_column(ROW, [numbers])
 
     def shuffled(self, start: int, stop: int, begin: int) -> Iterator[pa.Table]:
         """The rows `start` to `stop` in shuffled blocks, without those in places before `begin`."""
@@ -144,7 +153,8 @@ class Streams(IterableDataset):
             rows = self.shuffled(self.bound(first), bounds[-1], bounds[0])
         else:
             rows = self.read(bounds[0], bounds[-1])
-        return map(self.columns.tensors, cut(rows, sizes))
+        for table in cut(rows, sizes):
+            yield self.columns.tensors(table, table.column(ROW).to_numpy())
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...] | Exception]:
         worker = get_worker_info()

@@ -1,6 +1,7 @@
 """Columns of numbers, labels and images as tensors."""
 
-import io
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -9,10 +10,9 @@ import torch
 from datasets import ClassLabel, Features, Image
 from datasets.features.features import FeatureType
 from datasets.table import table_cast
-from datasets.utils.file_utils import xopen
-from PIL import Image as pillow
-from PIL import ImageOps
 from torch import Tensor
+
+from datamodules.reading.pictures import Pictures, Unreadable
 
 
 def numeric(feature: FeatureType) -> bool:
@@ -32,6 +32,8 @@ class Columns:
         target: name of a column of numbers or labels
         image_size: images are resized to so many pixels, each way
         image_mode: images are converted to grey (L) or colours (RGB)
+        folders: of the dataset, in which images that are files must lie
+        origin: says of a row's number in the split where the row is
 
     Raises:
         ValueError: if there is no such column, or it is of another kind
@@ -44,6 +46,8 @@ class Columns:
         target: str,
         image_size: int | None = None,
         image_mode: Literal["L", "RGB"] | None = None,
+        folders: Iterable[Path] = (),
+        origin: Callable[[int], str] = "row {}".format,
     ) -> None:
         self.inputs, self.target = [inputs] if isinstance(inputs, str) else list(inputs), target
         for option, name in [*(("inputs", name) for name in self.inputs), ("target", target)]:
@@ -64,8 +68,8 @@ class Columns:
         if len(self.inputs) > 1 and any(isinstance(features[name], Image) for name in self.inputs):
             raise ValueError(f"--data.inputs={inputs}: images are one column")
         self.has_labels = isinstance(features[target], ClassLabel)
-        self.image_size = image_size
-        self.image_mode = image_mode or getattr(features[self.inputs[0]], "mode", None)
+        mode = image_mode or getattr(features[self.inputs[0]], "mode", None)
+        self.pictures, self.origin = Pictures(image_size, mode, folders), origin
         self.names = list(dict.fromkeys([*self.inputs, target]))
         self.schema = Features({name: features[name] for name in self.names}).arrow_schema
         self.shape: tuple[int, ...] | None = None
@@ -84,11 +88,12 @@ class Columns:
         except (pa.ArrowException, TypeError) as error:
             raise ValueError(f"--data.path: its files' types differ: {error}") from error
 
-    def tensors(self, table: pa.Table) -> tuple[Tensor, Tensor]:
+    def tensors(self, table: pa.Table, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Inputs and targets of some rows.
 
         Args:
             table: the rows, with at least the columns `names`
+            rows: their numbers in the split, for messages
 
         Returns:
             inputs (batch, channels, height, width) uint8, or (batch, n) floats; and targets
@@ -98,64 +103,46 @@ class Columns:
             ValueError: if a value is missing, an image is damaged or not like the first
         """
         if self.has_images:
-            inputs = self._images(table.column(self.inputs[0]))
+            inputs = self._images(table.column(self.inputs[0]), rows)
         else:
-            columns = [self._numbers(table, name) for name in self.inputs]
+            columns = [self._numbers(table, name, rows) for name in self.inputs]
             dtype = np.result_type(np.float32, *(column.dtype for column in columns))
             inputs = torch.from_numpy(np.stack(columns, 1).astype(dtype, copy=False))
-        targets = self._numbers(table, self.target)
+        targets = self._numbers(table, self.target, rows)
         dtype = targets.dtype if targets.dtype.kind == "f" else np.int64
         targets = torch.from_numpy(targets.astype(dtype))  # a copy: theirs cannot be written to
-        if self.has_labels and (targets < 0).any():
-            raise ValueError(f"--data.target={self.target}: a label is missing (-1)")
+        if self.has_labels and (missing := targets < 0).any():
+            place = self.origin(rows[int(missing.int().argmax())])
+            raise ValueError(f"{place}: --data.target={self.target}: a label is missing (-1)")
         return inputs, targets
 
-    def _numbers(self, table: pa.Table, name: str) -> np.ndarray:
+    def _numbers(self, table: pa.Table, name: str, rows: Sequence[int]) -> np.ndarray:
         column = table.column(name)
         option = "target" if name == self.target else "inputs"
         if column.null_count:
-            raise ValueError(f"--data.{option}={name}: a value is missing")
+            place = self.origin(rows[column.is_null().to_pylist().index(True)])
+            raise ValueError(f"{place}: --data.{option}={name}: a value is missing")
         values = column.to_numpy()
         if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise ValueError(f"--data.{option}={name}: a value is missing or not finite")
+            place = self.origin(rows[int(np.isfinite(values).argmin())])
+            raise ValueError(f"{place}: --data.{option}={name}: a value is missing or not finite")
         return values
 
-    def _images(self, column: pa.ChunkedArray) -> Tensor:
+    def _images(self, column: pa.ChunkedArray, rows: Sequence[int]) -> Tensor:
         """Images (batch, channels, height, width), uint8."""
         images = []
-        for scalar in column:
-            if not scalar.is_valid:
-                raise ValueError(f"--data.inputs={self.inputs[0]}: an image is missing")
+        for row, scalar in zip(rows, column, strict=True):
+            content = scalar["bytes"].as_buffer() if scalar.is_valid else None
+            path = scalar["path"].as_py() if scalar.is_valid else None
             try:
-                image = self._image(scalar["bytes"].as_buffer(), scalar["path"].as_py())
-            except (OSError, SyntaxError, TypeError) as error:  # Pillow's
-                message = f"--data.inputs={self.inputs[0]}: an image is damaged: {error}"
+                image = self.pictures.read(content, path)
+                self.shape = self.shape or image.shape
+                if image.shape != self.shape:
+                    sizes = f"is {image.shape}, the first was {self.shape}"
+                    raise Unreadable(f"an image {sizes}; say --data.image_size or image_mode")
+            except Unreadable as error:
+                place = path if content is None and path else self.origin(row)
+                message = f"{place}: --data.inputs={self.inputs[0]}: {error}"
                 raise ValueError(message) from error
-            self.shape = self.shape or image.shape
-            if image.shape != self.shape:
-                raise ValueError(
-                    f"--data.inputs={self.inputs[0]}: an image is {image.shape}, the first was "
-                    f"{self.shape}; say --data.image_size or image_mode"
-                )
             images.append(image)
         return torch.from_numpy(np.stack(images))
-
-    def _image(self, content: pa.Buffer | None, path: str | None) -> np.ndarray:
-        """An image (channels, height, width), uint8."""
-        if content is None:
-            with xopen(path, "rb") as file:
-                content = file.read()
-        image = pillow.open(io.BytesIO(content))
-        if image.info.get("exif"):
-            image = ImageOps.exif_transpose(image)  # photographs that are stored lying on a side
-        if self.image_mode and image.mode != self.image_mode:
-            image = image.convert(self.image_mode)
-        if self.image_size and image.size != (self.image_size, self.image_size):
-            image = image.resize((self.image_size, self.image_size), pillow.Resampling.BILINEAR)
-        pixels = np.asarray(image)
-        if pixels.dtype != np.uint8 or image.mode in ("P", "PA"):
-            raise ValueError(
-                f"--data.inputs={self.inputs[0]}: an image of mode {image.mode}; "
-                "say --data.image_mode=L or RGB"
-            )
-        return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))

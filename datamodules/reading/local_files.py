@@ -1,15 +1,16 @@
 """Parquet and Arrow files on this machine, as the splits of a dataset. Needs no network."""
 
 import json
+import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pyarrow as pa
 from datasets import Dataset, Features
 from datasets.exceptions import DatasetsError
 
-from datamodules.reading.row_groups import is_parquet, opened, row_groups
+from datamodules.reading.row_groups import RowGroup, is_parquet, opened, row_groups
 
 # Words in names by which `datasets` tells the splits of a folder.
 WORDS = {
@@ -28,18 +29,38 @@ def split_of(name: str) -> str:
 
 
 def saved_files(folder: Path) -> dict[str, list[str]]:
-    """The files of what `save_to_disk` wrote, by split; empty if the folder is no such thing."""
-    if (whole := folder / "dataset_dict.json").is_file():
-        parts = {split: folder / split for split in json.loads(whole.read_text())["splits"]}
-    else:
-        parts = {"train": folder} if (folder / "state.json").is_file() else {}
-    return {
-        split: [
-            str(part / file["filename"])
-            for file in json.loads((part / "state.json").read_text())["_data_files"]
-        ]
-        for split, part in parts.items()
-    }
+    """The files of what `save_to_disk` wrote, by split; empty if the folder is no such thing.
+
+    Raises:
+        ValueError: if what it says of itself is damaged, or names files elsewhere
+    """
+    try:
+        if (whole := folder / "dataset_dict.json").is_file():
+            splits = json.loads(whole.read_text())["splits"]
+            parts = {split: folder / own_name(split) for split in splits}
+        else:
+            parts = {"train": folder} if (folder / "state.json").is_file() else {}
+        return {
+            split: [
+                str(part / own_name(file["filename"]))
+                for file in json.loads((part / "state.json").read_text())["_data_files"]
+            ]
+            for split, part in parts.items()
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        said = f"dataset_dict.json or state.json in it is damaged: {error}"
+        raise ValueError(f"--data.path={folder}: {said}") from error
+
+
+def own_name(name: str) -> str:
+    """The name of a file, if it is one and no path.
+
+    Raises:
+        ValueError: if it leads elsewhere
+    """
+    if PureWindowsPath(name).name != name or name == "..":
+        raise ValueError(f"{name} is not in the folder")
+    return name
 
 
 def local_files(path: str) -> dict[str, list[str]]:
@@ -91,10 +112,30 @@ class Files:
     Args:
         splits: the files of each split
         cache_dir: where Parquet files are kept as Arrow
+
+    Attributes:
+        commit: None; of the Hub, the commit
+        folders: that images which are files may lie in: the one of the splits' files
     """
+
+    commit = None
 
     def __init__(self, splits: dict[str, list[str]], cache_dir: str | None) -> None:
         self.splits, self.cache_dir = splits, cache_dir
+        every = [Path(file).absolute().parent for files in splits.values() for file in files]
+        self.folders = [Path(os.path.commonpath(every))]
+
+    def tables(self, split: str | None) -> list[str]:
+        """The Parquet or Arrow files of a split, none if there is no such split."""
+        return self.splits.get(split, [])
+
+    def groups(self, split: str) -> list[RowGroup]:
+        """The row groups of a split, in order.
+
+        Raises:
+            ValueError: if a file is damaged
+        """
+        return row_groups(self.tables(split))
 
     def streamed(self, split: str, option: str) -> tuple[list[str], Features]:
         """The files of a split, and the types of their columns.
@@ -114,7 +155,9 @@ class Files:
         """
         is_there(split, option, self.splits)
         files = self.splits[split]
-        if not row_groups(files):  # which opens them all: the library does not say which is damaged
+        if not self.groups(
+            split
+        ):  # which opens them all: the library does not say which is damaged
             raise ValueError(f"{option}={split} has no rows")
         if is_parquet(files[0]):
             try:

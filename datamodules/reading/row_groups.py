@@ -3,7 +3,7 @@
 Files are local, or remote at any address that `datasets` opens (hf://, https://, s3://).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import groupby
@@ -29,6 +29,27 @@ class RowGroup(NamedTuple):
     file: str
     number: int
     rows: int
+
+
+class Origins:
+    """Says which row of which file a row of a split is.
+
+    Args:
+        groups: gives all row groups of the split, in order, when they are asked for
+    """
+
+    def __init__(self, groups: Callable[[], list[RowGroup]]) -> None:
+        self.groups = groups
+
+    def __call__(self, row: int) -> str:
+        """The file and the row in it, from 0, of a row of the split; or its number alone."""
+        in_file, file, left = 0, "", int(row)
+        for group in self.groups():
+            in_file, file = (in_file, file) if group.file == file else (0, group.file)
+            if left < group.rows:
+                return f"{file}, row {in_file + left}"
+            in_file, left = in_file + group.rows, left - group.rows
+        return f"row {row} of the split"
 
 
 class Part(NamedTuple):
@@ -111,7 +132,9 @@ def row_groups(files: Iterable[str]) -> list[RowGroup]:
         return [group for groups in pool.map(of, files) for group in groups if group.rows]
 
 
-def read(parts: Iterable[Part], columns: list[str], at_once: int) -> Iterator[pa.Table]:
+def read(
+    parts: Iterable[Part], columns: list[str], at_once: int
+) -> Iterator[tuple[RowGroup, int, pa.Table]]:
     """The rows of some parts, in order, as tables of at most `at_once` rows or a record batch.
 
     Consecutive parts of a file open it once. What a part leaves out at the beginning of its row
@@ -121,6 +144,9 @@ def read(parts: Iterable[Part], columns: list[str], at_once: int) -> Iterator[pa
         parts: which rows
         columns: names of the columns that are read
         at_once: rows of a Parquet file that are unpacked at a time
+
+    Yields:
+        a row group, the number of the table's first row in it, and the table
 
     Raises:
         ValueError: if a file is damaged or lacks a column
@@ -135,7 +161,8 @@ def read(parts: Iterable[Part], columns: list[str], at_once: int) -> Iterator[pa
                     first, last = max(start - row, 0), min(stop - row, len(batch))
                     if first < last:
                         batch.validate(full=True)  # a wrong offset in it would be a wrong address
-                        yield pa.Table.from_batches([batch.slice(first, last - first)])
+                        rows = pa.Table.from_batches([batch.slice(first, last - first)])
+                        yield group, row + first, rows
                     row += len(batch)
                     if row >= stop:
                         break

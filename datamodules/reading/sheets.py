@@ -2,18 +2,23 @@
 
 import csv
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
+UNNAMED = re.compile(r"|Unnamed: \d+")  # as pandas calls what had no name
 Cells = list[tuple[int, list[str]]]
 
 
 def number(cell: str) -> float | None:
-    """The cell as a number, None if it is none."""
+    """The cell as a number, None if it is none.
+
+    As files have it, not as Python's source: 2021_01 is a name, and so are digits of other scripts.
+    """
     try:
-        return float(cell)
+        return float(cell) if "_" not in cell and cell.isascii() else None
     except ValueError:
         return None
 
@@ -91,6 +96,8 @@ class Sheet:
         unit: what `places` counts, "line" or "row"
         places: where in the file each value of a column is
         cells: from a column's place in `names` to its values
+        header: the columns' names as the file has them; empty if it has none
+        index: names of what is no column at all, but pandas' labels of the rows
     """
 
     path: Path
@@ -98,6 +105,27 @@ class Sheet:
     unit: str
     places: Sequence[int]
     cells: Callable[[int], list[str]]
+    header: Sequence[str] = ()
+    index: Sequence[str] = ()
+
+    def labels(self) -> int:
+        """How many of the first columns say only which row each is: without a name, as R writes it.
+
+        Raises:
+            ValueError: if one has no name, but its numbers may be measured
+        """
+        count = 0
+        while count < len(self.header) - 1 and UNNAMED.fullmatch(self.header[count]):
+            values = [number(cell) for cell in self.cells(count)]
+            words = all(value is None for value in values)
+            whole = all(value is not None and value.is_integer() for value in values)
+            if not words and not (whole and len(set(values)) == len(values)):
+                raise ValueError(
+                    f"{self.path}: column {count} has no name, and its numbers do not tell the "
+                    "rows apart: name it, or say which columns are inputs with --data.columns"
+                )
+            count += 1
+        return count
 
     def numbers(self, column: int) -> list[float]:
         """A column as numbers.
@@ -118,9 +146,15 @@ class Sheet:
 
 def read_text(path: Path, header: bool | None) -> Sheet:
     """A text file's columns; see `read_cells` and `split_header` for what it may look like."""
-    names, rows = split_header(path, read_cells(path), header)
+    every = read_cells(path)
+    names, rows = split_header(path, every, header)
     places = [line for line, _ in rows]
-    return Sheet(path, names, "line", places, lambda column: [row[column] for _, row in rows])
+    first = every[0][1] if len(rows) < len(every) else ()
+
+    def cells(column: int) -> list[str]:
+        return [row[column] for _, row in rows]
+
+    return Sheet(path, names, "line", places, cells, first)
 
 
 def read_parquet(path: Path) -> Sheet:
@@ -138,8 +172,13 @@ def read_parquet(path: Path) -> Sheet:
         table = parquet.read_table(path)
     except (ArrowException, OSError) as error:
         raise ValueError(f"{path} is damaged or no Parquet file: {error}") from error
+    stored = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    # A range is only described.
+    index = [label.get("name") if isinstance(label, dict) else label for label in stored]
+    table = table.drop_columns([name for name in index if name in table.column_names])
 
     def cells(column: int) -> list[str]:
         return ["" if cell is None else str(cell) for cell in table.column(column).to_pylist()]
 
-    return Sheet(path, table.column_names, "row", range(table.num_rows), cells)
+    names = table.column_names
+    return Sheet(path, names, "row", range(table.num_rows), cells, names, index)

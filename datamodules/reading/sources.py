@@ -1,12 +1,26 @@
 """Where a dataset's splits are: in files on this machine, or what `datasets` finds on the Hub."""
 
+import re
 from pathlib import Path
 
 from datasets import Dataset, Features, load_dataset_builder
+from datasets.config import HF_DATASETS_CACHE
 from datasets.exceptions import DatasetsError
+from huggingface_hub.constants import HF_HUB_CACHE
 
+from datamodules.reading.cards import check_card
 from datamodules.reading.local_files import SUFFIXES, Files, is_there, local_files
-from datamodules.reading.row_groups import is_parquet, opened, row_groups
+from datamodules.reading.row_groups import RowGroup, is_parquet, opened, row_groups
+
+
+def is_commit(name: str | None) -> bool:
+    """Whether this is the full hash of a commit."""
+    return bool(re.fullmatch(r"[0-9a-f]{40}", name or ""))
+
+
+def hub_folder(name: str) -> Path:
+    """Where the files of a dataset of the Hub are kept."""
+    return Path(HF_HUB_CACHE, f"datasets--{name.replace('/', '--')}")
 
 
 class Found:
@@ -20,12 +34,18 @@ class Found:
 
     Raises:
         ValueError, OSError: if there is no such dataset, or the Hub cannot be reached
+
+    Attributes:
+        commit: of the Hub, 40 hexadecimal digits; None of a folder
+        folders: that images which are files may lie in: the dataset's, and of unpacked archives
     """
 
     def __init__(
         self, path: str, name: str | None, revision: str | None, cache_dir: str | None
     ) -> None:
         folder = Path(path).expanduser()
+        if folder.is_dir():
+            check_card(folder)
         where = str(folder.resolve()) if folder.is_dir() else path
         self.path = path
         try:
@@ -39,9 +59,26 @@ class Found:
             option = f"name={name}" if "onfig" in str(error) else f"path={path}"
             kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
             raise kind(f"--data.{option}: {error}") from error
+        # Of a folder, the library's hash is shorter.
+        self.commit = self.builder.hash if is_commit(self.builder.hash) else None
         # Without the Hub, it knows no files, but what of them is in its cache.
         self.files = self.builder.config.data_files or {}
-        self.splits = list(self.files or self.builder.info.splits or {})
+        self.splits = [str(split) for split in self.files or self.builder.info.splits or {}]
+        self.folders = [Path(cache_dir or HF_DATASETS_CACHE, "downloads")]  # unpacked archives
+        self.folders.append(folder if folder.is_dir() else hub_folder(path))
+
+    def tables(self, split: str | None) -> list[str]:
+        """The Parquet or Arrow files of a split, none if there is no such split, or of others."""
+        files = [str(file) for file in self.files.get(split, ())]
+        return files if all(file.endswith(SUFFIXES) for file in files) else []
+
+    def groups(self, split: str) -> list[RowGroup]:
+        """The row groups of a split in order, as far as its files are Parquet or Arrow.
+
+        Raises:
+            ValueError: if a file is damaged
+        """
+        return row_groups(self.tables(split))
 
     def _prepare(self) -> None:
         """Downloads and converts all splits, unless the cache has them."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from recipes.compare.runs import Curve, Run
+from recipes.running.printable import printable
 
 POINTS = 200  # of a curve that is drawn; a screen shows no more
 LABEL = 70  # characters of a label
@@ -130,7 +131,7 @@ def label(settings: dict[str, Any], keys: Sequence[str]) -> str:
     """A setting's values of some keys, of which those that are null say nothing."""
     names = short_names(keys)
     known = [key for key in keys if settings.get(key) is not None]
-    return ", ".join(f"{names[key]}={shown(key, settings[key])}" for key in known)
+    return printable(", ".join(f"{names[key]}={shown(key, settings[key])}" for key in known))
 
 
 def telling(settings: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[str]:

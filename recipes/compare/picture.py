@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -11,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from recipes.compare.groups import Group, band, mean_std
 from recipes.parts.files import replacing
 from recipes.parts.keys import more_is_better
+from recipes.running.printable import printable
 
 DRAWN = 10  # groups; more lines cannot be told apart
 
@@ -28,6 +30,11 @@ def draw(groups: Sequence[Group], metric: str, path: Path) -> None:
         metric: log key
         path: of the PNG file
     """
+    with rc_context({"text.parse_math": False}):  # a name is no formula
+        _draw(groups, metric, path)
+
+
+def _draw(groups: Sequence[Group], metric: str, path: Path) -> None:
     shown = groups[:DRAWN]
     figure = Figure(figsize=(12, 1.8 + 0.25 * max(len(shown), 10)), layout="constrained")
     over_time, final = figure.subplots(1, 2, width_ratios=[3, 2])
@@ -47,7 +54,7 @@ def _curves(axes: Axes, groups: Sequence[Group], metric: str) -> None:
     if shown := late_range(bands):
         axes.set_ylim(*shown)
     label = {"step": "batches", "epoch": "epoch"}[axis_of(metric)]
-    axes.set(xlabel=label, title=f"{metric}, mean ± std over seeds")
+    axes.set(xlabel=label, title=f"{printable(metric)}, mean ± std over seeds")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
 

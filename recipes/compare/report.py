@@ -6,14 +6,16 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 from recipes.compare.page import write_page
 from recipes.compare.picture import draw
-from recipes.compare.runs import Run, UnreadableRun, read_folder, run_folders
+from recipes.compare.runs import Run, UnreadableRun, read_folder, run_folders, try_run
 from recipes.compare.table import ranked, table
 from recipes.compare.tracked import offline_runs, online_runs
 from recipes.parts.keys import headline
+from recipes.running.printable import printable
 
 
 def compare(sources: Sequence[str], metric: str | None = None, output: Path | None = None) -> None:
@@ -47,7 +49,8 @@ def compare(sources: Sequence[str], metric: str | None = None, output: Path | No
     if without := len(runs) - len(with_metric):
         print(f"left out: {without} of {len(runs)} runs, without {metric}")
     if repeats := [run.name for run in with_metric if not any(run is other for other in counted)]:
-        print(f"left out: {', '.join(repeats)}: another run has the same settings and seeds")
+        said = f"left out: {', '.join(repeats)}: another run has the same settings and seeds"
+        print(printable(said))
     folder.mkdir(parents=True, exist_ok=True)
     draw(groups, metric, folder / "compare.png")
     write_page(varying, groups, metric, folder / "compare.html")
@@ -64,7 +67,7 @@ def read(sources: Sequence[str]) -> list[Run]:
     for source in sources:
         for run in found(source, folders):
             if isinstance(run, UnreadableRun):
-                print(f"skipped {run}", file=sys.stderr)
+                print(printable(f"skipped {run}"), file=sys.stderr)
             else:
                 runs.append(run)
     if not runs:
@@ -92,17 +95,7 @@ def found(source: str, before: set[Path]) -> Iterable[Run | UnreadableRun]:
         return offline_runs(path.parent if path.suffix == ".wandb" else path)
     new = [folder for place, folder in folders.items() if place not in before]
     before.update(folders)
-    return map(try_folder, new)
-
-
-def try_folder(folder: Path) -> Run | UnreadableRun:
-    """The run, or why it cannot be read."""
-    try:
-        return read_folder(folder)
-    except UnreadableRun as error:
-        return error
-    except OSError as error:  # of somebody else, or removed meanwhile
-        return UnreadableRun(f"{folder}: {error}")
+    return (try_run(folder, partial(read_folder, folder)) for folder in new)
 
 
 def once(runs: Sequence[Run]) -> list[Run]:

@@ -1,28 +1,35 @@
 """Runs as they are compared, and how they are read from their folders."""
 
 import json
+import math
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from recipes.compare.media import read_picture, readable
+from recipes.parts.files import is_alive
 from recipes.parts.keys import compared, dotted, is_seed, more_is_better
-from recipes.running.launch import is_alive
+from recipes.running.folders import check_facts, read_config, read_facts, read_rows
 
 # What a run draws that is worth seeing beside another's.
 PICTURES = ("samples.png", "study.png")
 QUIET = 600  # seconds without a row after which a run on another machine counts as stopped
+DEPTH = 20  # of lists and mappings in settings
+HUGE = 1e100  # larger numbers, whose squares overflow, count as infinite
+# What reading a run's files comes to where they hold something else.
+ODD = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 AXES = ("step", "epoch", "samples")
 
 
 class UnreadableRun(ValueError):
-    """A run whose files are damaged: its message names the file."""
+    """A run whose files are damaged or odd: its message names the file, or the folder."""
 
 
 @dataclass
@@ -91,12 +98,12 @@ def read_folder(folder: Path) -> Run:
         folder: with a run.json
 
     Raises:
-        UnreadableRun: if a file in it is damaged
+        ValueError, OSError: if a file in it is damaged, or not there for this process
     """
-    facts = read_json(folder / "run.json")
+    facts = read_facts(folder)
     settings = facts.pop("settings", None)
     if settings is None:  # an older run's
-        settings = dotted(read_yaml(folder / "config.yaml"))
+        settings = dotted(read_config(folder))
     metrics, flat = folder / "metrics.jsonl", dotted(facts)
     evaluated = {}
     for split in ("validate", "test"):
@@ -110,60 +117,53 @@ def read_folder(folder: Path) -> Run:
         settings=settings,
         curves=curves(read_rows(metrics, is_live="finished" not in facts)),
         evaluated=evaluated,
-        pictures={n: (folder / n).read_bytes() for n in PICTURES if (folder / n).exists()},
+        pictures=readable(folder.name, [(n, partial(read_picture, folder, n)) for n in PICTURES]),
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file.
-
-    Raises:
-        UnreadableRun: if it is damaged
-    """
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise UnreadableRun(f"{path}: {error}") from error
-    if not isinstance(content, dict):
-        raise UnreadableRun(f"{path}: no mapping")
-    return content
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The content of a run's config, or nothing where it has not been written yet."""
-    if not path.exists():
-        return {}
-    try:
-        return yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise UnreadableRun(f"{path}: {' '.join(str(error).split())}") from error
-
-
-def read_rows(path: Path, is_live: bool) -> list[dict[str, Any]]:
-    """The rows of a metrics file, none where there is no file.
+def try_run(where: Path | str, read: Callable[[], Run]) -> Run | UnreadableRun:
+    """A run that is fit to be compared, or why it is not.
 
     Args:
-        path: of JSON lines
-        is_live: whether the last line may be cut off, as the run writes it or was killed
+        where: it is read, for the message
+        read: reads it
+    """
+    try:
+        run = read()
+        check_facts(run.facts)
+        check_depth(run.settings)
+        # What is no JSON, such as a date, is compared as text.
+        run.settings = json.loads(json.dumps(run.settings, default=str))
+    except ODD as error:
+        told = " ".join(str(error).split()) or type(error).__name__
+        return UnreadableRun(told if told.startswith(str(where)) else f"{where}: {told}")
+    values = {key: number(value) for key, value in run.evaluated.items()}
+    run.evaluated = {key: value for key, value in values.items() if value is not None}
+    return run
+
+
+def check_depth(value: Any, left: int = DEPTH) -> None:  # noqa: ANN401 - whatever settings hold
+    """Refuses what is nested too deeply to be a setting.
 
     Raises:
-        UnreadableRun: if another line is damaged
+        ValueError: if it is
     """
-    if not path.exists():
-        return []
-    lines = path.read_bytes().splitlines()
-    with suppress(ValueError):
-        rows = json.loads(b"[" + b",".join(lines) + b"]")  # much faster than line by line
-        if all(isinstance(row, dict) for row in rows):
-            return rows
-    found = []
-    for number, line in enumerate(lines, 1):
-        try:
-            found.append(dict(json.loads(line)))
-        except (ValueError, TypeError) as error:
-            if not is_live or number < len(lines):
-                raise UnreadableRun(f"{path}, line {number} is damaged") from error
-    return found
+    if not left:
+        raise ValueError("its settings are nested too deeply")
+    items = value.values() if isinstance(value, dict) else value
+    for item in items if isinstance(value, (dict, list)) else ():
+        check_depth(item, left - 1)
+
+
+def number(value: Any) -> float | None:  # noqa: ANN401 - whatever a row holds
+    """A logged value as a number, if it is one; infinite if it is `HUGE`."""
+    try:
+        found = float(value)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):
+        return None
+    return found if abs(found) < HUGE or math.isnan(found) else math.copysign(math.inf, found)
 
 
 def state(facts: dict[str, Any], last_write: float) -> str:
@@ -190,20 +190,36 @@ def curves(rows: Sequence[dict[str, Any]]) -> dict[str, Curve]:
     for keys, indices in alike.items():
         columns = zip(*(rows[index].values() for index in indices), strict=True)
         for key, column in zip(keys, columns, strict=True):
-            # An unknown value is None; W&B has "NaN" and "Infinity" as text.
-            with suppress(TypeError, ValueError):
-                parts.setdefault(key, []).append((indices, np.array(column, dtype=float)))
+            if found := numbers(column):
+                places, values = found
+                parts.setdefault(key, []).append(([indices[place] for place in places], values))
     axes = {axis: np.full(len(rows), np.nan) for axis in AXES}
     for axis, values in axes.items():
-        for indices, numbers in parts.pop(axis, ()):
-            values[indices] = numbers
+        for indices, found in parts.pop(axis, ()):
+            values[indices] = found
     return {key: _curve(found, axes) for key, found in parts.items() if found}
+
+
+def numbers(column: Sequence[Any]) -> tuple[Sequence[int], np.ndarray] | None:
+    """The places of the numbers in a column, and these, float64; None if there are none.
+
+    An unknown value is None, and NaN here; W&B has "NaN" and "Infinity" as text.
+    """
+    with suppress(TypeError, ValueError, OverflowError):
+        values = np.array(column, dtype=float)
+        if values.ndim == 1:  # and no rows of lists
+            is_huge = abs(values) >= HUGE
+            values[is_huge] = np.copysign(np.inf, values[is_huge])
+            return range(len(values)), values
+    found = [math.nan if value is None else number(value) for value in column]
+    places = [place for place, value in enumerate(found) if value is not None]
+    return (places, np.array([found[place] for place in places])) if places else None
 
 
 def _curve(parts: list[tuple[list[int], np.ndarray]], axes: dict[str, np.ndarray]) -> Curve:
     indices = np.concatenate([indices for indices, _ in parts])
     order = np.argsort(indices)
-    value = np.concatenate([numbers for _, numbers in parts])[order]
+    value = np.concatenate([values for _, values in parts])[order]
     return Curve(value, {axis: values[indices[order]] for axis, values in axes.items()})
 
 

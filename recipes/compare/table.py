@@ -9,6 +9,7 @@ from rich.table import Table
 from recipes.compare.groups import Group, grouped, mean_std, short_names, shown
 from recipes.compare.runs import Run
 from recipes.parts.keys import more_is_better
+from recipes.running.printable import printable
 
 COLUMNS = 4  # of keys that vary, beyond which a group has its label alone
 
@@ -35,15 +36,15 @@ def table(varying: Sequence[str], groups: Sequence[Group], metric: str) -> str:
     names, numbers = short_names(columns), measures(groups, metric)
     result = Table(box=box.MARKDOWN)
     for key in columns or ["setting"]:
-        result.add_column(names.get(key, key))
+        result.add_column(printable(names.get(key, key)))
     for name in numbers:
-        result.add_column(name, justify="right")
+        result.add_column(printable(name), justify="right")
     result.add_column("runs")
     for group in groups:
         cells = [shown(key, group.settings.get(key)) for key in columns] or [group.label]
         cells += [measure(group) for measure in numbers.values()]
         cells.append(named(group.runs))
-        result.add_row(*(cell.replace("|", "\\|") for cell in cells))
+        result.add_row(*(printable(cell).replace("|", "\\|") for cell in cells))
     console = Console(width=1000, color_system=None, markup=False, emoji=False)
     with console.capture() as captured:
         console.print(result)

@@ -6,14 +6,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import wandb
 
-from recipes.compare.runs import AXES, Run, UnreadableRun, curves, state
+from recipes.compare.media import check_content, check_name, read_picture, readable
+from recipes.compare.runs import AXES, Run, UnreadableRun, curves, state, try_run
+from recipes.running.folders import check_facts
 
 # The pictures that a run logs, the later the better, and what they are called in its folder.
 MEDIA = {"samples/raw": "samples.png", "samples/ema": "samples.png", "study": "study.png"}
@@ -41,8 +43,8 @@ def offline_runs(source: Path) -> Iterator[Run | UnreadableRun]:
         else:
             runs.setdefault(file.stem, []).append((file, records))
     for found in runs.values():
-        run = _joined(found)
-        if STUDY not in run.facts:
+        run = try_run(found[-1][0], partial(_joined, found))
+        if isinstance(run, UnreadableRun) or STUDY not in run.facts:
             yield run
 
 
@@ -78,7 +80,7 @@ def _joined(parts: list[tuple[Path, list[dict[str, Any]]]]) -> Run:
                 found.append(nested(content["item"]) | {FOLDER: file.parent / "files"})
         rows = resumed(rows, found)
     last = max(file.stat().st_mtime for file, _ in parts)
-    return tracked(name, config, rows, last, lambda row, path: (row[FOLDER] / path).read_bytes())
+    return tracked(name, config, rows, last, lambda row, path: read_picture(row[FOLDER], path))
 
 
 def nested(row: dict[str, Any]) -> dict[str, Any]:
@@ -107,7 +109,7 @@ def _is_training(row: dict[str, Any]) -> bool:
     return any(key.startswith("train/") for key in row)
 
 
-def online_runs(project: str, api: Any = None) -> Iterator[Run]:  # noqa: ANN401 - wandb.Api
+def online_runs(project: str, api: Any = None) -> Iterator[Run | UnreadableRun]:  # noqa: ANN401 - wandb.Api
     """The runs of a W&B project.
 
     Args:
@@ -123,11 +125,17 @@ def online_runs(project: str, api: Any = None) -> Iterator[Run]:  # noqa: ANN401
             written = rows[-1].get("_timestamp", 0) if rows else 0
 
             def read(row: dict[str, Any], path: str, run: Any = run) -> bytes:  # noqa: ANN401
-                with TemporaryDirectory() as folder, run.file(path).download(folder) as file:
-                    return Path(file.name).read_bytes()
+                try:
+                    file = run.file(check_name(path))
+                    with TemporaryDirectory() as folder, file.download(folder) as content:
+                        return check_content(Path(content.name).read_bytes(), path)
+                except wandb.errors.Error as error:
+                    raise FileNotFoundError(path) from error
 
             if f"run.{STUDY}" not in run.config:
-                yield tracked(run.name, dict(run.config), rows, written, read)
+                config = dict(run.config)
+                where = f"{project}/{run.name}"
+                yield try_run(where, partial(tracked, run.name, config, rows, written, read))
     except (wandb.errors.Error, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{project} cannot be read from W&B (wandb login): {reason}") from error
@@ -150,6 +158,7 @@ def tracked(
         read: gives the content of a file, by a row that it was logged in and its path
     """
     facts = {k.removeprefix("run."): v for k, v in config.items() if k.startswith("run.")}
+    check_facts(facts)
     settings = {key: value for key, value in config.items() if not key.startswith(("run.", "_"))}
     training, evaluated, pictures = [], {}, {}
     for row in rows:
@@ -170,15 +179,7 @@ def tracked(
         settings=settings,
         curves=curves(training),
         evaluated=evaluated,
-        pictures=dict(drawn(pictures, read)),
+        pictures=readable(
+            name, [(MEDIA[k], partial(read, *pictures[k])) for k in MEDIA if k in pictures]
+        ),
     )
-
-
-def drawn(
-    pictures: dict[str, tuple[dict[str, Any], str]], read: Callable[[dict[str, Any], str], bytes]
-) -> Iterator[tuple[str, bytes]]:
-    """The pictures that can be read, under their names in a run's folder; the later ones count."""
-    for key in MEDIA:
-        if key in pictures:
-            with suppress(OSError, wandb.errors.Error):  # a file that was not uploaded
-                yield MEDIA[key], read(*pictures[key])

@@ -6,12 +6,13 @@ from textwrap import shorten
 from lightning.pytorch import LightningDataModule
 from torch import nn
 
-from recipes.classify import Classify
+from callbacks.averages import read_evaluated
 from recipes.parts.checkpoints import read_checkpoint
+from recipes.parts.saved import load_network, saved_network
 
 
 def load_teacher(network: nn.Module | None, checkpoint: str | None) -> nn.Module:
-    """The teacher, with weights.
+    """The teacher, with the weights that its own run evaluated.
 
     Args:
         network: the architecture; with its own weights if there is no checkpoint
@@ -20,7 +21,7 @@ def load_teacher(network: nn.Module | None, checkpoint: str | None) -> nn.Module
 
     Raises:
         ValueError: if there is neither, or the weights do not fit the network
-        FileNotFoundError, ValueError: from `read_checkpoint`
+        FileNotFoundError, ValueError: from `read_evaluated`
     """
     if checkpoint is None:
         if network is None:
@@ -30,20 +31,14 @@ def load_teacher(network: nn.Module | None, checkpoint: str | None) -> nn.Module
         return network
     option = "--model.teacher_checkpoint"
     checkpoint = os.path.expanduser(checkpoint)
-    saved = read_checkpoint(checkpoint, option)
-    if network is None:
-        if "network" not in saved.get("hyper_parameters", {}):
-            raise ValueError(
-                f"{option}={checkpoint} does not say its network: give --model.teacher"
-            )
-        return Classify.load_from_checkpoint(checkpoint, map_location="cpu").network
-    weights = {k.removeprefix("network."): v for k, v in saved.get("state_dict", {}).items()}
+    saved = read_evaluated(checkpoint, option)
+    fitting = "--model.teacher" if network else "the network that it names"
+    network = network or saved_network(saved, checkpoint, option, "--model.teacher")
     try:
-        network.load_state_dict(weights)
+        return load_network(network, saved)
     except RuntimeError as error:
         reason = shorten(str(error), 200)  # which also joins its lines
-        raise ValueError(f"{option}={checkpoint} does not fit --model.teacher: {reason}") from error
-    return network
+        raise ValueError(f"{option}={checkpoint} does not fit {fitting}: {reason}") from error
 
 
 def check_split(checkpoint: str, data: LightningDataModule) -> None:

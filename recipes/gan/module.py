@@ -126,14 +126,15 @@ class GAN(LightningModule):
                 fakes = [self.generate(share.latents, share.labels) for share in shares]
             update = self.global_step * self.discriminator_steps + number
             of_share = partial(self.discriminator_terms, update=update)
-            terms = descend(self, discriminator, map(of_share, shares, fakes))
+            terms = descend(self, discriminator, map(of_share, shares, fakes), len(batches))
             if self.weight_clip is not None:
                 clip_weights(self.discriminator, self.weight_clip)
 
         if not serve_both:
             fakes = (self.generate(share.latents, share.labels) for share in shares)
         with self.toggled_optimizer(generator):  # without gradients for the discriminator's weights
-            terms = descend(self, generator, map(self.generator_terms, shares, fakes)) | terms
+            of_share = partial(self.generator_terms, batches=len(batches))
+            terms = descend(self, generator, map(of_share, shares, fakes), len(batches)) | terms
         terms = {"train/loss": summed(terms)} | terms
         log_terms(self, terms, len(batch[0]))
         return {"loss": terms["train/loss"]}
@@ -151,14 +152,14 @@ class GAN(LightningModule):
             terms |= critic_alarms(real_scores, fake_scores)
         return terms
 
-    def generator_terms(self, share: Share, fake: Tensor) -> dict[str, Tensor]:
-        """What the generator minimises."""
+    def generator_terms(self, share: Share, fake: Tensor, batches: int) -> dict[str, Tensor]:
+        """What the generator minimises, of one of the step's batches."""
         with torch.no_grad():
             real_scores = self.criticize(share.real, share.labels) if self.needs_real else None
         fake_scores = self.criticize(packed(fake, self.pack), share.labels)
         terms = {"train/generator": self.loss.generator(real_scores, fake_scores)}
         if is_logging_step(self.trainer):
-            watch_gradient(fake, terms, self.trainer)
+            watch_gradient(fake, terms, self.trainer, batches)
         return terms
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:

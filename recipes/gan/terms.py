@@ -18,7 +18,7 @@ def summed(terms: dict[str, Tensor]) -> Tensor:
 
 
 def descend(
-    module: LightningModule, optimizer: Optimizer, terms: Iterable[dict[str, Tensor]]
+    module: LightningModule, optimizer: Optimizer, terms: Iterable[dict[str, Tensor]], batches: int
 ) -> dict[str, Tensor]:
     """One step of an optimizer, by the mean loss of the accumulated batches.
 
@@ -27,13 +27,14 @@ def descend(
         optimizer: of the network that learns
         terms: of each batch, log key to scalar; computed one after the other, so that only one
             batch's graph is kept
+        batches: their number
 
     Returns:
         the last batch's terms, detached
     """
     optimizer.zero_grad()
     for of_batch in terms:
-        backward(module, summed(of_batch))
+        backward(module, summed(of_batch), batches)
     optimizer.step()
     return {name: term.detach() for name, term in of_batch.items()}
 
@@ -56,7 +57,7 @@ def critic_alarms(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     }
 
 
-def watch_gradient(fake: Tensor, terms: dict[str, Tensor], trainer: Trainer) -> None:
+def watch_gradient(fake: Tensor, terms: dict[str, Tensor], trainer: Trainer, batches: int) -> None:
     """Has the backward pass add `train/fake_gradient` to the generator's terms.
 
     It is the mean norm of the gradient of the generator's loss with respect to one generated
@@ -65,10 +66,11 @@ def watch_gradient(fake: Tensor, terms: dict[str, Tensor], trainer: Trainer) -> 
     Args:
         fake: (examples, ...), whose mean loss the generator minimises
         terms: of the generator's update
-        trainer: its accumulation divides the gradient, its scaler (fp16) multiplies it
+        trainer: its scaler (fp16) multiplies the gradient
+        batches: of the step, by whose number the gradient is divided
     """
     scaler = getattr(trainer.precision_plugin, "scaler", None)
-    scale = trainer.accumulate_grad_batches / (scaler.get_scale() if scaler else 1)
+    scale = batches / (scaler.get_scale() if scaler else 1)
 
     def note(gradient: Tensor) -> None:
         # The loss is a mean over the examples, so that the sum of these norms is a mean too.

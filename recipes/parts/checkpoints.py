@@ -1,5 +1,6 @@
 """Checkpoints that hold plain values alone, and are checked before they are used."""
 
+import os
 import zipfile
 from enum import Enum
 from pathlib import Path
@@ -8,12 +9,17 @@ from textwrap import shorten
 from typing import Any
 
 import torch
+import yaml
+
+from recipes.parts.trust import strings
+
+DEPTH = 4  # folders above a checkpoint in which its run's are looked for
 
 
 def read_checkpoint(path: str, option: str) -> dict[str, Any]:
     """A checkpoint's content, without unpickling objects.
 
-    The classes that its hyperparameters name are another matter: like a config, they are code.
+    What its hyperparameters name is another matter: see `Trust`.
 
     Args:
         path: of a file; no URL
@@ -38,6 +44,45 @@ def read_checkpoint(path: str, option: str) -> dict[str, Any]:
     except (zipfile.BadZipFile, ValueError, RuntimeError, UnpicklingError) as error:
         reason = shorten(str(error), 200)
         raise ValueError(f"{option}={path} is damaged or no checkpoint: {reason}") from error
+
+
+def run_of(checkpoint: str | None) -> Path | None:
+    """The folder of the run that a checkpoint belongs to, if it lies in one.
+
+    It may be deeper than `<run>/checkpoints/`: Lightning's own place, where ModelCheckpoint has no
+    dirpath, is `<run>/<project>/<id>/checkpoints/`.
+    """
+    if not checkpoint:
+        return None
+    for folder in list(Path(checkpoint).resolve().parents)[:DEPTH]:
+        if all((folder / name).is_file() for name in ("run.json", "config.yaml")):
+            return Path(os.path.relpath(folder))
+    return None
+
+
+def can_resume(path: Path) -> bool:
+    """Whether a file is a checkpoint to train on from, and not damaged, nor the weights alone."""
+    try:
+        # Mapped: the weights are not read.
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return "optimizer_states" in saved
+    except (OSError, RuntimeError, EOFError, TypeError, UnpicklingError):
+        return False
+
+
+def named_beside(checkpoint: str) -> frozenset[str]:
+    """All that the config.yaml of the run that a checkpoint lies in names; nothing elsewhere.
+
+    Raises:
+        ValueError: if that file is damaged
+    """
+    if not (run := run_of(checkpoint)):
+        return frozenset()
+    try:
+        return frozenset(strings(yaml.safe_load((run / "config.yaml").read_text())))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{run / 'config.yaml'} is damaged: {reason}") from error
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a checkpoint holds

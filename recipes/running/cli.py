@@ -1,12 +1,11 @@
 """The command line that every recipe shares: LightningCLI, with one folder a run."""
 
 import copy
-import json
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +32,16 @@ from callbacks import (
     Totals,
     WritePredictions,
 )
+from callbacks.evaluated import Evaluated
 from recipes.parts.keys import dotted
 from recipes.parts.manual_ddp import manual_ddp
 from recipes.parts.sharding import ShardedOptimizers
-from recipes.parts.stepping import Accumulation
+from recipes.parts.stepping import Accumulation, IncompleteAccumulation
 from recipes.running.ending import Ending, Note
 from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
+from recipes.running.folders import read_facts
 from recipes.running.limits import refuse_meaningless
+from recipes.running.lock import Held, lock_of, locked
 from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
 from recipes.running.monitors import Monitors
@@ -47,7 +49,7 @@ from recipes.running.recipe import Recipe
 from recipes.running.restart import unfinished, warn_of_shared_store
 from recipes.running.resume import SameBatch, check_evaluated, check_resumed
 from recipes.running.run import Run
-from recipes.running.settings import in_order
+from recipes.running.settings import fetch_nothing, in_order
 from recipes.running.terminal import outcome, shown
 
 register_type(torch.device)  # which Lightning's callbacks have as a default, and YAML does not know
@@ -56,6 +58,7 @@ register_type(torch.device)  # which Lightning's callbacks have as a default, an
 DEFAULTS = (
     KeyedNoise,
     ChangedSettings,
+    Evaluated,
     FiniteLoss,
     WritePredictions,
     Totals,
@@ -87,19 +90,21 @@ class RecipeCLI(LightningCLI):
         self.further = [self.ending, *callbacks]
         self.recipe = Recipe.of(module)
         every = {"exit_on_error": False, "allow_abbrev": False, "formatter_class": HelpFormatter}
+        fetch_nothing()
         main = {**every, "prog": self.recipe.typed([]), "description": self.recipe.card}
         # A module that has loaders of its own needs no --data.
         has_data = module.train_dataloader is not LightningModule.train_dataloader
-        super().__init__(
-            module,
-            None if has_data else LightningDataModule,
-            subclass_mode_data=True,
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            parser_kwargs=main | {name: dict(every) for name in self.subcommands()},
-            auto_configure_optimizers=False,
-            args=args,
-        )
+        with Held() as self.held:  # the lock on the run's folder
+            super().__init__(
+                module,
+                None if has_data else LightningDataModule,
+                subclass_mode_data=True,
+                save_config_callback=SaveConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                parser_kwargs=main | {name: dict(every) for name in self.subcommands()},
+                auto_configure_optimizers=False,
+                args=args,
+            )
 
     def subcommands(self) -> dict[str, set[str]]:
         """The one that is asked for, if it is there: each parser takes a tenth of a second."""
@@ -190,6 +195,10 @@ class RecipeCLI(LightningCLI):
             dotted(resolved),
             self.writes,
         )
+        if self.writes and self.subcommand == "fit":
+            self.held.enter_context(locked(*lock_of(self.run.folder)))
+        if self.writes and self.run.is_new:
+            self.run.write_facts()
         self.save_config_kwargs["run"] = self.run
         config.trainer.logger = self.run.loggers(config, self.subcommand)
 
@@ -203,8 +212,8 @@ class RecipeCLI(LightningCLI):
         if self.subcommand != "fit":
             return []
         if self.run_folder is not None:
-            facts = json.loads((self.run_folder / "run.json").read_text())
-            saved = facts.get("settings", {}) | saved
+            with suppress(ValueError):  # a damaged one is told, and kept, when the run goes on
+                saved = (read_facts(self.run_folder).get("settings") or {}) | saved
         return check_resumed(saved, settings)
 
     def _dump(self, config: Namespace) -> dict[str, Any]:
@@ -241,6 +250,7 @@ class RecipeCLI(LightningCLI):
         if getattr(self.model, "accumulates", False) and config.accumulate_grad_batches > 1:
             callbacks.insert(0, Accumulation(config.accumulate_grad_batches))
             config.accumulate_grad_batches = 1
+        callbacks.insert(0, IncompleteAccumulation())
         callbacks += self.further
         for default in DEFAULTS:
             if not any(isinstance(callback, default) for callback in callbacks):

@@ -13,7 +13,12 @@ from recipes.running.recipe import find_recipe, start_as
 
 
 def resolved(recipe: str, flags: Sequence[str]) -> dict[str, Any]:
-    """The whole config of a `fit` with some flags, `dotted`.
+    """The whole config of a `fit` with some flags, `dotted`; arguments as `config_of`."""
+    return dotted(config_of(recipe, flags))
+
+
+def config_of(recipe: str, flags: Sequence[str]) -> dict[str, Any]:
+    """The whole config of a `fit` with some flags, as its config.yaml has it.
 
     Args:
         recipe: name, as `find_recipe` takes it
@@ -29,7 +34,7 @@ def resolved(recipe: str, flags: Sequence[str]) -> dict[str, Any]:
     except SystemExit as stop:
         if stop.code:
             raise
-    return dotted(yaml.safe_load(shown.getvalue()))
+    return yaml.safe_load(shown.getvalue())
 
 
 def run_recipe(recipe: str, args: list[str]) -> None:

@@ -23,7 +23,7 @@ class StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         return super().construct_mapping(node, deep)
 
 
-def read_config(name: str) -> dict[str, Any]:
+def read_config_file(name: str) -> dict[str, Any]:
     """The settings in a config file.
 
     Args:

@@ -7,6 +7,7 @@ only follows from another's, such as a lost connection, is a later one.
 
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -24,8 +25,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies.launchers import subprocess_script
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from recipes.running.launch import is_alive
+from recipes.parts.files import is_alive
 from recipes.running.messages import KNOWN, one_line
+from recipes.running.printable import printable
 
 FOLDER = "RECIPES_NOTES"  # environment variable: where the notes of a run's processes are
 TERMINATED, INTERRUPTED = 128 + signal.SIGTERM, 128 + signal.SIGINT  # exit statuses
@@ -58,7 +60,7 @@ class Note:
         causes = (error, error.__context__)  # Lightning makes an exit of a KeyboardInterrupt
         if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
             return cls(time.monotonic(), INTERRUPTED, "")
-        return cls(time.monotonic(), 1, one_line(error))
+        return cls(time.monotonic(), 1, printable(one_line(error)))
 
 
 def local_rank() -> int:
@@ -77,7 +79,9 @@ def shared_folder() -> Path | None:
     names = ("TORCHELASTIC_RUN_ID", "SLURM_PROCID", "LOCAL_RANK")
     if not any(name in os.environ for name in names):
         return None
-    names = ("TORCHELASTIC_RESTART_COUNT", "SLURM_STEP_ID", "SLURM_RESTART_COUNT", "MASTER_PORT")
+    machine = ("GROUP_RANK", "SLURM_NODEID", "NODE_RANK")
+    start = ("TORCHELASTIC_RESTART_COUNT", "SLURM_STEP_ID", "SLURM_RESTART_COUNT", "MASTER_PORT")
+    names = (*machine, *start)
     numbers = [str(os.getppid()), *(os.environ.get(name, "") for name in names)]
     folder = Path(tempfile.gettempdir(), "-".join(["recipes", *numbers]))
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -264,8 +268,5 @@ class Ending(Callback):
         """Removes the notes, unless processes that others have started may still look at them."""
         is_alone = self.note is None or FOLDER in os.environ
         if self.folder and not self.rank and is_alone:
-            for path in [*self.folder.iterdir()]:
-                path.unlink(missing_ok=True)
-            with suppress(OSError):
-                self.folder.rmdir()
+            shutil.rmtree(self.folder, ignore_errors=True)
             os.environ.pop(FOLDER, None)

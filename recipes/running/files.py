@@ -1,9 +1,6 @@
-"""The files of a run's folder: config.yaml, metrics.jsonl and the checkpoints."""
+"""The files of a run's folder: config.yaml, run.json and the checkpoints."""
 
-import json
 import os
-import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,78 +8,14 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from lightning.pytorch.utilities import rank_zero_only
 
 from callbacks.totals import Totals
 from recipes.parts.checkpoints import plain
 from recipes.parts.files import replace_file, replacing
 from recipes.parts.keys import dotted
+from recipes.running.rows import MetricsFile
 from recipes.running.run import Run
-
-
-class MetricsFile(Logger):
-    """Appends every logged row to a file of JSON lines: {"step": 9, "val/loss": 0.2, "epoch": 0}.
-
-    Lightning's CSVLogger deletes the rows that it finds in a folder that a run resumes in, and
-    rewrites the whole file when a new key appears. This one only appends, and loses nothing when
-    the process is killed.
-
-    Args:
-        path: of the file; its folder is the run's
-        checkpoint: what is evaluated; its rows then have that in place of a step, which Lightning
-            counts from 0 again
-    """
-
-    def __init__(self, path: str, checkpoint: str | None = None) -> None:
-        super().__init__()
-        self.path, self.checkpoint = Path(path), checkpoint
-
-    @property
-    def name(self) -> str:
-        return ""
-
-    @property
-    def version(self) -> str:
-        return ""
-
-    @property
-    def save_dir(self) -> str:
-        return str(self.path.parent)
-
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        row = {"step": step, **metrics}
-        if self.checkpoint:
-            row = {"checkpoint": self.checkpoint, **metrics}
-            row.pop("epoch", None)
-        with self.path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-
-    @rank_zero_only
-    def log_hyperparams(self, *args: object, **kwargs: object) -> None:
-        """Nothing: they are in config.yaml."""
-
-
-def rewind(path: Path, step: int) -> None:
-    """Drops the rows of the steps that a run resumed at `step` will train again.
-
-    If there are any, the file as it was is kept beside it, with the time in its name.
-    """
-    if not path.is_file():
-        return
-    kept, before = [], path.read_text()
-    for line in before.splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:  # cut off by the kill
-            continue
-        if row["step"] is None or row["step"] < step:
-            kept.append(line + "\n")
-    if len(kept) < len(before.splitlines()):
-        replace_file(path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak"), before)
-        replace_file(path, "".join(kept))
 
 
 class SaveConfig(SaveConfigCallback):
@@ -100,6 +33,7 @@ class SaveConfig(SaveConfigCallback):
     def __init__(self, *args: Any, resolved: str, run: Run, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
         self.resolved, self.run = resolved, run
+        self.before: dict[Path, bytes] = {}  # what a resumed run has replaced
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
@@ -115,14 +49,34 @@ class SaveConfig(SaveConfigCallback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not before: configure_model may have made or changed them.
         if trainer.is_global_zero and self.run.is_new:
-            self.run.note(trainer.loggers, parameters=count_parameters(pl_module))
+            data = getattr(trainer.datamodule, "facts", {})  # such as a commit of the Hub
+            facts = {"data": data} if data else {}
+            self.run.note(trainer.loggers, parameters=count_parameters(pl_module), **facts)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsFile):
+                logger.rewinds_to = trainer.global_step
         # Not before: a run that cannot be resumed stays as it was.
         if trainer.is_global_zero and not self.run.is_new:
-            rewind(self.run.folder / "metrics.jsonl", trainer.global_step)
-            replace_file(self.run.folder / "config.yaml", self.resolved)
+            paths = [self.run.folder / name for name in ("config.yaml", "run.json")]
+            self.before = {path: path.read_bytes() for path in paths if path.exists()}
+            replace_file(paths[0], self.resolved)
             self.run.write_facts()
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self.before = {}  # the new settings are those of a checkpoint
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        if not isinstance(exception, Exception):
+            return  # ended from outside, the run goes on with its new settings
+        for path, content in self.before.items():
+            with replacing(path) as partial:
+                partial.write_bytes(content)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Here, in the process that has trained: of ddp_notebook it is not the one that started.

@@ -90,17 +90,6 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def is_alive(process: int) -> bool:
-    """Whether there is a process of this number."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # of another user
-        return True
-    return True
-
-
 def last_line(log: Path) -> str:
     """What a task that has failed said last."""
     lines = log.read_text(errors="replace").split("\n") if log.exists() else []

@@ -55,7 +55,8 @@ def one_line(error: BaseException, parser: LightningArgumentParser | None = None
         return said if kind in {known.__name__ for known in KNOWN} else last
     text = " ".join(str(error).split()).replace("typing.", "")
     text = re.sub(r"`Fabric\(\.\.\., precision='([\w-]+)'\)`", r"--trainer.precision=\1", text)
-    text = shorten(reason(re.sub(r'Parser key "([\w.]+)":', r"--\1:", text)), 350)
+    text = re.sub(r'Parser key "([\w.]+)":', r"--\1:", text)
+    text = shorten(unfetched(text) or reason(text), 350)
     if parser and (unknown := re.fullmatch(r"unrecognized arguments: (--[\w.]+).*", text)):
         options = [option for action in parser._actions for option in action.option_strings]
         if close := get_close_matches(unknown[1], options, n=1):
@@ -65,6 +66,13 @@ def one_line(error: BaseException, parser: LightningArgumentParser | None = None
     if isinstance(error, KNOWN) and text:
         return text
     return f"{type(error).__name__}: {text}"
+
+
+def unfetched(text: str) -> str | None:
+    """That an address was given for a setting that is a class, if jsonargparse says so."""
+    owner = text.split(":", 1)[0]
+    given = re.search(r"(?:Expected a path but|Unable to load config) \W?(\w+://\S+?)['\s]", text)
+    return given and f"{owner}={given[1]}: settings are not fetched, name a file of this machine"
 
 
 def reason(text: str) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from recipes.running.printable import printable
+
 
 class Parser(argparse.ArgumentParser):
     """Arguments of a tool, described by its card; a mistake in them is raised.
@@ -45,7 +47,7 @@ def ending_in_one_line() -> Iterator[None]:
         if os.environ.get("RECIPES_DEBUG"):
             raise
         if isinstance(error, (ValueError, OSError)):
-            sys.exit(f"error: {' '.join(str(error).split())}")
+            sys.exit(f"error: {printable(' '.join(str(error).split()))}")
         from recipes.running.messages import one_line  # seconds of imports
 
-        sys.exit(f"error: {one_line(error)}")
+        sys.exit(f"error: {printable(one_line(error))}")

@@ -64,6 +64,12 @@ class Recipe:
         return cls(module, file.stem, file.parent, False, target)
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """The prefix of what its package or file defines, such as `lab.vae.`."""
+        package = self.target[-1] if self.is_package else self.module.__module__
+        return (f"{package}.",)
+
+    @property
     def card(self) -> str | None:
         """What `--help` says of it: the docstring of its package or file, or of its class."""
         module = sys.modules[self.module.__module__]

@@ -1,10 +1,12 @@
 """Runs that are started again by what started them: torchrun and SLURM."""
 
-import json
 import os
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_warn
+
+from recipes.parts.checkpoints import can_resume
+from recipes.running.folders import read_facts
 
 
 def job() -> str | None:
@@ -40,16 +42,21 @@ def unfinished(parent: Path, command: str) -> tuple[Path | None, Path | None]:
         command: of the run
 
     Returns:
-        its folder, and its latest checkpoint if there is one; nothing if this is the first attempt
+        its folder, and its latest checkpoint if there is one that can be resumed; nothing if this
+        is the first attempt
     """
     name = job()
     # In one SLURM job the same command may be typed twice; only a requeued one counts.
     if name is None or ("slurm" in name and os.environ.get("SLURM_RESTART_COUNT", "0") == "0"):
         return None, None
     for file in sorted(parent.glob("*/run.json"), key=os.path.getmtime, reverse=True):
-        facts = json.loads(file.read_text())
-        if (facts.get("job"), facts["command"], "finished" in facts) == (name, command, False):
+        try:
+            facts = read_facts(file.parent)
+        except ValueError as error:
+            rank_zero_warn(f"{error}; it is passed over")
+            continue
+        if (facts.get("job"), facts.get("command"), "finished" in facts) == (name, command, False):
             folder = file.parent
-            saved = [*folder.glob("checkpoints/*.ckpt"), *folder.glob("hpc_ckpt_*.ckpt")]
-            return folder, max(saved, key=os.path.getmtime, default=None)
+            saved = sorted(folder.rglob("*.ckpt"), key=os.path.getmtime, reverse=True)
+            return folder, next((path for path in saved if can_resume(path)), None)
     return None, None

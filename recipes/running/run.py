@@ -17,15 +17,18 @@ from typing import Any
 import wandb
 from jsonargparse import Namespace
 from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_warn
 
-from recipes.parts.files import replace_file
+from recipes.parts.files import keep, replace_file
 from recipes.parts.keys import config_hash, dotted
+from recipes.running.folders import left_behind, new_folder, read_facts
 from recipes.running.machine import hardware
 from recipes.running.recipe import Recipe
 from recipes.running.restart import job
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "wandb", "jsonargparse")
 PROJECT = "lightning-recipes"
+OF_WANDB = ("recipe", "config", "group", "job_type", "tags", "wandb_id")  # facts that it needs
 
 
 @dataclass
@@ -35,13 +38,17 @@ class Run:
     Attributes:
         folder: `<root>/<recipe>/<name>`; everything that the run writes is below it
         facts: where its numbers come from, as in its run.json
-        is_new: whether the folder was made for this process
+        is_new: whether it begins now, and does not go on
+        was_there: whether a run that was killed before its first checkpoint has left the folder
+        is_damaged: whether its run.json cannot be read
         above: the folders that were made with it, around it, the innermost first
     """
 
     folder: Path
     facts: dict[str, Any]
     is_new: bool = True
+    was_there: bool = False
+    is_damaged: bool = False
     above: tuple[Path, ...] = ()
 
     @classmethod
@@ -64,7 +71,7 @@ class Run:
             config_name: names of the configs, joined by dashes
             command: the arguments, from the subcommand on
             settings: the whole resolved config, `dotted`
-            writes: whether this process makes the folder and the files in it
+            writes: whether this process makes the folder; the files in it are made later
 
         Raises:
             FileExistsError: if there is a run of the given name
@@ -75,12 +82,6 @@ class Run:
             **circumstances(recipe.folder),
             "config_hash": config_hash(settings),
         }
-        if folder is not None and not config.name:
-            facts = json.loads((folder / "run.json").read_text())
-            facts["continued"] = [*facts.get("continued", []), now]
-            facts.pop("finished", None)
-            facts |= {"config_hash": now["config_hash"], "settings": settings}
-            return cls(folder, facts, is_new=False)
         parent = Path(config.trainer.default_root_dir or "runs") / recipe.name
         facts = {
             "recipe": recipe.name,
@@ -92,15 +93,48 @@ class Run:
             **now,
             "settings": settings,
         }
+        if folder is not None and not config.name:
+            return cls.going_on(folder, facts, now)
         if not writes:
             return cls(parent / (config.name or config_name), facts)
+        if config.name and command[0] == "fit":
+            if (left := left_behind(parent / config.name, facts)) is not None:
+                return cls(parent / config.name, facts | left, was_there=True)
         above = tuple(each for each in (parent, *parent.parents) if not each.exists())
-        run = cls(new_folder(parent, config_name, config.name), facts, above=above)
-        run.write_facts()
+        return cls(new_folder(parent, config_name, config.name), facts, above=above)
+
+    @classmethod
+    def going_on(cls, folder: Path, facts: dict[str, Any], now: dict[str, Any]) -> "Run":
+        """The run of a folder; if its run.json is damaged, one with the facts of a new run.
+
+        Args:
+            folder: of the run
+            facts: of a new run
+            now: those of this process
+        """
+        run = cls(folder, {name: facts[name] for name in OF_WANDB}, is_new=False)
+        run.facts |= run.read_facts()
+        if run.is_damaged:
+            run.facts = dict(facts)
+        run.facts["continued"] = [*run.facts.get("continued", []), now]
+        run.facts.pop("finished", None)
+        run.facts |= {"config_hash": now["config_hash"], "settings": facts["settings"]}
         return run
 
+    def read_facts(self) -> dict[str, Any]:
+        """What run.json says; nothing if it is damaged, which is told."""
+        try:
+            return read_facts(self.folder)
+        except ValueError as error:
+            rank_zero_warn(f"{error}: the run goes on without it")
+            self.is_damaged = True
+            return {}
+
     def write_facts(self) -> None:
-        """Writes run.json."""
+        """Writes run.json; a damaged one is kept beside it."""
+        if self.is_damaged:
+            rank_zero_warn(f"the damaged run.json is kept as {keep(self.folder / 'run.json')}")
+            self.is_damaged = False
         replace_file(self.folder / "run.json", json.dumps(self.facts, indent=1) + "\n")
 
     def note(self, loggers: list[Logger], **facts: Any) -> None:  # noqa: ANN401 - plain values
@@ -109,8 +143,7 @@ class Run:
         That it has "finished" is known at last, so that its job does not go on with it.
         """
         # The process that trains may be another than the one that notes that it has.
-        known = json.loads((self.folder / "run.json").read_text())
-        self.facts |= known | facts
+        self.facts |= self.read_facts() | facts
         self.write_facts()
         for logger in loggers:
             if isinstance(logger, WandbLogger):
@@ -118,8 +151,8 @@ class Run:
 
     def discard_if_empty(self) -> None:
         """Removes a folder made for this process, unless it holds metrics or checkpoints."""
-        kept = [*self.folder.glob("*.jsonl"), *self.folder.glob("checkpoints/*")]
-        if not self.is_new or kept:
+        kept = [*self.folder.glob("*.jsonl"), *self.folder.rglob("*.ckpt")]
+        if not self.is_new or self.was_there or kept:
             return
         shutil.rmtree(self.folder, ignore_errors=True)
         for folder in self.above:
@@ -150,7 +183,7 @@ class Run:
         name = "metrics" if subcommand == "fit" else subcommand
         evaluated = None if subcommand == "fit" else config.ckpt_path
         init = Namespace(path=str(self.folder / f"{name}.jsonl"), checkpoint=evaluated)
-        return [*loggers, Namespace(class_path="recipes.running.files.MetricsFile", init_args=init)]
+        return [*loggers, Namespace(class_path="recipes.running.rows.MetricsFile", init_args=init)]
 
     def _fill_wandb(self, logger: Namespace) -> None:
         init = logger.init_args
@@ -206,37 +239,6 @@ def tags(recipe: str, settings: dict[str, Any]) -> list[str]:
         if re.fullmatch(r"data\.class_path|model\.(\w+\.class_path|scheme|loss)", key) and value
     ]
     return list(dict.fromkeys([recipe, *names]))
-
-
-def new_folder(parent: Path, config_name: str, name: str | None) -> Path:
-    """Makes and returns `parent/name`, or `parent/config_name-<the first free number>`.
-
-    Raises:
-        FileExistsError: if the name is taken
-        ValueError: if the name is of another place
-    """
-    if name and (parent / name).resolve().parent != parent.resolve():
-        raise ValueError(
-            f"--name={name}: a name, not a path; --trainer.default_root_dir is where runs are"
-        )
-    number = 1
-    while True:
-        folder = parent / (name or f"{config_name}-{number}")
-        parent.mkdir(parents=True, exist_ok=True)
-        try:
-            folder.mkdir()  # atomic: of two runs that start at once, one gets it
-        except FileNotFoundError:  # a run that has failed takes the parent that it made away
-            continue
-        except FileExistsError:
-            if name:
-                checkpoint = folder / "checkpoints" / "last.ckpt"
-                resume = f", or resume it: --ckpt_path={checkpoint}" if checkpoint.exists() else ""
-                raise FileExistsError(
-                    f"--name={name}: {folder} exists; choose another name{resume}"
-                ) from None
-            number += 1
-        else:
-            return folder
 
 
 def wandb_mode() -> str:

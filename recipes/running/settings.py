@@ -13,14 +13,31 @@ import argparse
 import inspect
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from recipes.parts.checkpoints import read_checkpoint
-from recipes.running.config_files import read_config
+import yaml
+from jsonargparse import set_parsing_settings
+
+from recipes.parts.checkpoints import named_beside, read_checkpoint, run_of
+from recipes.parts.hyperparameters import is_plain
+from recipes.parts.keys import dotted
+from recipes.parts.trust import Trust, strings
+from recipes.running.config_files import read_config_file
+from recipes.running.folders import read_config
 from recipes.running.recipe import SHIPPED, Recipe
 
 HARDWARE = SHIPPED / "hardware"
+
+
+def fetch_nothing() -> None:
+    """Lets a setting name a local file of settings at most, and no address.
+
+    Lightning's command line turns on all that fsspec opens, http:// and memory:// among it, for
+    every setting that is a class, also within a file.
+    """
+    set_parsing_settings(config_read_mode_urls_enabled=False, config_read_mode_fsspec_enabled=False)
 
 
 def in_order(
@@ -52,22 +69,15 @@ def in_order(
     names = [] if names_recipe else [default.stem if default else recipe.name]
     name = "-".join([*names, *(Path(path).stem for path in configs)])
     base, saved = [], {}
+    if run:
+        read_config(run)
     if checkpoint:
-        saved = checkpoint_config(checkpoint, recipe)
+        saved = checkpoint_config(checkpoint, recipe, trust(checkpoint, recipe, configs, flags))
         base = [json.dumps(saved)]
         flags = [f"--ckpt_path={checkpoint}", *flags]
     if not names_recipe and (run or default):
         base.insert(0, str(run / "config.yaml" if run else default))
     return [f"--config={config}" for config in base + configs] + flags, name, run, saved
-
-
-def run_of(checkpoint: str | None) -> Path | None:
-    """The folder of the run that a checkpoint belongs to, if it lies in one."""
-    if not checkpoint:
-        return None
-    folder = Path(os.path.relpath(Path(checkpoint).resolve().parent.parent))
-    files = ("run.json", "config.yaml")
-    return folder if all((folder / name).is_file() for name in files) else None
 
 
 def shipped_config(name: str, recipe: Recipe) -> str:
@@ -78,7 +88,7 @@ def shipped_config(name: str, recipe: Recipe) -> str:
         ValueError: if the file is no config
     """
     if Path(name).is_file():
-        read_config(name)
+        read_config_file(name)
         return name
     shipped = recipe.configs | {path.stem: path for path in sorted(HARDWARE.glob("*.yaml"))}
     if name not in shipped:
@@ -86,26 +96,69 @@ def shipped_config(name: str, recipe: Recipe) -> str:
     return str(shipped[name])
 
 
-def checkpoint_config(path: str, recipe: Recipe) -> dict[str, Any]:
+def trust(checkpoint: str, recipe: Recipe, configs: list[str], flags: list[str]) -> Trust:
+    """What a checkpoint may name beside what is known: what is given with it, and beside it.
+
+    Args:
+        checkpoint: its path; the config.yaml of the run that it lies in counts as given
+        recipe: that is run
+        configs: paths of those that are given
+        flags: further arguments
+    """
+    names, keys = set(), set()
+    for path in configs:
+        content = yaml.safe_load(Path(path).read_text())
+        names.update(strings(content))
+        keys.update(dotted(content))
+    for flag, after in zip(flags, [*flags[1:], ""], strict=False):
+        key, equals, value = flag.partition("=")
+        if key.startswith("--"):
+            keys.add(key.removeprefix("--").removesuffix("+"))
+            value = value if equals else after
+            names.update([value, *strings(read_value(value))])
+    with suppress(ValueError):  # a damaged one names nothing
+        names |= named_beside(checkpoint)
+    keys = {key.replace("init_args.", "").removesuffix(".class_path") for key in keys}
+    source = f"--ckpt_path={checkpoint}"
+    return Trust(source, frozenset(names), frozenset(keys), recipe.packages)
+
+
+def read_value(text: str) -> object:
+    """What a flag's value is as YAML, or the text if it is none."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def checkpoint_config(path: str, recipe: Recipe, trust: Trust) -> dict[str, Any]:
     """What a checkpoint says of model, data and seed, as a config.
+
+    Args:
+        path: of the checkpoint
+        recipe: that is run
+        trust: what it may name
 
     Raises:
         FileNotFoundError: if there is no such file
-        ValueError: if it is damaged, or of another recipe
+        ValueError: if it is damaged, of another recipe, or names what it may not
     """
     saved = read_checkpoint(path, "--ckpt_path")
-    model = saved.get("hyper_parameters", {})
-    model.pop("_instantiator", None)
+    model, data = (saved.get(f"{of}hyper_parameters", {}) for of in ("", "datamodule_"))
+    if not all(isinstance(value, dict) and is_plain(value) for value in (model, data)):
+        raise ValueError(f"--ckpt_path={path}: its hyperparameters are no plain values")
+    model = {name: value for name, value in model.items() if name != "_instantiator"}
     strangers = set(model) - set(inspect.signature(recipe.module).parameters)
     if strangers:
         raise ValueError(f"--ckpt_path={path} is of another recipe: {', '.join(strangers)}")
-    config: dict[str, Any] = {"model": model}
+    config: dict[str, Any] = {"model": trust.permitted(model, "model", recipe.module)}
     noise = saved.get("callbacks", {}).get("KeyedNoise", {})
     if "seed" in noise:
-        config["seed_everything"] = noise["seed"]
-    data = saved.get("datamodule_hyper_parameters", {})
-    data.pop("_instantiator", None)
-    if class_path := data.pop("_class_path", None):
-        data.pop("seed", None)  # follows seed_everything
-        config["data"] = {"class_path": class_path, "init_args": data}
+        config["seed_everything"] = int(noise["seed"])
+    if class_path := data.get("_class_path"):
+        # The seed follows seed_everything.
+        names = data.keys() - {"_class_path", "_instantiator", "seed"}
+        init_args = {name: data[name] for name in sorted(names)}
+        of_data = {"data": {"class_path": class_path, "init_args": init_args}}
+        config |= trust.permitted(of_data, "")
     return config

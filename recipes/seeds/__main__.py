@@ -5,12 +5,12 @@ import re
 import sys
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 import recipes.seeds
 from recipes.running.commands import run_recipe
 from recipes.running.launch import Task, last_line, launch
+from recipes.running.lock import locked
 from recipes.running.mistakes import Parser, ending_in_one_line
 from recipes.running.recipe import find_recipe, recipe_names
 from recipes.seeds.result import gathered, save
@@ -108,13 +108,10 @@ def make(args: list[str]) -> bool:
     runs = wanted(arguments, flags)
     lock = runs[0].folder.with_name(f".{arguments.name}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(lock, timeout=0):
-            good = complete(runs, "fit", arguments.jobs)
-            if arguments.test:
-                good &= complete(runs, "test", arguments.jobs)
-    except Timeout:
-        raise ValueError(f"--name={arguments.name}: another process makes these runs") from None
+    with locked(lock, f"--name={arguments.name}: these runs are made"):
+        good = complete(runs, "fit", arguments.jobs)
+        if arguments.test:
+            good &= complete(runs, "test", arguments.jobs)
     if arguments.save and good:
         save(arguments.save, gathered(runs, arguments.seeds, arguments.config, flags))
     if trained := [str(run.folder) for run in runs if run.is_finished]:

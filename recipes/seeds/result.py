@@ -6,6 +6,7 @@ from typing import Any
 
 from recipes.parts.files import replace_file
 from recipes.parts.keys import config_hash
+from recipes.running.folders import read_rows
 from recipes.seeds.wanted import Wanted
 
 ORIGIN = ("commit", "dirty", "versions", "hardware")
@@ -63,12 +64,14 @@ def origin(runs: list[Wanted]) -> dict[str, Any]:
 
 
 def final(folder: Path) -> dict[str, float]:
-    """The last value of each metric of validation and test in a run's folder."""
+    """The last value of each metric of validation and test in a run's folder.
+
+    Raises:
+        ValueError: from `read_rows`
+    """
     found: dict[str, float] = {}
     for name in ("metrics", "test"):
-        path = folder / f"{name}.jsonl"
-        for line in path.read_text().splitlines() if path.exists() else ():
-            row = json.loads(line)
+        for row in read_rows(folder / f"{name}.jsonl", is_live=False):
             found |= {key: row[key] for key in row if key.startswith(("val/", "test/"))}
     return found
 

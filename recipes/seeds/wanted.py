@@ -1,19 +1,15 @@
 """A run that is wanted: what of it is still to be done, be it all, the rest or nothing."""
 
-import json
-import os
-import platform
-import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from recipes.parts.keys import dotted, is_place
 from recipes.running.commands import resolved
-from recipes.running.launch import is_alive
+from recipes.running.folders import read_config, read_facts
+from recipes.running.lock import lock_of, locked
 from recipes.running.recipe import find_recipe
 
 
@@ -62,8 +58,7 @@ class Wanted:
     @property
     def facts(self) -> dict[str, Any]:
         """What its run.json says; nothing if there is none."""
-        path = self.folder / "run.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        return read_facts(self.folder)
 
     @property
     def is_finished(self) -> bool:
@@ -73,7 +68,7 @@ class Wanted:
     def remaining(self, subcommand: str) -> list[str] | None:
         """The arguments of the recipe's command line that do what is still to be done, if any.
 
-        A run that was cut off before its first checkpoint is removed, to be trained anew.
+        A run that was cut off before its first checkpoint is trained anew, by the same name.
 
         Args:
             subcommand: fit; or test, once, of what has been trained
@@ -87,29 +82,20 @@ class Wanted:
             done = (self.folder / "test.jsonl").exists()
             return ["test", f"--ckpt_path={checkpoint}"] if self.is_finished and not done else None
         if self.folder.exists():
-            self._refuse_another()
+            with nullcontext() if self.is_finished else locked(*lock_of(self.folder)):
+                self._refuse_another()
             if self.is_finished:
                 return None
-            self._refuse_running()
             if checkpoint.exists():
                 return ["fit", f"--ckpt_path={checkpoint}"]
-            shutil.rmtree(self.folder)
         return ["fit", *self.flags, f"--name={self.name}"]
-
-    def _refuse_running(self) -> None:
-        process = [self.facts, *self.facts.get("continued", [])][-1].get("process", {})
-        number = process.get("id", os.getpid())
-        here = process.get("host") == platform.node() and number != os.getpid()
-        if here and is_alive(number):
-            raise ValueError(f"{self.folder} is trained by process {number}: wait, or end it first")
 
     def _refuse_another(self) -> None:
         if not self.facts and any(self.folder.iterdir()):
             raise ValueError(f"{self.folder} is not a run's folder; move it away")
-        config = self.folder / "config.yaml"
-        if not config.exists():  # cut off before it began
+        if not (config := read_config(self.folder)):  # cut off before it began
             return
-        made = dotted(yaml.safe_load(config.read_text()))
+        made = dotted(config)
         for key in sorted(made.keys() | self.settings.keys()):
             has, wanted = made.get(key), self.settings.get(key)
             if has != wanted and not is_place(key):

@@ -4,6 +4,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from recipes.running.printable import printable
 from recipes.tune.queue import Queue
 
 
@@ -19,7 +20,8 @@ def tell(queue: Queue, metric: str, told: set[int]) -> None:
         if ended.number not in told:
             told.add(ended.number)
             settings = " ".join(f"{key}={short(value)}" for key, value in ended.params.items())
-            print(f"trial {ended.number}: {outcome(ended, metric)}, {settings}", flush=True)
+            said = f"trial {ended.number}: {outcome(ended, metric)}, {settings}"
+            print(printable(said), flush=True)  # of a study that may be anybody's
 
 
 def outcome(ended: FrozenTrial, metric: str) -> str:

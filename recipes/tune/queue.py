@@ -8,20 +8,39 @@ again under another number, and is there for databases alone.
 import contextlib
 import os
 import platform
+import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from recipes.running.launch import is_alive
+from recipes.parts.files import is_alive
 
+Found = TypeVar("Found")
 MOST_DEATHS = 3  # of a trial that takes its process down each time
+RACES = 8  # that a process may lose against others that make the same tables and entries
+
+
+def again_after_races(action: Callable[[], Found]) -> Found:
+    """What an action returns, begun anew while other processes add the same to a database.
+
+    Two searches that start at once both find no tables, and both make them (optuna #1092).
+    """
+    for race in range(RACES):
+        try:
+            return action()
+        except Exception as error:  # of each driver's own kind
+            same = type(error).__name__ == "IntegrityError" or "already exists" in str(error)
+            if not same or race == RACES - 1:
+                raise
+            time.sleep(random.uniform(0, 0.2))
+    raise AssertionError("not reached")
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -43,8 +62,8 @@ def open_storage(url: str) -> BaseStorage:
             return JournalStorage(JournalFileBackend(str(file)))
         if kind == "sqlite":  # whose own patience, when others write, is 5 s
             patience = {"connect_args": {"timeout": 60}}
-            return RDBStorage(f"sqlite:///{file}", engine_kwargs=patience)
-        return RDBStorage(url)
+            return again_after_races(lambda: RDBStorage(f"sqlite:///{file}", patience))
+        return again_after_races(lambda: RDBStorage(url))
     except Exception as error:  # of SQLAlchemy's many, and of each driver's
         raise ValueError(f"--storage={url}: {error}") from error
 
@@ -115,10 +134,11 @@ class Queue:
         sign = [trial.datetime_start, trial.user_attrs.get("alive")]
         if self.signs.get(trial.number, ((), 0.0))[0] != sign:
             self.signs[trial.number] = sign, time.monotonic()
-        host, process, started = trial.user_attrs.get("process", (None, 0, None))
-        here = host == platform.node() and started == str(trial.datetime_start)
-        if here and not is_alive(process):
-            return True
+        match trial.user_attrs.get("process"):
+            case [str(host), int(process), started]:
+                here = host == platform.node() and started == str(trial.datetime_start)
+                if here and not is_alive(process):
+                    return True
         return time.monotonic() - self.signs[trial.number][1] > self.grace
 
     @contextlib.contextmanager

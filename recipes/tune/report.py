@@ -1,10 +1,13 @@
 """What Optuna is told of a run while it trains."""
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import optuna
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+from recipes.tune.folders import RUN, facts
 
 
 class Report(Callback):
@@ -26,7 +29,9 @@ class Report(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.trial is not None:
-            self.trial.set_user_attr("folder", trainer.default_root_dir)
+            folder = Path(trainer.default_root_dir)
+            self.trial.set_user_attr("folder", str(folder))  # to be read by people
+            self.trial.set_user_attr(RUN, facts(folder).get("wandb_id"))
 
     def _check(self, trainer: Trainer) -> None:
         if self.metric not in trainer.callback_metrics:

@@ -13,10 +13,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recipes.compare.report import compare
 from recipes.parts.files import replace_file, replacing
+from recipes.running.commands import config_of
 from recipes.running.recipe import find_recipe
+from recipes.tune.folders import run_folder
 from recipes.tune.outcome import outcome, short
 from recipes.tune.queue import Queue
 from recipes.tune.search import Search
+from recipes.tune.space import flag
 
 
 def write(search: Search, queue: Queue) -> None:
@@ -54,8 +57,9 @@ def best_config(search: Search, best: FrozenTrial, ended: int) -> str:
         best: the trial
         ended: number of trials that it is the best of
     """
-    settings = yaml.safe_load(best.user_attrs["config"])
-    settings["group"] = None  # a run of it is none of the search's
+    # Anew from what was drawn: a study may be anybody's, and a config is code.
+    drawn = [flag(*setting) for setting in search.space.suggest(best).items()]
+    settings = config_of(search.recipe, [*search.flags, *drawn])
     value = f"{search.metric} {best.value:.6g} ({search.value} validation)"
     header = [
         f"{value}: trial {best.number} of {ended} of the search {search.study}.",
@@ -118,7 +122,6 @@ def make_readable(figure: Figure) -> None:
 
 def compare_runs(search: Search, queue: Queue) -> None:
     """Compares the trials' runs, those whose folders are on this machine."""
-    folders = [trial.user_attrs.get("folder", "") for trial in queue.ended_well()]
-    folders = [folder for folder in folders if Path(folder, "run.json").is_file()]
-    if folders:
-        compare(folders, search.metric, search.folder)
+    folders = [run_folder(search, trial) for trial in queue.ended_well()]
+    if found := [str(folder) for folder in folders if folder]:
+        compare(found, search.metric, search.folder)

@@ -7,7 +7,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from recipes.tune.queue import Queue, open_storage
+from recipes.tune.queue import Queue, again_after_races, open_storage
 from recipes.tune.samplers import pruner, sampler
 from recipes.tune.space import Space
 
@@ -59,6 +59,9 @@ class Search:
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         storage = open_storage(self.storage)
+        return again_after_races(lambda: self._queue(storage))
+
+    def _queue(self, storage: BaseStorage) -> Queue:
         study = self._study(storage)
         identity = {**asdict(self), "parameters": self.space.parameters}
         for name in IDENTITY:

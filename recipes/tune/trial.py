@@ -4,10 +4,9 @@ import importlib.util
 import json
 import math
 import os
-import shutil
 import signal
 import sys
-from pathlib import Path
+import time
 from typing import Any, NoReturn
 
 import optuna
@@ -17,13 +16,15 @@ from optuna.trial import FrozenTrial, TrialState
 from recipes.parts.files import replace_file
 from recipes.running.cli import main
 from recipes.running.commands import resolved
+from recipes.running.lock import Locked, lock_of, locked
 from recipes.running.recipe import find_recipe
+from recipes.tune.folders import LAST, discard_own, facts, free_name, run_folder
 from recipes.tune.report import Report
 from recipes.tune.search import Search
 from recipes.tune.space import flag
 
 FOLLOWER = "RECIPES_TUNE_FOLLOWER"  # what further processes of a trial are told
-LAST = Path("checkpoints", "last.ckpt")  # in a run's folder
+PAUSE = 5  # seconds between two looks at whether another process still trains
 # Errors of one setting, after which others are tried; any other, at first, is a mistake.
 OF_A_SETTING = (FloatingPointError, torch.OutOfMemoryError)
 
@@ -50,10 +51,8 @@ def run(search: Search) -> None:
             terminated = isinstance(end, SystemExit) and end.code == 143
             of_a_setting = isinstance(cause, OF_A_SETTING) or queue.ended_well() or trial.number
             if terminated or not of_a_setting:
-                folder = trial.user_attrs.get("folder")
-                if folder and not terminated and not Path(folder, LAST).is_file():
-                    # A mistake, of which nothing shall be left.
-                    shutil.rmtree(folder, ignore_errors=True)
+                if not terminated:
+                    discard_own(search, trial.number)  # nothing shall be left of a mistake
                 queue.put_back(trial.number)
                 raise
             trial.set_user_attr("reason", str(cause or end).removeprefix("error: "))
@@ -72,15 +71,16 @@ def train(search: Search, trial: optuna.Trial) -> None:
     Raises:
         SystemExit: if it failed
     """
+    await_other(search, trial)
+    if trial.study.get_trials(deepcopy=False)[trial.number].state.is_finished():
+        return
     arguments = fit_arguments(search, trial)
     follow_with(search, arguments)
     report = Report(search.metric, trial)
     main(find_recipe(search.recipe).module, arguments, [report])
-    folder = Path(trial.user_attrs["folder"])
-    trial.set_user_attr("config", (folder / "config.yaml").read_text())
     if report.pruned:
-        facts = json.loads((folder / "run.json").read_text())
-        replace_file(folder / "run.json", json.dumps({**facts, "pruned": True}, indent=1) + "\n")
+        file = run_folder(search, trial) / "run.json"
+        replace_file(file, json.dumps({**facts(file.parent), "pruned": True}, indent=1) + "\n")
         trial.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
         return
     value = worth(trial.study.get_trials(deepcopy=False)[trial.number], search)
@@ -88,6 +88,17 @@ def train(search: Search, trial: optuna.Trial) -> None:
         said = "there was no validation" if value is None else f"{search.metric} ended as {value}"
         sys.exit(f"error: {said}")
     trial.study.tell(trial, value, skip_if_finished=True)
+
+
+def await_other(search: Search, trial: optuna.Trial) -> None:
+    """Waits while another process trains a trial's run, which was taken for dead."""
+    while folder := run_folder(search, trial):
+        try:
+            with locked(*lock_of(folder)):
+                return
+        except Locked as error:
+            print(f"trial {trial.number}: {error}", flush=True)
+            time.sleep(PAUSE)
 
 
 def worth(trial: FrozenTrial, search: Search) -> float | None:
@@ -103,16 +114,10 @@ def worth(trial: FrozenTrial, search: Search) -> float | None:
 def fit_arguments(search: Search, trial: optuna.Trial) -> list[str]:
     """The command line of a trial: a new run, or what is left of one whose process has died."""
     settings = search.space.suggest(trial)
-    if left := trial.user_attrs.get("folder"):
-        checkpoint = Path(left) / LAST
-        if checkpoint.is_file():
-            return ["fit", f"--ckpt_path={checkpoint}"]
-        shutil.rmtree(left, ignore_errors=True)
-    flags = [flag(key, value) for key, value in settings.items()]
-    name = f"{search.study}-{trial.number}"
-    if not (folder := search.folder.with_name(name)).exists():
-        # Known before it is made: a process that dies early leaves a folder that is in the way.
-        trial.set_user_attr("folder", str(folder))
+    left = run_folder(search, trial)
+    if left and (left / LAST).is_file():
+        return ["fit", f"--ckpt_path={left / LAST}"]
+    flags, name = [flag(*setting) for setting in settings.items()], free_name(search, trial.number)
     return ["fit", *search.flags, *flags, f"--group={search.study}", f"--name={name}"]
 
 

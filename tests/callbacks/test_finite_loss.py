@@ -49,11 +49,12 @@ def finite(path):
     return all(value.isfinite().all() for value in saved.values())
 
 
+WHERE = r"diverged at step 3 \(epoch 0, batch 3\)"
 MESSAGES = {
-    ("loss", 1): "the loss is inf in epoch 0, batch 3",
-    ("loss", 1000): "the loss is inf in epoch 0, batch 3",
-    ("gradient", 1): "the gradient of layer.bias is not finite in epoch 0, batch 3",
-    ("gradient", 1000): r"layer.\w+ is not finite, and not saved",
+    ("loss", 1): f"{WHERE}: the loss is inf: try a lower lr",
+    ("loss", 1000): f"{WHERE}: the loss is inf: try a lower lr",
+    ("gradient", 1): f"{WHERE}: the gradient of layer.bias is not finite: try a lower lr",
+    ("gradient", 1000): r"diverged by step 4: layer.\w+ is not finite, and not saved",
 }
 
 
@@ -74,9 +75,9 @@ def test_files_of_the_weights_alone_are_refused_too(tmp_path, what):
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
-@pytest.mark.parametrize("observed", [True, False])
-def test_a_run_that_ends_within_an_epoch_is_looked_at(tmp_path, what, observed):
-    """Nothing is logged there, nor saved. Without the callback, NaN is exported."""
+@pytest.mark.parametrize("exports", [True, False])
+def test_a_run_that_ends_within_an_epoch_is_looked_at(tmp_path, what, exports):
+    """Nothing is logged there, nor saved. Export refuses by itself too."""
     trainer = Trainer(
         default_root_dir=tmp_path,
         accelerator="cpu",
@@ -86,17 +87,12 @@ def test_a_run_that_ends_within_an_epoch_is_looked_at(tmp_path, what, observed):
         enable_model_summary=False,
         log_every_n_steps=1000,
         max_steps=5,
-        callbacks=[Export("layer"), *([FiniteLoss()] if observed else [])],
+        callbacks=[Export("layer") if exports else FiniteLoss()],
     )
-    exported = tmp_path / "layer.pt"
-    if observed:
-        with pytest.raises(FloatingPointError):
-            trainer.fit(Diverging(what))
-        assert not exported.exists()
-    else:
+    said = r"layer.weight is not finite, and not exported" if exports else "diverged"
+    with pytest.raises(FloatingPointError, match=said):
         trainer.fit(Diverging(what))
-        saved = torch.load(exported, weights_only=True)
-        assert not all(value.isfinite().all() for value in saved.values())
+    assert not (tmp_path / "layer.pt").exists()
 
 
 def test_without_it_weights_that_are_not_finite_are_saved(tmp_path):
@@ -126,3 +122,91 @@ def test_large_gradients_are_finite(tmp_path):
         max_epochs=1,
         callbacks=[FiniteLoss()],
     ).fit(Large("nothing"))
+
+
+class Spoiling(Diverging):
+    """Its weights stay finite; from batch 3 on, batch-norm's running variance is not."""
+
+    def __init__(self):
+        super().__init__("nothing")
+        self.norm = torch.nn.BatchNorm1d(1)
+        self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))  # which is no divergence
+
+    def training_step(self, batch, batch_idx):
+        self.norm(batch * (1e20 * torch.arange(len(batch))[:, None] if batch_idx == 3 else 1))
+        return super().training_step(batch, batch_idx)
+
+    def train_dataloader(self):
+        return torch.utils.data.DataLoader(torch.ones(16, 1), batch_size=2)
+
+    def test_dataloader(self):
+        return self.train_dataloader()
+
+    def test_step(self, batch, batch_idx):
+        self.log("test/loss", self.layer(batch).square().mean())
+
+
+def trainer(tmp_path, *callbacks, **flags):
+    return Trainer(
+        default_root_dir=tmp_path,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=list(callbacks),
+        **{"max_epochs": 1, "log_every_n_steps": 1, **flags},
+    )
+
+
+def every_step(tmp_path):
+    return ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1)
+
+
+def finite_variance(path):
+    return torch.load(path, weights_only=True)["state_dict"]["norm.running_var"].isfinite().all()
+
+
+def test_an_infinite_running_variance_is_not_saved(tmp_path):
+    stopped = trainer(tmp_path, FiniteLoss(), every_step(tmp_path))
+    with pytest.raises(FloatingPointError, match=r"by step 4: norm.running_var is not finite"):
+        stopped.fit(Spoiling())
+    saved = list(tmp_path.glob("*.ckpt"))
+    assert len(saved) == 3 and all(map(finite_variance, saved))
+
+
+@pytest.mark.parametrize("use", ["test", "fit"])
+def test_a_checkpoint_with_an_infinite_running_variance_is_refused(tmp_path, use):
+    """The negative control: without the callback it is saved, and used like any other."""
+    trainer(tmp_path, every_step(tmp_path)).fit(Spoiling())
+    saved = tmp_path / "epoch=0-step=8.ckpt"
+    assert not finite_variance(saved)
+    getattr(trainer(tmp_path, max_epochs=2), use)(Spoiling(), ckpt_path=saved)
+    with pytest.raises(FloatingPointError, match=r"step=8\.ckpt: norm.running_var is not finite"):
+        getattr(trainer(tmp_path, FiniteLoss(), max_epochs=2), use)(Spoiling(), ckpt_path=saved)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1e30, r"the batch holds 1e\+30"),
+        (torch.inf, "the batch holds inf"),
+        (torch.nan, "the inputs of the batch hold NaN"),
+        (1e9, "try a lower lr"),
+    ],
+)
+@pytest.mark.parametrize("every", [1, 1000])
+def test_the_cause_is_named(tmp_path, value, said, every):
+    """In batch 2, also where it is looked at in the epoch's last batch only."""
+
+    class Data(Diverging):
+        def training_step(self, batch, batch_idx):
+            loss = self.layer(batch[0]).square().mean()
+            return loss * torch.inf if batch_idx == 2 else loss  # as of a network that overflows
+
+        def train_dataloader(self):
+            inputs, targets = torch.ones(8, 1), torch.full((8, 1), torch.nan)  # all are missing
+            inputs[2] = value
+            return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(inputs, targets))
+
+    with pytest.raises(FloatingPointError, match=rf"step 2 .*: the loss is \w+: {said}"):
+        trainer(tmp_path, FiniteLoss(), log_every_n_steps=every).fit(Data("nothing"))

@@ -64,6 +64,51 @@ def test_the_target_is_given_by_name_or_place(tmp_path, target):
     assert names == ["c", "b"] and values[0].tolist() == [-3, 2.5]
 
 
+@pytest.mark.parametrize("labels", ["012", "123", "583", ["ann", "bob", "eve"]])
+def test_what_says_only_which_row_it_is_is_no_input(tmp_path, labels):
+    """As pandas and R write it: a first column without a name."""
+    lines = [f'"{label}",{row},{row * row}' for row, label in enumerate(labels)]
+    path = written(tmp_path, "\n".join(['"",x,y', *lines]))
+    for target in ("y", -1):
+        names, values = read_columns(path, target)
+        assert names == ["x", "y"] and values[2].tolist() == [2, 4]
+    assert read_columns(path, "x")[0] == ["y", "x"]
+    if labels == "583":
+        names, values = read_columns(path, "y", [0, "x"])
+        assert names == ["0", "x", "y"] and values[0].tolist() == [5, 0, 0]
+
+
+@pytest.mark.parametrize("labels", [["1.5", "2", "3"], ["1", "1", "2"], ["1", "x", "2"]])
+def test_a_column_without_a_name_that_may_be_measured_is_asked_for(tmp_path, labels):
+    lines = [f"{label},{row},{row * row}" for row, label in enumerate(labels)]
+    path = written(tmp_path, "\n".join([",x,y", *lines]))
+    with pytest.raises(ValueError, match=r"column 0 has no name, .*--data.columns$"):
+        read_columns(path, "y")
+    assert read_columns(path, "y", ["x"])[0] == ["x", "y"]
+
+
+def test_an_index_that_was_written_and_read_again_is_no_input(tmp_path):
+    path = written(tmp_path, ",Unnamed: 0,x,y\n0,1,2,3\n1,2,4,5\n")
+    assert read_columns(path, "y")[0] == ["x", "y"]
+    assert read_columns(path, "y", ["Unnamed: 0"])[0] == ["Unnamed: 0", "y"]
+
+
+@pytest.mark.parametrize("text", ["1,2,3\n4,5,6\n", "a,b,c\n1,2,3\n4,5,6\n"])
+def test_every_column_of_other_files_is_an_input(tmp_path, text):
+    assert len(read_columns(written(tmp_path, text), -1)[0]) == 3
+
+
+def test_pythons_numbers_are_names(tmp_path):
+    """Months as column names are no row of numbers, and no cell with a mistake is one."""
+    path = written(tmp_path, "2021_01,2021_02\n1,2\n3,4\n")
+    assert read_columns(path, -1)[0] == ["2021_01", "2021_02"]
+    for cell in ("1_000", "\u0661\u0662"):
+        with pytest.raises(ValueError, match=f"column a, line 2: '{cell}' is no finite number"):
+            read_columns(written(tmp_path, f"a,b\n{cell},2\n"), -1)
+    with pytest.raises(ValueError, match=r"--data.target=\u00b2: no such column"):
+        read_columns(path, "\u00b2")
+
+
 def test_columns_that_are_not_used_may_hold_anything(tmp_path):
     path = written(tmp_path, "id,a,y\nx,1,2\n,3,4\n")
     assert read_columns(path, "y", ["a"])[1].tolist() == [[1, 2], [3, 4]]
@@ -186,6 +231,25 @@ def test_parquet_files(tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ValueError, match=r"rows.parquet is damaged or no Parquet file"):
         read_columns(path, "d")
+
+
+@pytest.mark.parametrize("index", [None, "id", ["id", "day"], "unnamed"])
+def test_the_index_of_pandas_is_no_column(tmp_path, index):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow", reason="needs the extra: pip install -e '.[parquet]'")
+    frame = pandas.DataFrame({"id": [7, 9, 8], "day": [1, 2, 3], "x": [4, 5, 6], "y": [1, 0, 1]})
+    if index == "unnamed":
+        frame = frame.iloc[[2, 0, 1]]
+    elif index:
+        frame = frame.set_index(index)
+    frame.to_parquet(tmp_path / "rows.parquet")
+    names, values = read_columns(tmp_path / "rows.parquet", -1)
+    assert names == [str(name) for name in frame.columns]
+    assert values.tolist() == frame.astype(float).to_numpy().tolist()
+    if index == "id":
+        for given in ({"target": "id"}, {"target": "y", "columns": ["id"]}):
+            with pytest.raises(ValueError, match=r"=id: the index of pandas, .*reset_index\(\)"):
+                read_columns(tmp_path / "rows.parquet", **given)
 
 
 def test_a_comma_separated_file_of_another_name_is_named(tmp_path):

@@ -128,9 +128,10 @@ def work(module, args, folder, variables, log):
     for stream in (sys.stdout, sys.stderr):
         os.dup2(file, stream.fileno())
         stream.reconfigure(line_buffering=True)
+    from lightning.fabric.utilities.rank_zero import _get_rank
     from lightning.pytorch.utilities import rank_zero_only
 
-    rank_zero_only.rank = int(variables.get("LOCAL_RANK", 0))  # set when it was imported
+    rank_zero_only.rank = _get_rank() or 0  # as when it is imported
     sys.argv = [module, *args]
     if module.endswith(".py"):
         sys.modules["__main__"].__spec__ = None  # as of a script

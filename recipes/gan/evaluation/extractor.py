@@ -3,13 +3,14 @@
 import hashlib
 import os
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 from torch import Tensor, nn
 
-from recipes.classify import Classify
-from recipes.parts.checkpoints import read_checkpoint
+from callbacks.averages import read_evaluated
 from recipes.parts.networks import Frozen
+from recipes.parts.saved import load_network, saved_network
 
 OPTION = "--model.evaluation.checkpoint"
 
@@ -21,6 +22,7 @@ class Extractor(nn.Module):
         checkpoint: path of a checkpoint that recipes.classify saved; without one, features are the
             pixels, which are meaningful for images as small as 8x8
         name: in log keys; by default the network's class in lower case, or pixels
+        network: that the checkpoint is of; by default the one that it names
 
     Raises:
         FileNotFoundError, ValueError: if there is no such checkpoint, it is damaged, or its network
@@ -30,7 +32,12 @@ class Extractor(nn.Module):
         facts: name, path, and sha256 of the weights, 12 digits
     """
 
-    def __init__(self, checkpoint: str | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: str | None = None,
+        name: str | None = None,
+        network: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.features = self.head = None
         self.name = name or "pixels"
@@ -38,10 +45,13 @@ class Extractor(nn.Module):
         if checkpoint is None:
             return
         path = os.path.expanduser(checkpoint)
-        saved = read_checkpoint(path, OPTION)
-        if "network" not in saved.get("hyper_parameters", {}):
-            raise ValueError(f"{OPTION}={path}: not of the command line of recipes.classify")
-        network = Classify.load_from_checkpoint(path, map_location="cpu").network.float()
+        saved = read_evaluated(path, OPTION)
+        network = network or saved_network(saved, path, OPTION, "--model.evaluation.network")
+        try:
+            network = load_network(network, saved).float()
+        except RuntimeError as error:
+            reason = shorten(str(error), 200)
+            raise ValueError(f"{OPTION}={path} does not fit its network: {reason}") from error
         if not (hasattr(network, "features") and hasattr(network, "head")):
             kind = type(network).__name__
             raise ValueError(f"{OPTION}={path}: {kind} has no parts `features` and `head`")

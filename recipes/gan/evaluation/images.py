@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.utilities import dim_zero_cat
 
 from recipes.gan.evaluation.base import Evaluation
@@ -18,6 +18,7 @@ from recipes.gan.evaluation.distances import (
 )
 from recipes.gan.evaluation.extractor import Extractor
 from recipes.gan.evaluation.neighbours import fidelity_and_diversity
+from recipes.parts.networks import Frozen
 
 COMPARED = ("kid", "fid", "precision", "recall", "density", "coverage")  # keys of `quality`
 OF_CLASSES = ("classifier_score", "class_kl", "mode_entropy")  # which need a classifier
@@ -48,11 +49,18 @@ class ImageQuality(Evaluation):
         checkpoint: path of a checkpoint that recipes.classify saved; by default the features are
             the pixels themselves, which is meaningful for images as small as 8x8
         name: in log keys; by default the network's class in lower case, or pixels
+        network: that the checkpoint is of; by default the one that it names
     """
 
-    def __init__(self, checkpoint: str | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: str | None = None,
+        name: str | None = None,
+        network: nn.Module | None = None,
+    ) -> None:
         super().__init__("samples", "real", "others", "predicted", "logits")
         self.checkpoint, self.name = checkpoint, name
+        self.network = network and Frozen(network)
         self.extractor: Extractor | None = None
         # By split, computed once: real features, share of each predicted class, and the floor.
         self.known: dict[str, tuple[Tensor, Tensor | None, dict[str, Tensor]]] = {}
@@ -69,7 +77,8 @@ class ImageQuality(Evaluation):
 
     def prepare(self, data: LightningDataModule, split: str) -> None:
         if self.extractor is None:
-            self.extractor = Extractor(self.checkpoint, self.name).to(self.device)
+            network = self.network and self.network.network
+            self.extractor = Extractor(self.checkpoint, self.name, network).to(self.device)
         self.split = split
         if split not in self.known:
             self.pool = self._training_features(data)

@@ -2,12 +2,13 @@
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.utilities import dim_zero_cat
 
 from recipes.gan.evaluation.base import Evaluation
 from recipes.gan.evaluation.distances import divergence, entropy, shares
 from recipes.gan.evaluation.extractor import Extractor
+from recipes.parts.networks import Frozen
 
 SIZE = 28  # of the images that the classifier takes, pixels
 
@@ -23,11 +24,15 @@ class StackedModes(Evaluation):
     Args:
         checkpoint: path of a checkpoint that recipes.classify saved, trained on MNIST
         name: of the classifier, for the run's record; by default its network's class in lower case
+        network: that the checkpoint is of; by default the one that it names
     """
 
-    def __init__(self, checkpoint: str, name: str | None = None) -> None:
+    def __init__(
+        self, checkpoint: str, name: str | None = None, network: nn.Module | None = None
+    ) -> None:
         super().__init__("numbers", "real")
         self.checkpoint, self.name = checkpoint, name
+        self.network = network and Frozen(network)
         self.extractor: Extractor | None = None
 
     @property
@@ -43,7 +48,8 @@ class StackedModes(Evaluation):
             kind = type(data).__name__
             raise ValueError(f"--model.evaluation=StackedModes: StackedMNIST has them, not {kind}")
         if self.extractor is None:
-            self.extractor = Extractor(self.checkpoint, self.name).to(self.device)
+            network = self.network and self.network.network
+            self.extractor = Extractor(self.checkpoint, self.name, network).to(self.device)
 
     def update(self, samples: Tensor, real: Tensor, targets: Tensor) -> None:
         margin = (samples.shape[-1] - SIZE) // 2  # where images were padded

@@ -1,6 +1,7 @@
 """Classify: its loss against the definition, its metrics, and what it saves."""
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,8 @@ from recipes.classify import Classify
 from recipes.classify.module import accuracy, errors
 from recipes.parts.networks import MLP
 from trains import digits, fit
+
+SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
 
 
 class Table(nn.Module):
@@ -75,3 +78,24 @@ def test_terms_are_logged_only_on_the_steps_that_are_kept(tmp_path):
 
     fit(Counting(MLP(64, [8])), digits(), tmp_path, max_epochs=2, log_every_n_steps=8, logger=True)
     assert calls.count(["train/loss"]) == 4  # 32 batches
+
+
+def test_a_training_that_diverges_leaves_no_network(recipe):
+    """At this rate the weights stay finite; the running variances of batch-norm do not."""
+    with pytest.raises(FloatingPointError, match=r"diverged .*running_var is not finite"):
+        recipe(
+            "classify", "fit", "--name=lost", "--model.optimizer.lr=1e9", "--trainer.max_epochs=3"
+        )
+    left = Path("runs/classify/lost")
+    assert not [*left.glob("*.pt"), *left.glob("checkpoints/*")]
+
+
+@pytest.mark.parametrize("use", ["test", "validate", "predict", "fit"])
+def test_a_checkpoint_of_a_training_that_diverged_is_refused(recipe, use):
+    recipe("classify", "fit", "--name=good", *SHORT)
+    path = "runs/classify/good/checkpoints/last.ckpt"
+    saved = torch.load(path, weights_only=True)
+    saved["state_dict"]["network.features.1.running_var"][0] = torch.inf
+    torch.save(saved, path)
+    with pytest.raises(FloatingPointError, match=rf"{path}: .*running_var is not finite"):
+        recipe("classify", use, f"--ckpt_path={path}")

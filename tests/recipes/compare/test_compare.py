@@ -17,7 +17,7 @@ from recipes.compare.__main__ import main
 from recipes.compare.groups import band, grouped, mean_std
 from recipes.compare.page import write_page
 from recipes.compare.report import read
-from recipes.compare.runs import read_folder
+from recipes.compare.runs import curves, read_folder
 from recipes.compare.table import ranked, table
 from recipes.compare.tracked import nested, offline_runs, online_runs, try_records
 from recipes.parts.keys import config_hash, dotted, headline, more_is_better
@@ -356,7 +356,9 @@ def test_a_damaged_run_is_named_and_skipped(capsys):
     assert "0.9000" in captured.out
     lines = captured.err.splitlines()
     assert lines[0] == "skipped runs/distill/damaged/metrics.jsonl, line 1 is damaged"
-    assert lines[1].startswith("skipped runs/distill/empty/run.json: ") and len(lines) == 2
+    assert (
+        lines[1].startswith("skipped runs/distill/empty/run.json is damaged: ") and len(lines) == 2
+    )
     (damaged / "metrics.jsonl").write_text("null\n3\n")  # JSON, but no rows
     main(["runs"])
     assert "damaged/metrics.jsonl, line 1 is damaged" in capsys.readouterr().err
@@ -378,6 +380,107 @@ def test_a_run_that_cannot_be_opened_is_named_and_one_without_samples_has_no_spe
     captured = capsys.readouterr()
     assert captured.err.startswith("skipped runs/distill/removed: ")
     assert "| 2 | 2.00 ± 0.00 |      50.0 |" in captured.out
+
+
+BIG = "1" + "0" * 400
+NESTED = '{"a":' * 30 + "1" + "}" * 30
+OTHER = platform.node()
+ODD_FACTS = {
+    "run.json is damaged": [
+        '{"settings": []}',
+        '{"settings": 3}',
+        f'{{"process": {{"host": "{OTHER}", "id": "abc"}}}}',
+        f'{{"process": {{"host": "{OTHER}", "id": {BIG}}}}}',
+        '{"continued": "x"}',
+        '{"continued": [1]}',
+        f'{{"continued": [{{"process": {{"host": "{OTHER}", "id": "q"}}}}]}}',
+        '{"seconds": "2"}',
+        '{"seconds": [1]}',
+        f'{{"seconds": {BIG}}}',
+        '{"samples": "many"}',
+        '{"recipe": ["a"]}',
+        '{"config": ["a"]}',
+        '{"command": 3}',
+        "[]",
+        "[" * 100_000,
+    ],
+    "its settings are nested too deeply": [
+        f'{{"settings": {{"model": {NESTED}}}}}',
+        f'{{"settings": {{"model.x": {"[" * 30}{"]" * 30}}}}}',
+    ],
+    # Not skipped: what is not known is no obstacle.
+    "": [
+        '{"process": null}',
+        '{"config": {"a": 1}}',
+        '{"continued": []}',
+        '{"seconds": 0, "samples": 5}',
+        '{"seconds": 5e-324, "samples": 5}',
+        '{"hardware": "none"}',
+        '{"settings": {"a": [[1, 2], {"b": null}], "c": {}}}',
+    ],
+}
+ODD_ROWS = (
+    *('"val/accuracy": [0.1, 0.2]', '"val/accuracy": "high"', '"val/accuracy": {"a": 1}'),
+    *('"val/accuracy": null', '"val/accuracy": NaN', '"val/accuracy": -Infinity'),
+    *(f'"val/accuracy": {BIG}', '"val/accuracy": 1.7e308', '"val/accuracy": true'),
+    *('"val/accuracy": 0.1, "step": "x", "epoch": [2]', '"val/accuracy": 1, "epoch": -1e308'),
+    *('"": 3', f'"val/accuracy": 1, "epoch": {BIG}', '"test/accuracy": [1]'),
+)
+
+
+def test_odd_runs_do_not_end_the_comparison(capsys):
+    """Each is skipped by its name, or compared as far as it is known."""
+    for seed, accuracy in enumerate([(0.5, 0.90), (0.5, 0.92)]):
+        write_run(f"good-{seed}", accuracy, {"seed_everything": seed})
+    expected = {}
+    for reason, contents in ODD_FACTS.items():
+        for content in contents:
+            name = f"odd-{len(expected)}"
+            folder, expected[name] = write_run(name, settings={"odd": name}), reason
+            text = (folder / "run.json").read_text()
+            is_whole = content.startswith("{")
+            facts = json.loads(text) | json.loads(content) if is_whole else {}
+            (folder / "run.json").write_text(json.dumps(facts) if is_whole else content)
+    for number, row in enumerate(ODD_ROWS):
+        folder = write_run(f"row-{number}", settings={"odd": f"row-{number}"})
+        line = f'{{"step": 3, {row}}}\n'
+        (folder / "metrics.jsonl").write_text(2 * line)
+        (folder / "test.jsonl").write_text(line.replace("val/", "test/"))
+    text = printed_with_errors(capsys, "runs")
+    assert "0.9100 ± 0.0141" in text.out
+    for name, reason in expected.items():
+        said = [line for line in text.err.splitlines() if f"/{name}/" in f"{line.split(':')[0]}/"]
+        assert (len(said) == 1 and reason in said[0]) if reason else not said, name
+    assert "row-" not in text.err
+    for name in ("compare.png", "compare.html"):
+        assert Path("runs", name).stat().st_size > 10_000
+
+
+def printed_with_errors(capsys, *args):
+    capsys.readouterr()
+    main([*args])
+    return capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    "config", [{"run.process.id": "abc"}, {"run.continued": 3}, {"a": json.loads(NESTED)}]
+)
+def test_an_odd_run_of_a_project_is_skipped(config):
+    row = {"val/accuracy": 0.5, "samples": 1, "trainer/global_step": 1}
+    odd = SimpleNamespace(name="odd", config=config, scan_history=lambda: [row])
+    media = SimpleNamespace(name="media", config={}, scan_history=lambda: [{**row, "study": 3}])
+    good = SimpleNamespace(name="good", config={}, scan_history=lambda: [row])
+    api = SimpleNamespace(runs=lambda path, order: [odd, media, good])
+    one, two, three = online_runs("me/mine", api)
+    assert str(one).startswith("me/mine/odd: ") and str(two).startswith("me/mine/media: ")
+    assert three.last("val/accuracy") == 0.5
+
+
+def test_numbers_of_a_column_are_kept_beside_what_is_none():
+    rows = [{"step": n, "a": value} for n, value in enumerate([0.5, [1], None, "x", "NaN", 1e300])]
+    curve = curves(rows)["a"]
+    np.testing.assert_array_equal(curve.value, [0.5, np.nan, np.nan, np.inf])
+    np.testing.assert_array_equal(curve.axes["step"], [0, 2, 4, 5])
 
 
 def test_a_damaged_wandb_file_is_named_and_skipped(capsys):

@@ -86,14 +86,13 @@ def squared_gradient(discriminator, images, pack):
     return gradient.square().sum(1).mean()
 
 
-def play(module, steps, updates, pack=2, loss="hinge", accumulate=1, processes=1):
+def play(module, steps, updates, pack=2, loss="hinge", processes=1):
     """The game written out: R1 of weight 2 and R2 of weight 3; gradient descent.
 
     Args:
         module: whose networks are copied
         steps: of each, the number of its last batch and its batches
         updates: of D, each on its own share of each batch
-        accumulate: batches of a step, or, with as many processes, parts of one
     """
     generator, discriminator = map(copy.deepcopy, (module.generator, module.discriminator))
 
@@ -114,12 +113,12 @@ def play(module, steps, updates, pack=2, loss="hinge", accumulate=1, processes=1
                 value = value + LOSSES[loss].discriminator(critic(real), critic(fake))
                 value = value + squared_gradient(discriminator, real, pack)
                 value = value + 1.5 * squared_gradient(discriminator, fake, pack)
-            step(discriminator, value / accumulate)
+            step(discriminator, value / len(parts))
         value = 0
         for share, z in zip(shares, latents, strict=True):
             fake = generator(z[-1])
             value = value + LOSSES[loss].generator(critic(share[-1]), critic(fake))
-        step(generator, value / accumulate)
+        step(generator, value / len(parts))
     return generator, discriminator
 
 
@@ -141,12 +140,12 @@ def test_steps_are_the_definition(tmp_path, loss, updates):
 
 @pytest.mark.parametrize("updates", [1, 2])
 def test_accumulated_batches_make_one_step(tmp_path, updates):
-    """As in automatic recipes: the loss is a half, also of an epoch's incomplete last step."""
+    """Of the mean gradient, also in an epoch's last step, of one batch and not of two."""
     game = {"loss": "hinge", "discriminator_steps": updates, "pack": 2}
     module = gan(penalties=[R1(2.0), R2(3.0)], **game)
     real = batches(5)
     steps = [(1, real[:2]), (3, real[2:4]), (4, real[4:])]
-    networks = play(module, steps, updates, accumulate=2)
+    networks = play(module, steps, updates)
     counts, saved = Counts(), ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=1)
     flags = {"limit_train_batches": 5, "enable_checkpointing": True}
     callbacks = [Accumulation(2), counts, saved]
@@ -522,7 +521,7 @@ def test_two_processes_play_one_game(recipe):
         for name in ("start", "two")
     )
     steps = [(number, [real[0::2], real[1::2]]) for number, real in enumerate(batches(3))]
-    assert_played(found, play(start, steps, updates=2, accumulate=2, processes=2))
+    assert_played(found, play(start, steps, updates=2, processes=2))
     alone = ("--trainer.devices=1", "--trainer.strategy=auto", "--data.batch_size=64")
     recipe("gan", "validate", "--ckpt_path=runs/gan/two/checkpoints/last.ckpt", *alone)
     (one,) = rows(Path("runs/gan/two"), "validate")

@@ -220,7 +220,7 @@ def test_test_and_predict_add_to_the_run(run, recipe):
         (("fit", "--trainer.callbacks+=Export", "--trainer.callbacks.module=nothing"), "module="),
         (
             ("fit", "--model.optimizer=SGD", "--model.optimizer.lr=1e30"),
-            "error: the loss is nan",
+            "error: diverged at step 1 (epoch 0, batch 1): the loss is nan: try a lower lr",
         ),
         ((*DECAY, "--trainer.callbacks.warmup=3x"), "warmup=3x: Not of type NonNegativeInt or"),
         (

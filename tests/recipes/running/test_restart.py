@@ -83,10 +83,18 @@ def test_a_run_goes_on_if_it_is_its_job_s_and_has_not_come_to_its_end(
     folder = of_jobs("cut", "torchrun mine")
     assert unfinished(tmp_path, "fit") == (folder, None), "before its first checkpoint"
     (folder / "checkpoints").mkdir()
-    for age, name in enumerate(("checkpoints/last.ckpt", "hpc_ckpt_1.ckpt")):
-        (folder / name).touch()
+    (folder / "project/id/checkpoints").mkdir(parents=True)
+    whole = {"state_dict": {}, "optimizer_states": []}
+    names = ("checkpoints/last.ckpt", "hpc_ckpt_1.ckpt", "project/id/checkpoints/a.ckpt")
+    for age, name in enumerate((*names, "checkpoints/weights.ckpt", "checkpoints/damaged.ckpt")):
+        torch.save(whole if name in names else {"state_dict": {}}, folder / name)
+        if "damaged" in name:
+            (folder / name).write_bytes((folder / name).read_bytes()[:-100])
         os.utime(folder / name, (age, age))
-    assert unfinished(tmp_path, "fit") == (folder, folder / "hpc_ckpt_1.ckpt"), "the latest"
+    for name in reversed(names):  # the latest that can be resumed
+        assert unfinished(tmp_path, "fit") == (folder, folder / name)
+        (folder / name).unlink()
+    assert unfinished(tmp_path, "fit") == (folder, None)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     assert job() == f"torchrun {os.getppid()}", "without an id, those of one launcher"
 

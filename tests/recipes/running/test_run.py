@@ -21,7 +21,8 @@ from forks import Forked, until
 from recipes.compare.tracked import try_records
 from recipes.parts.checkpoints import plain
 from recipes.parts.keys import dotted
-from recipes.running.files import AtomicCheckpointIO, rewind
+from recipes.running.files import AtomicCheckpointIO
+from recipes.running.rows import rewind
 from recipes.running.run import Run
 from trains import interrupt_after, middle_of_epoch, rows
 
@@ -251,6 +252,111 @@ def test_a_run_that_cannot_be_resumed_stays_as_it_was(recipe):
         resume = f"--ckpt_path={folder}/checkpoints/last.ckpt"
         recipe("classify", "fit", resume, "--model.network.channels=[3,3]")
     assert [(folder / name).read_bytes() for name in names] == before
+
+
+NAMES = ("config.yaml", "run.json")
+MLP = ("--model.network=MLP", "--model.network.inputs=64", "--model.network.widths=[16]")
+
+
+@pytest.mark.parametrize("batches", [16, 20])
+def test_a_run_whose_resume_fails_keeps_its_settings(recipe, monkeypatch, batches):
+    """In the first batch, or some later; unless a checkpoint has been saved with the new ones."""
+    recipe("classify", "fit", "--name=a", "--trainer.max_epochs=1", *MLP)
+    folder = Path("runs/classify/a")
+    before = [(folder / name).read_bytes() for name in (*NAMES, "metrics.jsonl")]
+    resume = ("classify", "fit", f"--ckpt_path={folder}/checkpoints/last.ckpt")
+    changed = ("--trainer.max_epochs=3", "--model.optimizer.lr=0.5")
+    if batches == 16:
+        with pytest.raises(ValueError, match="was trained with Adam"):
+            recipe(*resume, *changed, "--model.optimizer=SGD")
+        assert (folder / "metrics.jsonl").read_bytes() == before[2]
+        assert not list(folder.glob("*.bak"))
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        interrupt_after(batches + 1, patch)
+        recipe(*resume, *changed)
+    assert [(folder / name).read_bytes() for name in NAMES] == before[:2]
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        interrupt_after(40, patch)
+        recipe(*resume, *changed)
+    assert "max_epochs: 3" in (folder / "config.yaml").read_text()
+    recipe(*resume)
+    facts = json.loads((folder / "run.json").read_text())
+    assert [("lr=0.5" in each["command"]) for each in facts["continued"]] == [True, False]
+    assert facts["settings"]["trainer.max_epochs"] == 3 and facts["finished"]
+
+
+def test_the_same_name_starts_a_run_anew_that_was_killed_before_its_first_checkpoint(recipe):
+    flags = ("--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", *MLP)
+    flags += ("--trainer.callbacks+=kills.Kill", "--trainer.callbacks.rank=0")
+    command = ("fit", "--name=a", *flags, "--trainer.callbacks.step=9")
+    folder = Path("runs/classify/a")
+    assert Forked("recipes.classify", *command).wait() == -signal.SIGKILL
+    (folder / "mine.txt").write_text("mine")
+    assert len(rows(folder)) == 9 and (folder / ".lock").exists()
+    before = [(folder / name).read_bytes() for name in (*NAMES, "metrics.jsonl")]
+    for other in ("--model.optimizer.lr=0.5", "--seed_everything=3"):
+        with pytest.raises(FileExistsError, match="runs/classify/a exists; choose another name"):
+            recipe("classify", *command, other)
+    with pytest.raises(FileExistsError, match="a exists"):
+        recipe("classify", "validate", "--name=a", f"--ckpt_path={lone_checkpoint(recipe)}")
+    assert [(folder / name).read_bytes() for name in (*NAMES, "metrics.jsonl")] == before
+    recipe("classify", *command)
+    recipe("classify", "fit", "--name=whole", *flags, "--trainer.callbacks.step=-1")
+    assert rows(folder) == rows(Path("runs/classify/whole"))
+    facts, old = json.loads((folder / "run.json").read_text()), json.loads(before[1])
+    assert facts["wandb_id"] == old["wandb_id"] and facts["process"] != old["process"]
+    assert facts["finished"] and "continued" not in facts
+    assert (folder / "mine.txt").exists()
+    (kept,) = folder.glob("metrics.jsonl.*.bak")
+    assert kept.read_bytes() == before[2]
+    with pytest.raises(FileExistsError, match="or resume it: --ckpt_path"):
+        recipe("classify", *command)
+
+
+def lone_checkpoint(recipe):
+    recipe("classify", "fit", "--name=other", "--trainer.max_epochs=1", *MLP)
+    return Path("runs/classify/other/checkpoints/last.ckpt").rename("lone.ckpt")
+
+
+def test_a_folder_of_something_else_is_no_run_to_start_anew(recipe):
+    folder = Path("runs/classify/a")
+    folder.mkdir(parents=True)
+    (folder / "mine.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="a exists"):
+        recipe("classify", "fit", "--name=a", *SHORT, *MLP)
+    (folder / "mine.txt").unlink()  # an empty one, of a process that was killed at once, is
+    recipe("classify", "fit", "--name=a", *SHORT, *MLP)
+    with pytest.raises(ValueError, match="is not a YAML"):
+        recipe("classify", "fit", "--name=b", f"--config={__file__}")
+    with pytest.raises(ValueError, match=r"--data.batch_size=5000 does not fit"):
+        recipe("classify", "fit", "--name=b", "--data.batch_size=5000")
+    assert not Path("runs/classify/b").exists()
+
+
+def test_a_checkpoint_is_its_run_s_wherever_in_it_it_lies(recipe):
+    """Lightning's own place of the best ones; SLURM's in the folder itself."""
+    best = ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=val/loss")
+    recipe("classify", "fit", "--name=a", "--trainer.max_epochs=2", *best, *MLP)
+    folder = Path("runs/classify/a")
+    (deep,) = set(folder.rglob("*.ckpt")) - {folder / "checkpoints/last.ckpt"}
+    assert len(deep.relative_to(folder).parts) == 4
+    slurms = folder / "hpc_ckpt_1.ckpt"
+    slurms.write_bytes((folder / "checkpoints/last.ckpt").read_bytes())
+    for path in (deep, slurms):
+        recipe("classify", "test", f"--ckpt_path={path}")
+        assert rows(folder, "test")[-1]["checkpoint"] == str(path)
+    recipe("classify", "fit", f"--ckpt_path={deep}", "--trainer.max_epochs=3")
+    assert [found.name for found in Path("runs/classify").iterdir()] == ["a"]
+    steps = [row["step"] for row in rows(folder)]
+    assert steps == sorted(steps) and steps[-1] == 47
+    config = (folder / "config.yaml").read_text()
+    assert "monitor: val/loss" in config and "LRDecay" in config, "its callbacks are kept"
+    further = folder / "one/two/three/four"
+    further.mkdir(parents=True)
+    stranger = further / "last.ckpt"
+    stranger.write_bytes(slurms.read_bytes())
+    recipe("classify", "test", f"--ckpt_path={stranger}")
+    assert len(list(Path("runs/classify").iterdir())) == 2, "too far away to be its"
 
 
 def test_a_run_that_fails_at_its_start_leaves_no_folder_that_it_made(recipe):

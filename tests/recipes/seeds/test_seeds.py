@@ -1,14 +1,14 @@
 """Several seeds by one command: the same rows as by single ones, and nothing is done twice."""
 
 import json
+import os
 import platform
-import subprocess
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 import recipes.compare.report
+from recipes.running.lock import lock_of, locked
 from recipes.seeds.__main__ import main, seed_list
 from recipes.seeds.result import final, origin
 from recipes.seeds.wanted import Wanted
@@ -87,7 +87,8 @@ def test_seeds_train_and_resume_what_is_missing_to_the_same_rows(
         ValueError, match=r"a-s0 was made with --model.label_smoothing=0.0, not 0.1"
     ):
         seeds("--seeds=2", "--model.label_smoothing=0.1", *OWN)
-    with FileLock("runs/classify/.a.lock"), pytest.raises(ValueError, match="another process"):
+    said = f"--name=a: these runs are made by process {os.getpid()} on host {platform.node()}"
+    with locked(Path("runs/classify/.a.lock"), "it"), pytest.raises(ValueError, match=said):
         seeds("--seeds=2", *OWN)
     assert contents(Path("runs")) == before
 
@@ -137,19 +138,23 @@ def test_only_a_run_is_taken_for_one(seeds):
 
 def test_a_run_that_is_being_trained_is_left_alone():
     """It has no checkpoint yet, and would be taken for one that was cut off."""
-    other = subprocess.Popen(["sleep", "100"])
-    process = {"host": platform.node(), "id": other.pid}
-    first = written("first", process=process)
-    resumed = written(
-        "resumed", process={"host": "gone", "id": 1}, continued=[{"process": process}]
-    )
-    for run in (first, resumed):
-        with pytest.raises(ValueError, match=f"is trained by process {other.pid}"):
+    run = written("first", seed=0)
+    with locked(*lock_of(run.folder)):
+        with pytest.raises(ValueError, match=f"is trained by process {os.getpid()} on host"):
             run.remaining("fit")
         assert run.folder.exists()
-    other.kill()
-    other.wait()
-    assert first.remaining("fit") == ["fit", "--name=first"] and not first.folder.exists()
+    assert run.remaining("fit") == ["fit", "--name=first"]
+
+
+def test_a_run_that_was_cut_off_before_its_first_checkpoint_is_trained_anew(
+    seeds, recipe, monkeypatch
+):
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        interrupt_after(3, patch)
+        recipe("classify", "fit", "--name=a-s0", "--group=a", *SHORT)
+    assert not Path("runs/classify/a-s0/checkpoints").exists()
+    (folder,) = seeds("--seeds=1", *SHORT)
+    assert json.loads((folder / "run.json").read_text())["finished"]
 
 
 def written(name, **facts):

@@ -7,24 +7,31 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
 import yaml
 from optuna.trial import TrialState
 
+import recipes.tune.trial as one_trial
+from forks import Forked, ended_well
 from launches import ROOT
 from recipes.parts.keys import dotted
 from recipes.regress import Regress
 from recipes.running.cli import main as run
+from recipes.running.lock import lock_of, locked
 from recipes.running.recipe import find_recipe
 from recipes.tune.__main__ import main
 from recipes.tune.queue import MOST_DEATHS, Queue, open_storage
 from recipes.tune.report import Report
 from recipes.tune.samplers import Keyed, sampler
-from recipes.tune.space import flag
+from recipes.tune.search import IDENTITY, Search
+from recipes.tune.space import Space, flag
 from recipes.tune.sweeps import read_space
 from trains import rows
 
@@ -160,6 +167,25 @@ def opened(store, kind="random", space=LINE, seed=0, total=4):
     return Queue(study, storage, total, 0.5)
 
 
+@pytest.mark.parametrize("store", ["sqlite:///{}.db", "journal:{}.journal"])
+def test_searches_that_start_at_once_share_a_new_study(store):
+    space = Space("random", {}, "val/nll", None, {}, None)
+    known = {"recipe": "regress", "flags": [], "space": space, "study": "s", "folder": Path("x")}
+    known |= {"sampler": "random", "pruner": "none", "metric": "val/nll", "goal": "minimize"}
+    known |= {"value": "last", "seed": 0, "grace": 9.0, "trials": 4}
+    for number in range(2):
+        new = Search(storage=store.format(number), **known)
+        together = threading.Barrier(4)
+
+        def open_at_once(search=new, together=together):
+            together.wait()
+            return len(search.open().study.user_attrs)
+
+        with ThreadPoolExecutor(4) as pool:
+            opened_by = [pool.submit(open_at_once) for _ in range(4)]
+        assert [done.result() for done in opened_by] == [len(IDENTITY)] * 4
+
+
 def put_back_silent(queue):
     """Looks at the signs of life twice, with more than the grace between."""
     queue.put_back_dead()
@@ -231,6 +257,33 @@ def test_a_clock_that_is_behind_is_no_sign_of_death(monkeypatch):
     with queue.alive(number):
         queue.put_back_dead()
         assert queue.free() == 3
+
+
+def test_a_trial_whose_process_was_only_silent_is_waited_for(monkeypatch, capsys):
+    """It was taken for dead, but still trains."""
+    monkeypatch.setattr(one_trial, "PAUSE", 0.05)
+    folder = Path("runs/regress/s-3")
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text('{"wandb_id": "abc"}')
+    one = SimpleNamespace(study="s", folder=folder.with_name("s"))
+    again = SimpleNamespace(number=3, user_attrs={"run": "abc"})
+    ended = []
+
+    def await_it():
+        one_trial.await_other(one, again)
+        ended.append(time.monotonic())
+
+    waiting = threading.Thread(target=await_it)
+    with locked(*lock_of(folder)):
+        waiting.start()
+        time.sleep(0.5)
+        assert not ended
+        freed = time.monotonic()
+    waiting.join()
+    assert ended[0] > freed
+    said = f"trial 3: {folder} is trained by process {os.getpid()} on host"
+    assert capsys.readouterr().out.startswith(said)
+    one_trial.await_other(one, SimpleNamespace(number=4, user_attrs={}))  # a new one
 
 
 def test_a_trial_that_takes_its_process_down_is_given_up():
@@ -376,8 +429,8 @@ def test_what_a_first_trial_has_trained_is_kept_whatever_ends_it(monkeypatch, ca
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:.")  # of the processes
     monkeypatch.syspath_prepend(".")
     args = ("--trials=1", "--grace=1", "--trainer.callbacks+=breaks.Breaks")
-    folder = Path("runs/regress/tune-0")
-    Path("kill").touch()  # once, when there is a folder and no more
+    folder = Path("runs/regress/tune-0.2")
+    Path("kill").touch()  # once, when there is a folder, tune-0, and no more
     Path("full").touch()
     with pytest.raises(SystemExit, match="error: No space left on device"):
         search(*args, space=LINE)
@@ -390,9 +443,9 @@ def test_what_a_first_trial_has_trained_is_kept_whatever_ends_it(monkeypatch, ca
     mine = Path("runs/regress/third-0/mine.txt")
     mine.parent.mkdir()
     mine.touch()
-    with pytest.raises(SystemExit, match="third-0 exists"):
-        search(*args, "--study=third", space=LINE)
-    assert mine.exists()
+    search(*args, "--study=third", space=LINE)
+    assert [*mine.parent.iterdir()] == [mine]
+    assert Path("runs/regress/third-0.2/checkpoints/last.ckpt").is_file()
 
 
 # Pruning
@@ -421,18 +474,14 @@ def start(*args, **environment):
     """Starts a search as a user does."""
     Path("space.yaml").write_text(LINE)
     short = ("--trainer.max_epochs=20", "--trials=4", "--grace=2")
-    command = ["-m", "recipes.tune", "--recipe=regress", "--space=space.yaml", *short, *args]
-    return subprocess.Popen(
-        [sys.executable, *command],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    given = ("--recipe=regress", "--space=space.yaml", *short, *args)
+    return Forked("recipes.tune", *given, **environment)
 
 
 def ended(url):
     """The trials that have ended, by number: when, with what value, and their parameters."""
+    if not any(Path("runs/regress").glob("*-0/run.json")):
+        return {}  # two that make the tables at once would be in each other's way
     try:
         return {
             trial.number: (trial.datetime_complete, trial.value, trial.params)
@@ -448,10 +497,10 @@ def ended(url):
 def test_a_killed_search_goes_on_where_it_was(whom, tmp_path):
     url = f"sqlite:///{tmp_path}/study.db"
     undisturbed = start("--study=other")
-    assert undisturbed.wait(timeout=200) == 0, undisturbed.stdout.read()
+    ended_well(undisturbed)
     process = start(f"--storage={url}")
     while not ended(url):
-        assert process.poll() is None, process.stdout.read()
+        assert process.poll() is None, process.output()
         time.sleep(0.1)
     children = [process.pid]
     if whom == "all":
@@ -465,8 +514,7 @@ def test_a_killed_search_goes_on_where_it_was(whom, tmp_path):
     process.wait()
     time.sleep(3)
     before = ended(url)
-    again = start(f"--storage={url}")
-    assert again.wait(timeout=200) == 0, again.stdout.read()
+    ended_well(start(f"--storage={url}"))
     after = ended(url)
     assert sorted(after) == list(range(4)), "no number is lost"
     assert before.items() <= after.items(), "what had ended is as it was"
@@ -478,8 +526,7 @@ def test_a_killed_search_goes_on_where_it_was(whom, tmp_path):
 @pytest.mark.parametrize("store", ["sqlite:///shared.db", "journal:shared.journal"])
 def test_jobs_of_an_array_share_a_study(store):
     jobs = [start(f"--storage={store}", SLURM_ARRAY_TASK_ID=str(number)) for number in range(2)]
-    said = [job.communicate(timeout=300)[0] for job in jobs]
-    assert [job.returncode for job in jobs] == [0, 0], said
+    ended_well(*jobs)
     folders = sorted(path.name for path in Path("runs/regress").glob("tune-*"))
     assert folders == [f"tune-{number}" for number in range(4)], "each trial is run once"
     counts = [len(rows(Path("runs/regress", folder))) for folder in folders]
@@ -491,7 +538,7 @@ def test_a_trial_of_two_processes_is_given_up_in_both():
     ddp = ("--config=diabetes", "--config=ddp", "--trainer.accelerator=cpu", "--study=tune")
     store = "sqlite:///ddp.db"
     process = start(f"--storage={store}", *ddp, "--pruner=halving", "--trials=3")
-    assert process.wait(timeout=500) == 0, process.stdout.read()
+    ended_well(process)
     assert {trial.state for trial in trials(store)} == {TrialState.COMPLETE, TrialState.PRUNED}
     for trial in trials(store):
         facts = json.loads(Path(trial.user_attrs["folder"], "run.json").read_text())
