@@ -70,7 +70,7 @@ def run_length(trainer: Trainer) -> int:
     # Where Trainer keeps max_time.
     if any(isinstance(c, Timer) and c.time_remaining() is not None for c in trainer.callbacks):
         raise ValueError(
-            "--trainer.max_time leaves the number of batches open: give the schedule's length"
+            "--trainer.max_time (or a Timer) leaves the number of batches open: give the schedule's length"
         )
     bounds = []
     if trainer.max_epochs is not None and trainer.max_epochs != -1:

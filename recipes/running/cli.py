@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,11 @@ from recipes.parts.keys import dotted
 from recipes.parts.manual_ddp import manual_ddp
 from recipes.parts.sharding import ShardedOptimizers
 from recipes.parts.stepping import Accumulation, IncompleteAccumulation
+from recipes.running.blame import blaming
 from recipes.running.ending import Ending, Note
 from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
 from recipes.running.folders import read_facts
-from recipes.running.limits import refuse_meaningless
+from recipes.running.limits import refuse_finders, refuse_meaningless
 from recipes.running.lock import Held, lock_of, locked
 from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
@@ -52,7 +54,11 @@ from recipes.running.run import Run
 from recipes.running.settings import fetch_nothing, in_order
 from recipes.running.terminal import outcome, shown
 
-register_type(torch.device)  # which Lightning's callbacks have as a default, and YAML does not know
+# What Lightning's callbacks have as defaults, and YAML does not know.
+register_type(torch.device)
+yaml.SafeDumper.add_multi_representer(
+    Enum, lambda dumper, value: dumper.represent_data(value.value)
+)
 
 # Of every run, unless it has its own.
 DEFAULTS = (
@@ -162,6 +168,10 @@ class RecipeCLI(LightningCLI):
         except Exception as error:
             raise ValueError(one_line(error, self._subcommand_parsers.get(subcommand))) from error
 
+    def _add_instantiators(self) -> None:
+        super()._add_instantiators()
+        self.parser.add_instantiator(blaming(self.config[self.subcommand]), object)
+
     def _parse_ckpt_path(self) -> None:
         """Nothing: Lightning would let the checkpoint override the command line."""
 
@@ -240,6 +250,7 @@ class RecipeCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - as in LightningCLI
         config = self.config_init[self.subcommand].trainer
         plugins, callbacks = listed(config.plugins), latest(listed(config.callbacks))
+        refuse_finders(callbacks, self.model)
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(AtomicCheckpointIO())
         clip = config.gradient_clip_val
@@ -343,10 +354,11 @@ def main(
         SystemExit: with status 1 after an error, 143 after SIGTERM, 130 after Ctrl-C
     """
     silence_noise()
-    ending, status = Ending(), 1
+    args = sys.argv[1:] if args is None else args
+    ending, status = Ending(args), 1
     try:
         with ending.signals():
-            RecipeCLI(module, sys.argv[1:] if args is None else args, callbacks, ending)
+            RecipeCLI(module, args, callbacks, ending)
         status = 0
     except BaseException as error:
         asked = isinstance(error, SystemExit) and Note.of(error).status == 1  # --help and the like
