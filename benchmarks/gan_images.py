@@ -46,7 +46,7 @@ def main() -> None:
     if "mnist" in arguments.configs:
         finished("classify", "mnist_convnet", "mnist_convnet", *sources["mnist"])
     if "fashion_mnist" in arguments.configs:
-        flags = ["--data=FashionMNIST", *sources["fashion_mnist"]]
+        flags = ["--data=FashionMNIST", "--data.shift=1", *sources["fashion_mnist"]]
         finished("classify", "mnist_convnet", "fashion_convnet", *flags)
     print(f"| | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 1)}")
     for config in arguments.configs:

@@ -64,14 +64,11 @@ def check_steps(trainer: Trainer, *lengths: object) -> None:
 def run_length(trainer: Trainer) -> int:
     """Batches that the run will train on, from `max_epochs` and `max_steps`.
 
+    `max_time` may end it earlier.
+
     Raises:
-        ValueError: if neither bounds the run, or its end is a matter of time
+        ValueError: if neither bounds the run
     """
-    # Where Trainer keeps max_time.
-    if any(isinstance(c, Timer) and c.time_remaining() is not None for c in trainer.callbacks):
-        raise ValueError(
-            "--trainer.max_time (or a Timer) leaves the number of batches open: give the schedule's length"
-        )
     bounds = []
     if trainer.max_epochs is not None and trainer.max_epochs != -1:
         bounds.append(trainer.max_epochs * trainer.num_training_batches)
@@ -83,6 +80,12 @@ def run_length(trainer: Trainer) -> int:
             epochs, steps = divmod(trainer.max_steps, math.ceil(epoch / accumulated))
             bounds.append(epochs * epoch + steps * accumulated)
     if not bounds or min(bounds) == math.inf:
+        # Where Trainer keeps max_time.
+        if any(isinstance(c, Timer) and c.time_remaining() is not None for c in trainer.callbacks):
+            raise ValueError(
+                "--trainer.max_time (or a Timer) alone leaves the number of batches open: give "
+                "--trainer.max_epochs, --trainer.max_steps or the schedule's length"
+            )
         raise ValueError(
             "nothing bounds this run: give --trainer.max_epochs, --trainer.max_steps or the "
             "schedule's length"

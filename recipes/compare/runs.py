@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from recipes.compare.media import read_picture, readable
+from recipes.parts.checkpoints import read_config
 from recipes.parts.files import is_alive
 from recipes.parts.keys import compared, dotted, is_seed, more_is_better
-from recipes.running.folders import check_facts, read_config, read_facts, read_rows
+from recipes.running.folders import check_facts, read_facts, read_rows
 
 # What a run draws that is worth seeing beside another's.
 PICTURES = ("samples.png", "study.png")

@@ -12,6 +12,11 @@ from torch.nn import functional as F
 
 from datamodules.loading.missing import is_known
 
+# Standard deviation of one sample's logits, below which relations are not made larger than they are
+# there. A relation does not depend on the size of what it relates, so that its gradient grows as
+# logits become equal: without this, to 1e7 in a network whose last layer starts at zero.
+LEAST_SPREAD = 0.01
+
 
 def kd(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """T^2 * KL(teacher || student) of the softened class distributions, in nats.
@@ -74,10 +79,24 @@ def dkd(
     return temperature**2 * (alpha * tckd + beta * nckd).mean()
 
 
-def pearson_distance(a: Tensor, b: Tensor) -> Tensor:
-    """One minus Pearson's correlation along the last dimension: 0 (affine, rising) to 2."""
-    a, b = a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True)
-    return 1 - F.cosine_similarity(a, b, dim=-1)
+def pearson_distance(a: Tensor, b: Tensor, least: float = 0.0) -> Tensor:
+    """One minus Pearson's correlation along the last dimension: 0 (affine, rising) to 2.
+
+    Args:
+        a: (..., n)
+        b: (..., n)
+        least: standard deviation, as a share of the mean, that smaller ones count as; the distance
+            of values that are all equal is then 1
+    """
+
+    def unit(values: Tensor) -> Tensor:
+        mean = values.mean(-1, keepdim=True)
+        centred = values - mean
+        floor = least * mean.detach().abs() * values.shape[-1] ** 0.5
+        norm = centred.norm(dim=-1, keepdim=True)
+        return centred / torch.maximum(norm, floor.clamp(min=1e-8))
+
+    return 1 - (unit(a) * unit(b)).sum(-1)
 
 
 def dist(
@@ -89,6 +108,10 @@ def dist(
     distance of the softened probabilities (Huang et al. 2022, equations 6 to 10,
     https://arxiv.org/abs/2205.10536; the T^2 is the authors' code's).
 
+    Where logits spread by less than LEAST_SPREAD, over classes or over samples, they count as if
+    they did by that much. So the norm of the gradient, by all of the student's logits together, is
+    at most 2 T (beta + gamma) (1 + T / (LEAST_SPREAD sqrt(batch * classes))).
+
     Args:
         student: logits, (batch, classes)
         teacher: logits, (batch, classes)
@@ -97,8 +120,9 @@ def dist(
         gamma: weight of the relations between samples
     """
     p_student, p_teacher = (student / temperature).softmax(1), (teacher / temperature).softmax(1)
-    inter = pearson_distance(p_student, p_teacher).mean()
-    intra = pearson_distance(p_student.T, p_teacher.T).mean()
+    least = LEAST_SPREAD / temperature  # of probabilities near 1 / classes, as a share of them
+    inter = pearson_distance(p_student, p_teacher, least).mean()
+    intra = pearson_distance(p_student.T, p_teacher.T, least).mean()
     return temperature**2 * (beta * inter + gamma * intra)
 
 
@@ -108,11 +132,15 @@ def standardize(logits: Tensor) -> Tensor:
     So the student need not match the size of the teacher's logits, only their relations
     (Sun et al. 2024, algorithm 1, https://arxiv.org/abs/2403.01427).
 
+    Logits that deviate by less than LEAST_SPREAD count as if they did by that much: no gradient is
+    made more than 1 / LEAST_SPREAD = 100 times as large. That of `kd` by all of the student's
+    logits together is at most sqrt(2) T / (LEAST_SPREAD sqrt(batch)).
+
     Args:
         logits: (batch, classes)
     """
     std, mean = torch.std_mean(logits, dim=1, correction=0, keepdim=True)
-    return (logits - mean) / (std + 1e-7)
+    return (logits - mean) / std.clamp(min=LEAST_SPREAD)
 
 
 class SoftLoss(ABC):

@@ -13,6 +13,7 @@ import yaml
 
 from recipes.parts.trust import strings
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DEPTH = 4  # folders above a checkpoint in which its run's are looked for
 
 
@@ -70,19 +71,32 @@ def can_resume(path: Path) -> bool:
         return False
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    """What the config.yaml of a run's folder says; nothing if there is none.
+
+    Raises:
+        ValueError: if it is damaged
+    """
+    path = folder / "config.yaml"
+    if not path.exists():
+        return {}
+    try:
+        config = yaml.load(path.read_text(encoding="utf-8"), LOADER)
+        if not isinstance(config, dict):
+            raise ValueError("no mapping")
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+    return config
+
+
 def named_beside(checkpoint: str) -> frozenset[str]:
     """All that the config.yaml of the run that a checkpoint lies in names; nothing elsewhere.
 
     Raises:
-        ValueError: if that file is damaged
+        ValueError: from `read_config`
     """
-    if not (run := run_of(checkpoint)):
-        return frozenset()
-    try:
-        return frozenset(strings(yaml.safe_load((run / "config.yaml").read_text())))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{run / 'config.yaml'} is damaged: {reason}") from error
+    run = run_of(checkpoint)
+    return frozenset(strings(read_config(run))) if run else frozenset()
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a checkpoint holds

@@ -14,13 +14,13 @@ import torch
 import wandb
 import yaml
 from jsonargparse import Namespace
-from jsonargparse.typing import NonNegativeInt, register_type
+from jsonargparse.typing import register_type, restricted_number_type
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.plugins.io import CheckpointIO
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 import datamodules  # noqa: F401 - imported classes are known to the parser by their short names
 import recipes.parts.networks  # noqa: F401
@@ -34,11 +34,13 @@ from callbacks import (
     WritePredictions,
 )
 from callbacks.evaluated import Evaluated
+from recipes.parts.convergence import Convergence
 from recipes.parts.keys import dotted
 from recipes.parts.manual_ddp import manual_ddp
 from recipes.parts.sharding import ShardedOptimizers
 from recipes.parts.stepping import Accumulation, IncompleteAccumulation
 from recipes.running.blame import blaming
+from recipes.running.classes import classes_first, latest, own_defaults
 from recipes.running.ending import Ending, Note
 from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
 from recipes.running.folders import read_facts
@@ -60,6 +62,8 @@ yaml.SafeDumper.add_multi_representer(
     Enum, lambda dumper, value: dumper.represent_data(value.value)
 )
 
+Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])  # that NumPy takes
+
 # Of every run, unless it has its own.
 DEFAULTS = (
     KeyedNoise,
@@ -70,6 +74,7 @@ DEFAULTS = (
     Totals,
     ShardedOptimizers,
     SameBatch,
+    Convergence,
     Monitors,
     Requeue,  # last, when all others have done what they do after a step
 )
@@ -130,7 +135,7 @@ class RecipeCLI(LightningCLI):
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
             "--seed_everything",
-            type=NonNegativeInt,
+            type=Seed,
             default=0,
             help="Seed of the initialisation, the order of the data, augmentation and dropout.",
         )
@@ -162,11 +167,16 @@ class RecipeCLI(LightningCLI):
         if subcommand in self.subcommands():
             ordered = in_order(flags, self.recipe)
             flags, self.config_name, self.run_folder, self.saved = ordered
-            args = [subcommand, *flags]
+            args = [subcommand, *classes_first(flags)]
+        chosen = self._subcommand_parsers.get(subcommand)
+        defaults = [action.default for action in chosen._actions] if chosen else []
         try:
-            self.config = parser.parse_args(args)
+            with own_defaults(defaults) as dropped:
+                self.config = parser.parse_args(args)
         except Exception as error:
-            raise ValueError(one_line(error, self._subcommand_parsers.get(subcommand))) from error
+            raise ValueError(one_line(error, chosen)) from error
+        for line in dropped:
+            rank_zero_info(f"note: {line}")
 
     def _add_instantiators(self) -> None:
         super()._add_instantiators()
@@ -249,7 +259,8 @@ class RecipeCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - as in LightningCLI
         config = self.config_init[self.subcommand].trainer
-        plugins, callbacks = listed(config.plugins), latest(listed(config.callbacks))
+        plugins, given = listed(config.plugins), self.config[self.subcommand].trainer.callbacks
+        callbacks = latest(listed(config.callbacks), listed(given))
         refuse_finders(callbacks, self.model)
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(AtomicCheckpointIO())
@@ -291,12 +302,19 @@ class RecipeCLI(LightningCLI):
             with self.ending.together(self.trainer):
                 super()._run_subcommand(subcommand)
         if self.writes:
-            if subcommand == "fit":
-                self.run.note(self.trainer.loggers, finished=True)
+            lines = self._note_end() if subcommand == "fit" else []
             seconds = time.monotonic() - start
             print(f"run folder: {self.run.folder} ({subcommand} took {seconds:.0f} s)", flush=True)
-            if subcommand == "fit" and (last := outcome(self.model, self.trainer.callback_metrics)):
-                print(last, flush=True)
+            if lines:
+                print("; ".join(lines), flush=True)
+
+    def _note_end(self) -> list[str]:
+        """Notes that the run has finished; returns what there is to say of it."""
+        found = [c for c in self.trainer.callbacks if isinstance(c, Convergence) and c.converged]
+        facts = {"converged": all(all(callback.converged) for callback in found)} if found else {}
+        self.run.note(self.trainer.loggers, finished=True, **facts)
+        last = outcome(self.model, self.trainer.callback_metrics)
+        return [line for line in (last, *(callback.warning for callback in found)) if line]
 
     @contextmanager
     def _no_empty_run(self) -> Iterator[None]:
@@ -319,21 +337,6 @@ def listed(value: Any) -> list[Any]:  # noqa: ANN401 - what Trainer takes: nothi
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]
-
-
-def latest(callbacks: list[Callback]) -> list[Callback]:
-    """Of callbacks that do the same, such as two LRDecay of all optimizers, only the last.
-
-    They are told by the `state_key` that this project's classes give them; all others stay.
-    """
-    keys = [
-        callback.state_key
-        if type(callback).__module__.startswith("callbacks.")
-        and type(callback).state_key is not Callback.state_key
-        else id(callback)
-        for callback in callbacks
-    ]
-    return list(dict(zip(keys, callbacks, strict=True)).values())
 
 
 def main(

@@ -5,14 +5,11 @@ indentation. The line here is of the leaf that says most.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
-from importlib import import_module
-from inspect import isabstract
-from typing import Any, get_args, get_origin
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser
+
+from recipes.running.options import concrete, fitting, options_of, similar
 
 # The types of options, by the names that jsonargparse has for them, in words.
 TYPES = {
@@ -23,6 +20,7 @@ TYPES = {
     "ClosedUnitInterval": "a number from 0 to 1",
     "OpenUnitInterval": "a number between 0 and 1",
     "ShareBelowOne": "a number from 0 to below 1",
+    "Seed": "a whole number from 0 to 4294967295",
     "LengthInUnits": "a length such as 1000ba, 5ep or 10%",
     "PositiveLengthInUnits": "a length above 0 such as 1000ba, 5ep or 10%",
     "Images": "a number of images such as 20000im",
@@ -32,10 +30,26 @@ TYPES = {
     "str": "text",
     "list": "a list such as [1, 2], to which += adds",
     "dict": "a mapping such as {a: 1}",
+    "NoneType": "null",
 }
-GENERIC = ("Callback", "Module", "Logger", "LightningDataModule")  # tried in vain for a list's
+# Tried in vain, where a list of classes is asked for: it has no options.
+GENERIC = ("Callback", "Module", "Logger", "LightningDataModule")
 # Kinds of faults, those that say most first.
 OPTION, REQUIRED, RAISED, CLASS, TYPE = range(5)
+# What a line says: the kind of fault, what is wrong, and perhaps the value.
+LEAVES = (
+    (OPTION, r"Option '([\w.]+)' is not accepted"),
+    (REQUIRED, r"the following arguments are required: (.+)"),
+    (TYPE, r"Not of type (\w+): (?:(\S+) does not conform.*|.*: '(.*)')?"),
+    (TYPE, r"Expected an? (Literal\[.*?\])(?:\. Got value: (.*))?$"),
+    (TYPE, r"Expected (?:an? )?<class '(?:\w+\.)*(\w+)'>(?:\. Got value: (.*))?$"),
+    (CLASS, r"Expected (?:a )?dot import path string: (\S+)"),
+    (CLASS, r"(?:module '[\w.]+' has no attribute|No module named)()"),
+)
+SKIPPED = re.compile(
+    r"Expected a path but|Does not validate|Subtypes: |Errors:|Given value|Not a valid subclass|"
+    r"Subclass types expect|a class path \(str\)|a dict |Parser key|Problem with given class_path|$"
+)
 
 
 @dataclass
@@ -47,76 +61,50 @@ class Fault:
         option: of the command line, without dashes
         owner: the class that the option is of, if it is of one, by its path
         said: the option that is not there, those that are needed, the type, or the text
-        depth: columns that it is indented by
         value: that was given, if it is known
-        is_whole: whether the value is all of the option's, not a part of a list
     """
 
     kind: int
     option: str
     owner: str
     said: str
-    depth: int
     value: str | None = None
-    is_whole: bool = False
 
 
 def faults(text: str) -> list[Fault]:
     """All that is wrong by what jsonargparse says, in its order."""
     found: list[Fault] = []
     within: list[tuple[int, str, str]] = []  # columns, option and class of what is above
-    text = text.replace("typing.", "")
     made = re.search(r"Got value: Namespace\(class_path='([\w.]+)'", text)
-    for line in text.splitlines():
+    for line in text.replace("typing.", "").splitlines():
         said = line.strip().removeprefix("- ")
         depth = len(line) - len(line.lstrip())
         while within and within[-1][0] >= depth and said:
             within.pop()
         option, owner = within[-1][1:] if within else ("", "")
-        if callable_ := re.match(r"Type .* expects a function or a callable class: (.*)", said):
-            owner, said = made[1] if made else owner, callable_[1]
+        if function := re.match(r"Type .* expects a function or a callable class: (.*)", said):
+            owner, said = made[1] if made else owner, function[1]
         if key := re.match(r'Parser key "([\w.]+)":', said):
-            within.append((depth, f"{option}.{key[1]}" if option else key[1], owner))
+            within.append((depth, f"{option}.{key[1]}".strip("."), owner))
         elif problem := re.match(r"Problem with given class_path '([\w.]+)':", said):
             within.append((depth, option, problem[1]))
-        elif given := re.match(r"Given value: (.*?)(\. Got value: .*)?$", said):
+        elif given := re.match(r"Given value: (.*?)(?:\. Got value: .*)?$", said):
+            inner = re.fullmatch(r"NestedArg\(key='[\w.]+', val=(.*)\)", given[1])
             for fault in found:
-                if not fault.is_whole and fault.depth >= depth:
-                    fault.value, fault.is_whole = nested(given[1]), True
-        elif fault := leaf(said):
-            kind, words, value = fault
-            found.append(Fault(kind, option, owner, words, depth, value))
+                if fault.option == option:
+                    fault.value = inner[1].strip("'") if inner else given[1]
+        elif fault := leaf(said, option, owner):
+            found.append(fault)
     return found
 
 
-def nested(value: str) -> str:
-    """A given value; of an option within a class, that option's."""
-    inner = re.fullmatch(r"NestedArg\(key='[\w.]+', val=(.*)\)", value)
-    return inner[1].strip("'") if inner else value
-
-
-def leaf(said: str) -> tuple[int, str, str | None] | None:
-    """Kind, words and value of a fault that one line tells; nothing for a line that tells none."""
-    if option := re.match(r"Option '([\w.]+)' is not accepted", said):
-        return OPTION, option[1], None
-    if needs := re.match(r"the following arguments are required: (.+)", said):
-        return REQUIRED, needs[1], None
-    if kind := re.match(r"Not of type (\w+): (.*)", said):
-        value = re.match(r"(\S+) does not conform|.*: '(.*)'$", kind[2])
-        return TYPE, kind[1], value and (value[1] or value[2])
-    if kind := re.match(r"Expected an? (Literal\[.*?\])(?:\. Got value: (.*))?$", said):
-        return TYPE, kind[1], kind[2]
-    if kind := re.match(r"Expected (?:an? )?<class '([\w.]+)'>(?:\. Got value: (.*))?$", said):
-        return TYPE, kind[1].rpartition(".")[2], kind[2]
-    if name := re.match(r"Expected (?:a )?dot import path string: (\S+)", said):
-        return CLASS, name[1], None
-    if re.match(r"module '[\w.]+' has no attribute|No module named", said):
-        return CLASS, "", None
-    if base := re.match(r"Expected an instantiatable class, but ([\w.]+) is abstract", said):
-        return RAISED, f"name a class first, such as {', '.join(concrete(base[1]))}", None
-    skipped = r"Expected a path but|Does not validate|Subtypes: |Errors:|Given value type|"
-    skipped += r"Not a valid subclass|Subclass types expect|a class path \(str\)|a dict |$"
-    return None if re.match(skipped, said) else (RAISED, said, None)
+def leaf(said: str, option: str, owner: str) -> Fault | None:
+    """The fault that one line tells, None if it tells none."""
+    for kind, pattern in LEAVES:
+        if match := re.match(pattern, said):
+            value = next((group for group in match.groups()[1:] if group), None)
+            return Fault(kind, option, owner, match[1], value)
+    return None if SKIPPED.match(said) else Fault(RAISED, option, owner, said)
 
 
 def diagnose(text: str, parser: ArgumentParser | None = None) -> str | None:
@@ -132,24 +120,34 @@ def diagnose(text: str, parser: ArgumentParser | None = None) -> str | None:
     if not found:
         given = re.search(r'Parser key "([\w.]+)"(?s:.*)Given value: (.*)', text)
         return given and f"--{given[1]}={given[2]} is not accepted, see --help"
-    # Of a list of classes the base class is tried too, which has no options.
-    rank = [
-        (f.owner.rpartition(".")[2] in GENERIC, f.kind, number) for number, f in enumerate(found)
-    ]
-    best = found[min(rank)[2]]
-    if best.kind == TYPE:
-        return of_types(best, [f.said for f in found if f.kind == TYPE and f.option == best.option])
-    if best.kind == RAISED:
-        return (
-            best.said if "--" in best.said or not best.option else f"--{best.option}: {best.said}"
-        )
-    if best.kind == CLASS:
-        return of_class(best, text, parser)
+    best = min(found, key=lambda f: (f.owner.rpartition(".")[2] in GENERIC, f.kind))
     owner = best.owner.rpartition(".")[2]
+    if best.kind == OPTION:
+        return f"--{best.option}.{best.said}: {no_option(best.said, best.owner)}"
     if best.kind == REQUIRED:
         needed = ", ".join(f"--{best.option}.{name}" for name in best.said.split(", "))
         return f"--{best.option}={owner} needs {needed}"
-    return f"--{best.option}.{best.said}: {no_option(best.said, best.owner)}"
+    if best.kind == CLASS:
+        return of_class(best, text, parser)
+    if best.kind == TYPE:
+        return of_types(best, [f.said for f in found if f.kind == TYPE and f.option == best.option])
+    return of_text(best, text, parser)
+
+
+def no_option(name: str, owner: str) -> str:
+    """That a class has no option of a name, but which ones it has."""
+    known = options_of(owner)
+    has = ", ".join(known) or "none"
+    return f"no such option; {owner.rpartition('.')[2]} has {has}{similar(name, known)}"
+
+
+def of_class(fault: Fault, text: str, parser: ArgumentParser | None) -> str:
+    """That there is no class of a name, and which one may be meant."""
+    given = re.search(r"Expected a path but (\S+) either|class_path '([\w.]+)'", text)
+    name = fault.said or (given and (given[1] or given[2])) or ""
+    known = [each.__name__ for each in fitting(parser, fault.option)]
+    hint = similar(name.rpartition(".")[2], known)
+    return f"--{fault.option}={name}: no class of this name, nor a class_path{hint}"
 
 
 def of_types(fault: Fault, types: list[str]) -> str:
@@ -157,7 +155,7 @@ def of_types(fault: Fault, types: list[str]) -> str:
     words = [in_words(kind) for kind in dict.fromkeys(types)]
     words = [each for each in words if each != "null"] or words
     value = "" if fault.value is None else f"={fault.value}"
-    within = ": each" if fault.is_whole and value.startswith("=[") and "list" not in types else ""
+    within = ": each" if value.startswith("=[") and "list" not in types else ""
     return f"--{fault.option}{value}{within} must be {' or '.join(words)}"
 
 
@@ -165,57 +163,13 @@ def in_words(kind: str) -> str:
     """A type in words."""
     if kind.startswith("Literal["):
         return f"one of {kind[8:-1].replace(chr(39), '')}"
-    return TYPES.get(kind, "null" if kind == "NoneType" else kind)
+    return TYPES.get(kind, kind)
 
 
-def no_option(name: str, owner: str) -> str:
-    """That a class has no option of a name, but which ones it has."""
-    known = options_of(owner)
-    if not known:
-        return f"no such option; {owner.rpartition('.')[2]} has none"
-    close = get_close_matches(name, known, n=1)
-    hint = f"; is it {close[0]}?" if close else ""
-    return f"no such option; {owner.rpartition('.')[2]} has {', '.join(known)}{hint}"
-
-
-def options_of(path: str) -> list[str]:
-    """The options of a class, or of a function that makes something."""
-    parser = ArgumentParser()
-    made = named(path)
-    add = parser.add_class_arguments if isinstance(made, type) else parser.add_function_arguments
-    names = add(made, fail_untyped=False, sub_configs=True)
-    return [name for name in names if name != "params"]  # which an optimizer gets otherwise
-
-
-def named(path: str) -> Any:  # noqa: ANN401 - a class or a function
-    """What a class_path is of."""
-    module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)
-
-
-def concrete(path: str) -> list[str]:
-    """The names of the classes that are made of an abstract one."""
-    return sorted(each.__name__ for each in subclasses([named(path)]) if not isabstract(each))
-
-
-def of_class(fault: Fault, text: str, parser: ArgumentParser | None) -> str:
-    """That there is no class of a name, and which one may be meant."""
-    given = re.search(r"Expected a path but (\S+) either|class_path '([\w.]+)'", text)
-    name = fault.said or (given and (given[1] or given[2])) or ""
-    action = next((a for a in parser._actions if a.dest == fault.option), None) if parser else None
-    known = {each.__name__ for each in subclasses(classes(getattr(action, "_typehint", None)))}
-    close = get_close_matches(name.rpartition(".")[2], sorted(known), n=1)
-    hint = f"; is it {close[0]}?" if close else ""
-    return f"--{fault.option}={name}: no class of this name, nor a class_path{hint}"
-
-
-def classes(kind: Any) -> list[type]:  # noqa: ANN401 - a type, or an expression of types
-    """The classes that an option may be an instance of, or make one of."""
-    if isinstance(kind, type) and get_origin(kind) is None:
-        return [] if kind in (type(None), str, int, float, bool, list, dict, Namespace) else [kind]
-    return [found for part in get_args(kind) for found in classes(part)]
-
-
-def subclasses(of: Iterable[type]) -> set[type]:
-    """Classes, and all that are made of them."""
-    return {each for one in of for each in [one, *subclasses(one.__subclasses__())]}
+def of_text(fault: Fault, text: str, parser: ArgumentParser | None) -> str:
+    """What was raised, with the option in front; of an abstract class, which ones there are."""
+    if "is abstract" in fault.said:
+        name = (fault.value or "").rpartition(".")[2]
+        names = ", ".join(concrete(fitting(parser, fault.option), name))
+        return f"--{fault.option}={name} is the base of others: name one of {names}"
+    return fault.said if "--" in fault.said else f"--{fault.option}: {fault.said}"

@@ -7,8 +7,6 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-import yaml
-
 from recipes.parts.keys import dotted, is_place
 from recipes.running.lock import lock_of
 
@@ -19,7 +17,6 @@ KINDS: dict[str, type | tuple[type, ...]] = {
     **{"continued": list, "tags": list, "process.host": str, "process.id": int},
 }
 LARGEST = 10**15  # samples or seconds of a run; no process has such a number
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def check_facts(facts: dict[str, Any]) -> None:
@@ -57,24 +54,6 @@ def read_facts(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     return facts
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """What the config.yaml of a run's folder says; nothing if there is none.
-
-    Raises:
-        ValueError: if it is damaged
-    """
-    path = folder / "config.yaml"
-    if not path.exists():
-        return {}
-    try:
-        config = yaml.load(path.read_text(encoding="utf-8"), LOADER)
-        if not isinstance(config, dict):
-            raise ValueError("no mapping")
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
-    return config
 
 
 def read_rows(path: Path, is_live: bool) -> list[dict[str, Any]]:

@@ -20,12 +20,11 @@ from typing import Any
 import yaml
 from jsonargparse import set_parsing_settings
 
-from recipes.parts.checkpoints import named_beside, read_checkpoint, run_of
+from recipes.parts.checkpoints import named_beside, read_checkpoint, read_config, run_of
 from recipes.parts.hyperparameters import is_plain
 from recipes.parts.keys import dotted
 from recipes.parts.trust import Trust, strings
 from recipes.running.config_files import read_config_file
-from recipes.running.folders import read_config
 from recipes.running.recipe import SHIPPED, Recipe
 
 HARDWARE = SHIPPED / "hardware"

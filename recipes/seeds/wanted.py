@@ -6,9 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from recipes.parts.checkpoints import read_config
 from recipes.parts.keys import dotted, is_place
 from recipes.running.commands import resolved
-from recipes.running.folders import read_config, read_facts
+from recipes.running.folders import read_facts
 from recipes.running.lock import lock_of, locked
 from recipes.running.recipe import find_recipe
 

@@ -8,6 +8,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn, optim
 
 from callbacks.schedules import Schedule
+from recipes.parts.convergence import counts, has_converged
 from recipes.study.batching import PROBE, batching
 from recipes.study.members import Trial
 
@@ -64,6 +65,7 @@ class Part:
         self.decoupled = defaults.get("decoupled_weight_decay", isinstance(self.stock, optim.AdamW))
         self.needs_closure = isinstance(self.stock, optim.LBFGS)
         self.closure: Callable[[], Tensor] | None = None  # loss of these members, with gradients
+        self.converged: bool | None = None  # after the latest step, by L-BFGS
         self.seconds = 0.0  # of the latest step
 
     def _stock_decay(self, trials: Sequence[Trial], make: OptimizerCallable) -> dict[str, float]:
@@ -100,7 +102,7 @@ class Part:
                 group["lr"] = float(self.rates[0] * self.multipliers[0]) * scale
         self.share_gradient()
         with torch.enable_grad():
-            self.stock.step(self.closure if self.needs_closure else None)
+            self._step_stock()
         if self.proportional:
             share = (rates / self.stock.param_groups[0]["lr"]).unsqueeze(1)
             torch.lerp(before, weights, share, out=weights.data)
@@ -110,6 +112,14 @@ class Part:
         if self.some_may_be_lost():
             torch.where(self.alive.unsqueeze(1), weights, before, out=weights.data)
         self.seconds = time.perf_counter() - start
+
+    def _step_stock(self) -> None:
+        if not isinstance(self.stock, optim.LBFGS):
+            self.stock.step()
+            return
+        before = counts(self.stock)
+        self.stock.step(self.closure)
+        self.converged = has_converged(self.stock, before)
 
     def share_gradient(self) -> None:
         """Gives each view its part of the gradient of `weights`."""

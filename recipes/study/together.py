@@ -34,6 +34,11 @@ class Together(Optimizer):
         for group in groups_of(parts):
             self.add_param_group(group)
 
+    @property
+    def converged(self) -> list[bool]:
+        """Whether each member that L-BFGS trains has converged."""
+        return [p.converged for p in self.parts if len(p) and p.converged is not None]
+
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
         loss = closure() if closure else None
         for part, group in zip(self.parts, self.param_groups, strict=True):

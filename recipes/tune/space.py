@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -89,11 +90,17 @@ def draw(trial: "Trial", key: str, known: dict[str, Value]) -> Value:
             return trial.suggest_categorical(key, [choice(value) for value in known["values"]])
         case "int_uniform":
             return trial.suggest_int(key, known["min"], known["max"])
+        case "q_uniform":
+            found = trial.suggest_float(key, known["min"], known["max"], step=known["q"])
+            return quantized(found, known["q"])
         case kind:
             log = kind == "log_uniform_values"
-            return trial.suggest_float(
-                key, known["min"], known["max"], step=known.get("q"), log=log
-            )
+            return trial.suggest_float(key, known["min"], known["max"], log=log)
+
+
+def quantized(value: float, step: float) -> float:
+    """The multiple of a step next to a value, as it is written: 0.3 and not 3 * 0.1."""
+    return float(Decimal(str(step)) * round(value / step))
 
 
 def flag(key: str, value: Value) -> str:

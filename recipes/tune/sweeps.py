@@ -1,10 +1,11 @@
 """Reads search spaces: files in the format of W&B Sweeps."""
 
+import math
 from pathlib import Path
 
 import yaml
 
-from recipes.tune.space import Space, Value
+from recipes.tune.space import Space, Value, quantized
 
 METHODS = {"grid": "grid", "random": "random", "bayes": "tpe"}
 # Of a distribution, what else it is described by; W&B has further ones, which it draws itself.
@@ -79,6 +80,7 @@ def described(key: str, known: Value) -> dict[str, Value]:
     kind = known.get("distribution") or inferred(known)
     if kind not in DISTRIBUTIONS:
         raise ValueError(f"{key}: distribution {kind}: choose from {', '.join(DISTRIBUTIONS)}")
+    known = {"q": 1, **known} if kind == "q_uniform" else known  # W&B's default
     if set(known) - {"distribution"} != DISTRIBUTIONS[kind]:
         needs, has = sorted(DISTRIBUTIONS[kind]), sorted(set(known) - {"distribution"})
         raise ValueError(f"{key}: {kind} has {', '.join(needs)}, not {', '.join(has)}")
@@ -111,4 +113,23 @@ def numbers(key: str, kind: str, known: dict[str, Value]) -> dict[str, Value]:
     if not ends["min"] < ends["max"] or (kind == "log_uniform_values" and ends["min"] <= 0):
         above = " above 0" if kind == "log_uniform_values" else ""
         raise ValueError(f"{key}: give min < max{above}, not {known['min']} and {known['max']}")
-    return ends
+    if not ends.get("q", 1) > 0:
+        raise ValueError(f"{key}: give q above 0, not {known['q']}")
+    return ends | multiples(**ends) if kind == "q_uniform" else ends
+
+
+def multiples(min: float, max: float, q: float) -> dict[str, float]:
+    """The least and the greatest multiple of q that a number between two rounds to, as in W&B.
+
+    Args:
+        min: least number
+        max: greatest, above that
+        q: step
+    """
+    # Exactly half a step beyond an end has no probability. Without the last digits, which are
+    # rounding's: 0.15 / 0.1 is below 1.5.
+    least, greatest = round(min / q, 9), round(max / q, 9)
+    numbers = math.floor(least + 0.5), math.ceil(greatest - 0.5)
+    return {
+        end: quantized(number * q, q) for end, number in zip(("min", "max"), numbers, strict=True)
+    }

@@ -102,13 +102,14 @@ def await_other(search: Search, trial: optuna.Trial) -> None:
 
 
 def worth(trial: FrozenTrial, search: Search) -> float | None:
-    """A trial's value: the metric at its last validation, or at its best."""
+    """A trial's value: the metric at its last validation, or at its best that is a number."""
     values = [value for _, value in sorted(trial.intermediate_values.items())]
     if not values:
         return None
-    if search.value == "last":
+    finite = [value for value in values if math.isfinite(value)]
+    if search.value == "last" or not finite:
         return values[-1]
-    return max(values) if search.goal == "maximize" else min(values)
+    return max(finite) if search.goal == "maximize" else min(finite)
 
 
 def fit_arguments(search: Search, trial: optuna.Trial) -> list[str]:

@@ -98,12 +98,19 @@ def test_an_unbounded_run_is_refused(tmp_path):
         rates(tmp_path, max_epochs=-1)
 
 
-def test_max_time_is_refused_unless_the_length_is_given(tmp_path):
-    with pytest.raises(ValueError, match=r"--trainer.max_time leaves .* schedule's length"):
-        rates(tmp_path, max_time="00:00:01:00", max_epochs=3)
-    decay = LRDecay(warmup=3, final=0.1, length="3ep")
-    found = rates(tmp_path, callbacks=[decay], max_time="00:00:01:00", max_epochs=3)
+@pytest.mark.parametrize("bound", [{"max_epochs": 3}, {"max_epochs": 5, "max_steps": 30}])
+def test_max_time_may_end_a_run_that_is_bounded_otherwise(tmp_path, bound):
+    found = rates(tmp_path, max_time="00:01:00:00", **bound)
     assert found == [[0.5 * factor] for factor in EXPECTED]
+
+
+@pytest.mark.parametrize("endless", [{"max_epochs": -1}, {"max_epochs": None}])
+def test_max_time_alone_is_refused_unless_the_length_is_given(tmp_path, endless):
+    with pytest.raises(ValueError, match=r"--trainer.max_time alone leaves .* schedule's length"):
+        rates(tmp_path, max_time="00:01:00:00", **endless)
+    decay = LRDecay(warmup=3, final=0.1, length="3ep")
+    found = rates(tmp_path, callbacks=[decay, StopAfter(10)], max_time="00:01:00:00", **endless)
+    assert found == [[0.5 * factor] for factor in EXPECTED[:10]]
 
 
 @pytest.mark.parametrize("warmup", [6, "6ba", "0.6ep", "20%"])

@@ -88,6 +88,7 @@ class Project:
             )
 
 
+@pytest.mark.slow
 def test_the_same_from_folders_from_wandb_on_disk_and_from_its_project(recipe, monkeypatch, capsys):
     monkeypatch.delenv("WANDB_MODE")
     sample = {"class_path": "Samples", "init_args": {"every": 0, "count": 50}}

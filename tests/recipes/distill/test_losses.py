@@ -5,7 +5,17 @@ import math
 import pytest
 import torch
 
-from recipes.distill.losses import DIST, DKD, KD, StandardizedKD, dist, dkd, kd, standardize
+from recipes.distill.losses import (
+    DIST,
+    DKD,
+    KD,
+    LEAST_SPREAD,
+    StandardizedKD,
+    dist,
+    dkd,
+    kd,
+    standardize,
+)
 
 BATCH, CLASSES = 6, 5
 
@@ -121,6 +131,77 @@ def test_losses_of_extreme_logits_have_finite_gradients(loss):
     value = loss(student, teacher, torch.tensor([0, 1]), 1.0)
     value.backward()
     assert value.isfinite() and student.grad.isfinite().all()
+
+
+# Of the gradient's norm, from the docstrings; of temperature, batch and classes.
+LIMITS = {
+    DIST: lambda t, n, c: 2 * t * 2 * (1 + t / (LEAST_SPREAD * math.sqrt(n * c))),
+    StandardizedKD: lambda t, n, _: math.sqrt(2 / n) * t / LEAST_SPREAD,
+}
+NEARLY_EQUAL = {
+    "all": lambda z: 0 * z,
+    "nearly": lambda z: z,
+    "of each sample": lambda z: z[:1].repeat(len(z), 1),  # one sample for all
+    "but for each class's size": lambda z: z + torch.linspace(-5, 5, z.shape[1]),
+    "but for each sample's size": lambda z: z + torch.linspace(-5, 5, len(z))[:, None],
+}
+
+
+def gradient_norm(loss, student, teacher, temperature):
+    student = student.clone().requires_grad_()
+    targets = torch.zeros(len(student), dtype=torch.long)
+    (gradient,) = torch.autograd.grad(loss(student, teacher, targets, temperature), student)
+    assert gradient.isfinite().all()
+    return gradient.norm().item()
+
+
+@pytest.mark.parametrize("case", NEARLY_EQUAL)
+@pytest.mark.parametrize("loss", LIMITS)
+def test_the_gradient_of_equal_logits_is_within_its_limit(loss, case):
+    generator = torch.Generator().manual_seed(1)
+    for batch, classes in ((1, 3), (6, 5), (64, 10), (32, 200)):
+        noise, teacher = torch.randn(2, batch, classes, generator=generator)
+        for temperature in (1.0, 4.0, 20.0):
+            limit = LIMITS[loss](temperature, batch, classes)
+            for scale in (1e-12, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1, 10):
+                student = NEARLY_EQUAL[case](scale * noise)
+                assert gradient_norm(loss(), student, 3 * teacher, temperature) <= limit
+
+
+def test_the_published_definitions_have_no_limit(logits):
+    """The negative control of the test above: correlation, and a deviation of 1e-7 at least."""
+    _, teacher, _ = logits
+    student = 1e-9 * logits[0]
+
+    def correlations(student, teacher, targets, temperature):
+        a, b = (z.softmax(1) - 1 / CLASSES for z in (student, teacher))
+        return 1 - torch.nn.functional.cosine_similarity(a, b).mean()
+
+    def standardized(student, teacher, targets, temperature):
+        def scaled(z):
+            return (z - z.mean(1, keepdim=True)) / (z.std(1, keepdim=True) + 1e-7)
+
+        return kd(scaled(student), scaled(teacher), temperature)
+
+    assert gradient_norm(correlations, student, teacher, 1.0) > 1e6
+    assert gradient_norm(standardized, student, teacher, 1.0) > 1e6
+
+
+@pytest.mark.parametrize("loss", [DIST(), StandardizedKD()])
+def test_equal_logits_learn_all_the_same(loss):
+    """A student that starts at zero comes to the teacher's relations."""
+    generator = torch.Generator().manual_seed(2)
+    teacher = 3 * torch.randn(8, CLASSES, generator=generator)
+    student = torch.zeros(8, CLASSES, requires_grad=True)
+    optimizer = torch.optim.SGD([student], lr=0.1)
+    targets, values = torch.zeros(8, dtype=torch.long), []
+    for _ in range(400):
+        value = loss(student, teacher, targets, 2.0)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        values.append(value.item())
+    assert values[-1] < 0.05 * values[0]
 
 
 @pytest.mark.parametrize("loss", [KD(), DKD(), DIST(), StandardizedKD()])

@@ -287,7 +287,14 @@ FLAGS = {
 }
 
 
-@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "plain",
+        "accumulating",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("clipping", "bf16", "64")),
+    ],
+)
 def test_a_run_interrupted_in_an_epoch_resumes_identically(game, recipe, monkeypatch, flags):
     whole = run(recipe, "whole", *FLAGS[flags], "--trainer.val_check_interval=5")
     steps = 10 if flags == "accumulating" else 18

@@ -137,7 +137,7 @@ def test_what_cannot_be_sharded_is_refused(refused, recipe):
         "study": ((), "a study's networks are small"),
         "gan": (("--model.penalty_method=exact",), "--model.penalty_method=exact"),
         "classify": (
-            ("--model.optimizer=SGD", "--model.optimizer.lr=0.1"),
+            ("--model.optimizer=SGD", "--model.optimizer.fused=true"),
             "SGD of sharded weights needs fused=false",
         ),
     }[recipe]

@@ -1,13 +1,17 @@
 """L-BFGS: equal to a plain loop, its evaluations counted, and refused where it would go wrong."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+import yaml
 from lightning.pytorch import LightningModule
 from torch.optim import LBFGS
 
+import datamodules
 from datamodules import Diabetes
 from recipes.parts.networks import MLP, LinearModel
 from recipes.regress import Regress
@@ -83,6 +87,81 @@ def test_a_linear_model_ends_at_least_squares(tmp_path):
     found = torch.cat([module.network.weight.detach().flatten(), module.network.bias.detach()])
     losses = [(inputs @ w - targets).square().mean().item() for w in (found, best)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-8)
+
+
+# Tables that need no download, and the network's inputs.
+TABLES = {
+    "diabetes": (("--data.split=0",), 10),
+    "diabetes, another split": (("--data.split=3",), 10),
+    "Friedman 1": (("--data=Friedman", "--data.batch_size=full"), 10),
+    "Friedman 2": (("--data=Friedman", "--data.variant=2", "--data.batch_size=full"), 4),
+    "Friedman 3": (("--data=Friedman", "--data.variant=3", "--data.batch_size=full"), 4),
+    "line": (("--data=Linear", "--data.batch_size=full"), 10),
+    "ill-conditioned line": (
+        ("--data=Linear", "--data.features=8", "--data.condition=75", "--data.batch_size=full"),
+        8,
+    ),
+    "textbook": (("--data=Textbook",), 2),
+}
+
+
+def ended(folder, capsys):
+    """The training loss of a linear model at the end and that of least squares, and what was said.
+
+    Also the loss's evaluations, and whether run.json has it that L-BFGS converged.
+    """
+    config = yaml.safe_load((folder / "config.yaml").read_text())["data"]
+    made = getattr(datamodules, config["class_path"].rpartition(".")[2])(**config["init_args"])
+    train = made.splits(config["init_args"].get("split", 0)).train
+    inputs = np.pad(train.inputs.numpy(), ((0, 0), (0, 1)), constant_values=1.0)
+    targets = train.targets.numpy()
+    state = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    weights = [*state["network.weight"].flatten().tolist(), *state["network.bias"].tolist()]
+    best = np.linalg.lstsq(inputs, targets, rcond=None)[0]
+    losses = [float(np.square(inputs @ w - targets).mean()) for w in (np.array(weights), best)]
+    evaluations = [row for row in rows(folder) if "train/evaluations" in row][-1]
+    facts = json.loads((folder / "run.json").read_text())
+    said = capsys.readouterr().out.splitlines()[-1]
+    return *losses, evaluations["train/evaluations"], facts["converged"], said
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_config_lands_on_least_squares_within_40_evaluations(table, recipe, capsys):
+    flags, inputs = TABLES[table]
+    recipe("regress", "fit", "--config=lbfgs", f"--model.network.inputs={inputs}", *flags)
+    (folder,) = Path("runs/regress").iterdir()
+    found, best, evaluations, converged, said = ended(folder, capsys)
+    assert found == pytest.approx(best, rel=1e-8, abs=1e-12)
+    assert evaluations <= 40
+    assert converged and "not converged" not in said
+
+
+@pytest.mark.parametrize("flags", [("--model.optimizer.lr=0.001",), ("--trainer.max_epochs=1",)])
+def test_a_run_that_ends_unconverged_says_so(flags, recipe, capsys):
+    """The first is what the config had from the default Adam: its rate."""
+    recipe("regress", "fit", "--config=lbfgs", *flags)
+    found, best, _, converged, said = ended(Path("runs/regress/lbfgs-1"), capsys)
+    assert found > best * (1 + 1e-8)
+    assert not converged and said.endswith("; L-BFGS has not converged: train for more epochs")
+
+
+def test_a_run_without_validation_says_so_too(recipe, capsys):
+    recipe("regress", "fit", "--config=lbfgs", "--trainer.max_epochs=1", "--data.val_size=0")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("L-BFGS has not converged")
+
+
+def test_each_member_of_a_study_is_told(recipe, capsys):
+    line = "{class_path: LBFGS, init_args: {line_search_fn: strong_wolfe, max_iter: 10}}"
+    flags = (f"--model.optimizers={{L-BFGS: {line}}}", "--data.batch_size=full")
+    linear = ("--model.network=LinearModel", "--model.network.inputs=10", "--model.schedules={}")
+    rates = ("--model.search.learning_rate=[1e-6,1]", "--model.seeds=[0]")
+    common = (*flags, *linear, *rates, "--trainer.precision=64-true")
+    recipe("study", "fit", *common, "--trainer.max_epochs=5")
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[-1]
+        .endswith("; 1 of 2 trained by L-BFGS have not converged: train for more epochs")
+    )
 
 
 NETWORK = ("--model.network=MLP", "--model.network.inputs=10", "--model.network.widths=[7]")

@@ -296,6 +296,7 @@ def test_a_checkpoint_that_cannot_be_used_is_one_line(run, recipe, damage):
         recipe("distill", "fit", f"--ckpt_path={path}")
 
 
+@pytest.mark.slow
 def test_the_exit_status_and_the_line_are_the_processs_own():
     command = [sys.executable, "-m", "recipes.distill", "fit", "--model.alpha=2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

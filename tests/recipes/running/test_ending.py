@@ -158,6 +158,7 @@ def test_a_termination_signal_is_answered_while_a_teacher_is_asked_for_the_cache
     assert not Path("runs").exists(), "nothing has been trained"
 
 
+@pytest.mark.slow
 def test_what_does_not_hear_the_signal_is_ended_all_the_same():
     """Python swallows what is raised while it collects garbage; here it is swallowed by hand."""
     Path("deaf.py").write_text(
@@ -226,7 +227,8 @@ MISTAKES = [  # who makes it, and the seconds after which each does
 @pytest.mark.parametrize(
     ("launch", "who", "delays"),
     [
-        *(("external", *mistake) for mistake in MISTAKES),
+        *(("external", *mistake) for mistake in MISTAKES[::2]),
+        *(slow("external", *mistake) for mistake in MISTAKES[1::2]),
         *(slow("lightning", *mistake) for mistake in MISTAKES),
     ],
 )

@@ -118,7 +118,11 @@ def assert_identical(one, two):
 
 @pytest.mark.parametrize(
     "extra",
-    [(), ("--trainer.accumulate_grad_batches=2",), ("--trainer.precision=64-true",)],
+    [
+        (),
+        pytest.param(("--trainer.accumulate_grad_batches=2",), marks=pytest.mark.slow),
+        pytest.param(("--trainer.precision=64-true",), marks=pytest.mark.slow),
+    ],
 )
 def test_an_interrupted_run_resumes_from_its_last_epoch(recipe, monkeypatch, extra):
     recipe("distill", "fit", "--name=whole", *LONG, *extra)

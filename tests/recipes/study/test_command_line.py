@@ -108,7 +108,7 @@ def test_what_was_chosen_can_be_trained_again(recipe):
     "flags",
     [
         (),
-        ("--model.halving=2", "--model.rungs=2"),
+        pytest.param(("--model.halving=2", "--model.rungs=2"), marks=pytest.mark.slow),
         pytest.param(("--model.search=Bayes",), marks=pytest.mark.slow),
     ],
 )
@@ -179,6 +179,7 @@ def test_a_target_is_reached_where_the_record_says(recipe):
             assert f"({len(ids) - len(first)} of {len(ids)} never)" in row["epochs to 60"]
 
 
+@pytest.mark.slow
 def test_wandb_has_a_run_for_each_optimizer_in_one_group(recipe, monkeypatch):
     monkeypatch.delenv("WANDB_MODE")
     recipe("study", "fit", *RUN, GRID, "--name=mine")

@@ -79,7 +79,7 @@ def errors(study, truth):
     [
         (CONSTANT, 400, 1e-6, False, "full"),
         (DECAYING, 500, 1e-6, True, "full"),
-        (SGD, 200, 1e-3, True, 20),
+        pytest.param(SGD, 200, 1e-3, True, 20, marks=pytest.mark.slow),
         ({"L-BFGS": (WOLFE, 1.0)}, 30, 1e-6, False, "full"),
     ],
 )
@@ -100,6 +100,7 @@ def test_what_does_not_settle_is_seen(tmp_path):
     assert not found["GD"] < 1
 
 
+@pytest.mark.slow
 def test_steps_grow_with_the_condition_number_for_gradient_descent_alone(tmp_path):
     steps = {}
     for condition in (5.0, 100.0):

@@ -1,6 +1,7 @@
 """Searches: spaces, the queue of trials, pruning, failures, and what is left at the end."""
 
 import json
+import math
 import os
 import platform
 import re
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import optuna
 import pytest
 import yaml
@@ -21,6 +23,7 @@ from optuna.trial import TrialState
 import recipes.tune.trial as one_trial
 from forks import Forked, ended_well
 from launches import ROOT
+from recipes.parts.files import replace_file
 from recipes.parts.keys import dotted
 from recipes.regress import Regress
 from recipes.running.cli import main as run
@@ -33,6 +36,7 @@ from recipes.tune.samplers import Keyed, sampler
 from recipes.tune.search import IDENTITY, Search
 from recipes.tune.space import Space, flag
 from recipes.tune.sweeps import read_space
+from recipes.tune.trial import worth
 from trains import rows
 
 SWEEPS = sorted(ROOT.glob("recipes/*/sweep.yaml"))
@@ -50,6 +54,7 @@ method: random
 metric: {{name: val/nll}}
 parameters: {{{RATE}: {{distribution: log_uniform_values, min: 1.0e-4, max: 1.0e-1}}}}
 """
+QUANTIZED = LINE.replace("log_uniform_values", "q_uniform").replace("max:", "q: 0, max:")
 
 
 def search(*args, space=GRID, recipe="regress"):
@@ -109,6 +114,10 @@ def test_every_recipe_has_a_sweep_that_wandb_can_start():
             "{distribution: log_uniform_values, min: 1e-3, max: 1}",  # YAML's 1e-3 is a string
             {"distribution": "log_uniform_values", "min": 1e-3, "max": 1.0},
         ),
+        (
+            "{distribution: q_uniform, min: 1, max: 4}",
+            {"distribution": "q_uniform", "min": 1.0, "max": 4.0, "q": 1.0},
+        ),
     ],
 )
 def test_a_distribution_is_named_as_wandb_infers_it(parameter, expected):
@@ -116,6 +125,62 @@ def test_a_distribution_is_named_as_wandb_infers_it(parameter, expected):
         f"method: random\nparameters: {{x: {parameter}, y: {{values: [1]}}}}"
     )
     assert read_space(Path("space.yaml")).parameters["x"] == expected
+
+
+@pytest.mark.parametrize(
+    ("least", "greatest", "step", "expected"),
+    [
+        (0.05, 0.5, 0.1, [0.1, 0.2, 0.3, 0.4, 0.5]),
+        (0.1, 0.5, 0.1, [0.1, 0.2, 0.3, 0.4, 0.5]),
+        (0.04, 0.56, 0.1, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
+        (0.15, 0.45, 0.1, [0.2, 0.3, 0.4]),
+        (-0.3, 0.2, 0.25, [-0.25, 0.0, 0.25]),
+        (100, 355, 50, [100.0, 150.0, 200.0, 250.0, 300.0, 350.0]),
+        (0.011, 0.014, 0.01, [0.01]),
+    ],
+)
+def test_a_quantized_distribution_draws_multiples_of_q(least, greatest, step, expected):
+    """round(X / q) q with X uniform, as in W&B: numpy draws the same values that way."""
+    spread = f"{{distribution: q_uniform, min: {least}, max: {greatest}, q: {step}}}"
+    Path("space.yaml").write_text(f"method: random\nparameters: {{x: {spread}}}")
+    space = read_space(Path("space.yaml"))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    drawn = {space.suggest(study.ask())["x"] for _ in range(150)}
+    assert sorted(drawn) == expected, "as they are written, 0.3 and not 0.30000000000000004"
+    uniform = np.random.RandomState(0).uniform(least, greatest, 10_000)
+    assert np.unique(np.round(uniform / step)) * step == pytest.approx(expected)
+    assert [settings["x"] for settings in space.samples()] == [expected[0], expected[-1]]
+
+
+@pytest.mark.parametrize(
+    ("values", "last", "best", "worst"),
+    [
+        ([math.nan, 3.0, 2.0, 4.0], 4.0, 2.0, 4.0),
+        ([3.0, math.nan, 2.0, math.inf], math.inf, 2.0, 3.0),
+        ([-math.inf, 1.0], 1.0, 1.0, 1.0),
+        ([5.0], 5.0, 5.0, 5.0),
+    ],
+)
+def test_the_best_value_is_a_number_where_there_is_one(values, last, best, worst):
+    trial = optuna.create_study().ask()
+    for step, value in enumerate(values):
+        trial.report(value, step)
+    ended = trial.study.trials[0]
+
+    def worth_of(value, goal):
+        return worth(ended, SimpleNamespace(value=value, goal=goal))
+
+    assert worth_of("last", "minimize") == last
+    assert worth_of("best", "minimize") == best
+    assert worth_of("best", "maximize") == worst
+
+
+def test_the_best_of_no_numbers_is_none():
+    trial = optuna.create_study().ask()
+    search = SimpleNamespace(value="best", goal="minimize")
+    assert worth(trial.study.trials[0], search) is None
+    trial.report(math.nan, 1)
+    assert math.isnan(worth(trial.study.trials[0], search))
 
 
 @pytest.mark.parametrize(
@@ -133,6 +198,7 @@ def test_a_distribution_is_named_as_wandb_infers_it(parameter, expected):
         (LINE.replace("log_uniform_values", "beta"), (), f"{RATE}: distribution beta: choose"),
         (LINE.replace("min", "mini"), (), f"{RATE}: log_uniform_values has max, min, not"),
         (LINE.replace("1.0e-4", "0"), (), f"{RATE}: give min < max above 0"),
+        (QUANTIZED, (), f"{RATE}: give q above 0, not 0"),
         (LINE.replace("{name: val/nll}", "{goal: up}"), (), "metric.goal: up: choose from"),
         (LINE.replace("{name: val/nll}", "{}"), (), "--metric: neither given nor in the space"),
         (LINE + "early_terminate: {type: envelope}", (), "early_terminate: only type: hyperband"),
@@ -472,7 +538,7 @@ def test_a_trial_that_is_behind_ends_early(recipe, pruner, epochs):
 
 def start(*args, **environment):
     """Starts a search as a user does."""
-    Path("space.yaml").write_text(LINE)
+    replace_file(Path("space.yaml"), LINE)  # which another one may be reading
     short = ("--trainer.max_epochs=20", "--trials=4", "--grace=2")
     given = ("--recipe=regress", "--space=space.yaml", *short, *args)
     return Forked("recipes.tune", *given, **environment)
@@ -480,7 +546,7 @@ def start(*args, **environment):
 
 def ended(url):
     """The trials that have ended, by number: when, with what value, and their parameters."""
-    if not any(Path("runs/regress").glob("*-0/run.json")):
+    if not Path("runs/regress/tune-0/run.json").exists():
         return {}  # two that make the tables at once would be in each other's way
     try:
         return {
