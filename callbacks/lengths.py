@@ -83,7 +83,7 @@ def run_length(trainer: Trainer) -> int:
         # Where Trainer keeps max_time.
         if any(isinstance(c, Timer) and c.time_remaining() is not None for c in trainer.callbacks):
             raise ValueError(
-                "--trainer.max_time alone leaves the number of batches open: give "
+                "--trainer.max_time (or a Timer) alone leaves the number of batches open: give "
                 "--trainer.max_epochs, --trainer.max_steps or the schedule's length"
             )
         raise ValueError(

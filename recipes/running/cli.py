@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 import wandb
 import yaml
 from jsonargparse import Namespace
-from jsonargparse.typing import NonNegativeInt, register_type
+from jsonargparse.typing import register_type, restricted_number_type
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -38,11 +39,12 @@ from recipes.parts.keys import dotted
 from recipes.parts.manual_ddp import manual_ddp
 from recipes.parts.sharding import ShardedOptimizers
 from recipes.parts.stepping import Accumulation, IncompleteAccumulation
+from recipes.running.blame import blaming
 from recipes.running.classes import classes_first, latest, own_defaults
 from recipes.running.ending import Ending, Note
 from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
 from recipes.running.folders import read_facts
-from recipes.running.limits import refuse_meaningless
+from recipes.running.limits import refuse_finders, refuse_meaningless
 from recipes.running.lock import Held, lock_of, locked
 from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
@@ -55,7 +57,13 @@ from recipes.running.run import Run
 from recipes.running.settings import fetch_nothing, in_order
 from recipes.running.terminal import outcome, shown
 
-register_type(torch.device)  # which Lightning's callbacks have as a default, and YAML does not know
+# What Lightning's callbacks have as defaults, and YAML does not know.
+register_type(torch.device)
+yaml.SafeDumper.add_multi_representer(
+    Enum, lambda dumper, value: dumper.represent_data(value.value)
+)
+
+Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])  # that NumPy takes
 
 # Of every run, unless it has its own.
 DEFAULTS = (
@@ -139,7 +147,7 @@ class RecipeCLI(LightningCLI):
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
             "--seed_everything",
-            type=NonNegativeInt,
+            type=Seed,
             default=0,
             help="Seed of the initialisation, the order of the data, augmentation and dropout.",
         )
@@ -181,6 +189,10 @@ class RecipeCLI(LightningCLI):
             raise ValueError(one_line(error, chosen)) from error
         for line in dropped:
             rank_zero_info(f"note: {line}")
+
+    def _add_instantiators(self) -> None:
+        super()._add_instantiators()
+        self.parser.add_instantiator(blaming(self.config[self.subcommand]), object)
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: Lightning would let the checkpoint override the command line."""
@@ -265,6 +277,7 @@ class RecipeCLI(LightningCLI):
         config = self.config_init[self.subcommand].trainer
         plugins, given = listed(config.plugins), self.config[self.subcommand].trainer.callbacks
         callbacks = latest(listed(config.callbacks), listed(given))
+        refuse_finders(callbacks, self.model)
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(AtomicCheckpointIO())
         clip = config.gradient_clip_val
@@ -364,10 +377,11 @@ def main(
         SystemExit: with status 1 after an error, 143 after SIGTERM, 130 after Ctrl-C
     """
     silence_noise()
-    ending, status = Ending(), 1
+    args = sys.argv[1:] if args is None else args
+    ending, status = Ending(args), 1
     try:
         with ending.signals():
-            RecipeCLI(module, sys.argv[1:] if args is None else args, callbacks, ending)
+            RecipeCLI(module, args, callbacks, ending)
         status = 0
     except BaseException as error:
         asked = isinstance(error, SystemExit) and Note.of(error).status == 1  # --help and the like

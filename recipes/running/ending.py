@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -53,14 +53,19 @@ class Note:
     line: str
 
     @classmethod
-    def of(cls, error: BaseException) -> "Note":
-        """What an error means for the process that it ends, now."""
+    def of(cls, error: BaseException, command: Sequence[str] = ()) -> "Note":
+        """What an error means for the process that it ends, now.
+
+        Args:
+            error: what was raised
+            command: the arguments of the process, as typed
+        """
         if isinstance(error, SIGTERMException):
             return cls(time.monotonic(), TERMINATED, "")
         causes = (error, error.__context__)  # Lightning makes an exit of a KeyboardInterrupt
         if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
             return cls(time.monotonic(), INTERRUPTED, "")
-        return cls(time.monotonic(), 1, printable(one_line(error)))
+        return cls(time.monotonic(), 1, printable(one_line(error, command=command)))
 
 
 def local_rank() -> int:
@@ -92,9 +97,13 @@ class Ending(Callback):
     """What ends this process before its time, and what ends with it.
 
     As a callback it notes an error when it is raised, before anything is torn down for it.
+
+    Args:
+        command: the arguments of the process, as typed
     """
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str] = ()) -> None:
+        self.command = command
         self.rank, self.is_over = local_rank(), threading.Event()
         self.note: Note | None = None  # of this process
         self.cause: Note | None = None  # of the run, as far as the first process knows
@@ -120,7 +129,7 @@ class Ending(Callback):
     def write(self, error: BaseException) -> Note:
         """Notes what ended this process; what follows from that is no news."""
         if self.note is None:
-            self.note = Note.of(error)
+            self.note = Note.of(error, self.command)
             if self.folder:
                 partial = self.folder / f"{self.rank}-{os.getpid()}.partial"
                 with suppress(OSError):  # the first process has ended, and removed the folder

@@ -4,11 +4,12 @@ Lightning refuses some of them, later and without the option; others train on no
 validate, or count backwards, and exit with 0.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from jsonargparse import Namespace
-from lightning.pytorch.callbacks import Timer
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder, Timer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 ENDLESS = "1 or more, or -1 for no limit"
@@ -114,3 +115,23 @@ def _seconds(time: Any) -> float | None:  # noqa: ANN401 - what a Timer takes
     except (MisconfigurationException, TypeError) as error:
         words = "days, hours, minutes and seconds, such as 00:01:30:00"
         raise ValueError(f"--trainer.max_time={time}: {words}") from error
+
+
+def refuse_finders(callbacks: Iterable[Callback], module: LightningModule) -> None:
+    """Refuses callbacks of Lightning that would choose settings, which the run's config then lacks.
+
+    Raises:
+        ValueError: with what chooses them here
+    """
+    for callback in callbacks:
+        name = type(callback).__name__
+        if isinstance(callback, BatchSizeFinder):
+            raise ValueError(
+                f"--trainer.callbacks={name} would change --data.batch_size behind the config's "
+                "back: give the largest that fits"
+            )
+        if isinstance(callback, LearningRateFinder) and not hasattr(module, "lr"):
+            raise ValueError(
+                f"--trainer.callbacks={name} sets an lr of the module, which it does not have: "
+                "recipes.tune searches --model.optimizer.lr"
+            )

@@ -4,15 +4,18 @@ import argparse
 import logging
 import re
 import warnings
+from collections.abc import Sequence
 from difflib import get_close_matches
-from textwrap import shorten
 
 import wandb
 from jsonargparse import ArgumentError, DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 from torch.multiprocessing import ProcessRaisedException
 
+from recipes.parts.brief import brief
 from recipes.parts.keys import OURS
+from recipes.running.blame import by_flags, missing
+from recipes.running.diagnosis import diagnose
 from recipes.running.recipe import recipe_names
 
 # What Lightning says on every run: advertisements, the seed, what hardware there is not, the end.
@@ -42,76 +45,58 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
         return text and re.sub(r", known subclasses: ([\w., ]+)", ours, text)
 
 
-def one_line(error: BaseException, parser: LightningArgumentParser | None = None) -> str:
+def one_line(
+    error: BaseException,
+    parser: LightningArgumentParser | None = None,
+    command: Sequence[str] = (),
+) -> str:
     """What to tell a user of an error: what is wrong, and which option or file it is.
 
     Args:
         error: what was raised
         parser: of the subcommand, if it is known: mistyped options are compared with its own
+        command: the arguments as typed, if they are known: what names no option may be of one
     """
     if isinstance(error, ProcessRaisedException):  # of a forked process, with its traceback
         last = str(error).strip().splitlines()[-1]
         kind, _, said = last.partition(": ")
         return said if kind in {known.__name__ for known in KNOWN} else last
-    text = " ".join(str(error).split()).replace("typing.", "")
+    if said := unfetched(str(error)) or diagnose(str(error), parser):
+        return said
+    text = brief(str(error).replace("typing.", ""))
     text = re.sub(r"`Fabric\(\.\.\., precision='([\w-]+)'\)`", r"--trainer.precision=\1", text)
-    text = re.sub(r'Parser key "([\w.]+)":', r"--\1:", text)
-    text = shorten(unfetched(text) or reason(text), 350)
+    text = required(text)
     if parser and (unknown := re.fullmatch(r"unrecognized arguments: (--[\w.]+).*", text)):
         options = [option for action in parser._actions for option in action.option_strings]
-        if close := get_close_matches(unknown[1], options, n=1):
+        if close := get_close_matches(unknown[1], options, n=1, cutoff=0.7):
             text += f"; is it {close[0]}?"
     if isinstance(error, wandb.errors.CommError):
-        return f"W&B cannot be reached, WANDB_MODE=offline does without: {shorten(text, 200)}"
-    if isinstance(error, KNOWN) and text:
+        return f"W&B cannot be reached, WANDB_MODE=offline does without: {text}"
+    if "--" not in text:
+        text = by_flags(text, command, isinstance(error, KNOWN)) or text
+    if package := missing(text):
+        who = re.match(r"(--[\w.]+=\w+)|`(\w+)`", text)
+        what = f"{who[1] or who[2]} needs {package}" if who else f"{package} is not installed"
+        return f"{what}: pip install {package}"
+    if text and (isinstance(error, KNOWN) or text.startswith("--")):
         return text
     return f"{type(error).__name__}: {text}"
 
 
 def unfetched(text: str) -> str | None:
     """That an address was given for a setting that is a class, if jsonargparse says so."""
-    owner = text.split(":", 1)[0]
+    owner = re.search(r'Parser key "([\w.]+)"', text)
     given = re.search(r"(?:Expected a path but|Unable to load config) \W?(\w+://\S+?)['\s]", text)
-    return given and f"{owner}={given[1]}: settings are not fetched, name a file of this machine"
+    said = "settings are not fetched, name a file of this machine"
+    return given and f"--{owner[1] if owner else 'config'}={given[1]}: {said}"
 
 
-def reason(text: str) -> str:
-    """What a user can act on in what jsonargparse says, if it is jsonargparse that says it."""
+def required(text: str) -> str:
+    """What argparse says of an argument that is missing, in words."""
     if needed := re.fullmatch(r"the following arguments are required: (\w+)\.(\S+)", text):
         example = ", such as --data=Digits" if needed[2] == "data" else ""
         return f"{needed[1]} needs --{needed[2]}{example}"
-    owner = text.split(":", 1)[0]
-    lacking = r"Problem with given class_path '([\w.]+)': .* are required: (\w+(?:, \w+)*)"
-    if needs := re.search(lacking, text):
-        options = ", ".join(f"{owner}.{name}" for name in needs[2].split(", "))
-        return f"{owner}={needs[1].rpartition('.')[2]} needs {options}"
-    # What it tried for a value that fits none of a union of types, in the end the value.
-    if nested := re.search(r"NestedArg\(key='([\w.]+)', val='?([^')]*)'?", text):
-        return f"{owner}.{nested[1]}={nested[2]}: {expected(text)}"
-    # The same for an argument of a class in a list.
-    if problem := re.search(r"Problem with given class_path '([\w.]+)': (.+?) - Not a", text):
-        where, what = f"{owner}: {problem[1].rpartition('.')[2]}: ", problem[2]
-        if inner := re.match(r"--(\w+): Does not validate .* Given value: (.+)", what):
-            return f"{where}{inner[1]}={inner[2]}: {expected(what)}"
-        return where + what
-    # What a constructor raised for a class in a list.
-    if raised := re.match(r"Does not validate .* Errors: - (.+?) - (Not a|Expected)", text):
-        return raised[1]
-    if made := re.search(r"Got value: Namespace\(class_path='([\w.]+)'.*Namespace\((.*?)\)", text):
-        return f"{owner}: {made[1]} does not take {made[2]}"
-    if named := re.search(r"- Expected a (?:path but|dot) .*?path string: (\S+)", text):
-        return f"{owner}: no class of this name, nor a class_path: {named[1]}"
-    if given := re.search(r"any of the Union subtypes .* Given value: (.+)$", text):
-        return f"{owner}={given[1]} is not accepted, see --help"
     return text
-
-
-def expected(text: str) -> str:
-    """The types that jsonargparse tried in vain, or what else it expected."""
-    if types := dict.fromkeys(re.findall(r"Not of type (\w+)", text)):
-        return f"Not of type {' or '.join(types)}"
-    other = re.search(r"Expected an? [^.]*", text)
-    return other[0] if other else "not accepted"
 
 
 def is_news(record: logging.LogRecord) -> bool:

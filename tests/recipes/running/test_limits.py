@@ -145,19 +145,27 @@ def test_yamls_own_loader_drops_the_first_of_two_keys(recipe):
 @pytest.mark.parametrize(
     ("name", "flags", "said"),
     [
-        ("classify", ("--model.network.channels=[0]",), "channels: Not of type PositiveInt"),
+        (
+            "classify",
+            ("--model.network.channels=[0]",),
+            "channels=0 must be a whole number above 0",
+        ),
         ("classify", ("--model.network.channels=[]",), r"channels=\[\]: give at least one layer"),
-        ("classify", ("--model.network.dropout=1",), "dropout: Not of type ShareBelowOne"),
-        ("classify", ("--model.network.outputs=0",), "outputs: Not of type PositiveInt"),
+        (
+            "classify",
+            ("--model.network.dropout=1",),
+            "dropout=1 must be a number from 0 to below 1",
+        ),
+        ("classify", ("--model.network.outputs=0",), "outputs=0 must be a whole number above 0"),
         ("classify", ("--data.shift=8",), "--data.shift=8 would empty images of 8x8 pixels"),
         ("gan", ("--model.generator.channels=[]",), r"channels=\[\]: give at least one layer"),
-        ("gan", ("--model.discriminator.blocks=0",), "blocks: Not of type PositiveInt"),
+        ("gan", ("--model.discriminator.blocks=0",), "blocks=0 must be a whole number above 0"),
         (
             "gan",
             ("--model.penalties=null", "--model.penalty_interval=4"),
             "--model.penalty_interval=4: there are no penalties",
         ),
-        ("regress", ("--model.network.widths=[8,0]",), r"widths=\[8, 0\]"),
+        ("regress", ("--model.network.widths=[8,0]",), "widths=0 must be a whole number above 0"),
         ("regress", ("--model.loss=mse", "--model.delta=3"), "delta=3.0 is of loss huber"),
         (
             "regress",
@@ -177,7 +185,11 @@ def test_yamls_own_loader_drops_the_first_of_two_keys(recipe):
         ("study", ("--model.search.learning_rate=[]",), r"learning_rate=\[\]: give at least one"),
         ("study", ("--model.search.learning_rate=[1,1]",), "has 1.0 more than once"),
         ("study", ("--model.search.weight_decay=[]",), r"weight_decay=\[\]: give at least one"),
-        ("study", ("--model.search.weight_decay=[-1.0]",), "Not of type NonNegativeFloat"),
+        (
+            "study",
+            ("--model.search.weight_decay=[-1.0]",),
+            r"weight_decay=\[-1.0\]: each must be a number, 0 or above",
+        ),
         ("study", ("--model.halving=2", "--trainer.max_epochs=1"), "halving=2 drops nothing"),
         (
             "study",
@@ -187,7 +199,7 @@ def test_yamls_own_loader_drops_the_first_of_two_keys(recipe):
         (
             "classify",
             ("--trainer.callbacks+=EMA", "--trainer.callbacks.half_life=0ba"),
-            "half_life=0ba: Not of type PositiveInt or PositiveLengthInUnits",
+            "half_life=0ba must be a whole number above 0 or a length above 0",
         ),
     ],
 )
