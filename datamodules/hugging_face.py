@@ -144,6 +144,12 @@ class HuggingFace(InMemory):
         is_float = any(columns.has_numbers for columns in self._all_columns())
         return f"--data.target={self.target}" if is_float else None
 
+    @property
+    def class_count(self) -> int | None:
+        """How many classes a column of labels names, if the target is one; after `setup`."""
+        counts = [columns.classes.count for columns in self._all_columns() if columns.has_labels]
+        return max(counts, default=None)
+
     def _all_columns(self) -> "list[Columns]":
         mapped = [table.columns for table in self.tables.values()]
         return [*mapped, *(columns for _, columns in self.files.values())]

@@ -6,11 +6,11 @@ All take logits (batch, classes) of student and teacher, and are means over the 
 from abc import ABC, abstractmethod
 
 import torch
-from jsonargparse.typing import NonNegativeFloat
 from torch import Tensor
 from torch.nn import functional as F
 
 from datamodules.loading.missing import is_known
+from recipes.parts.numbers import NonNegativeFinite
 
 # Standard deviation of one sample's logits, below which relations are not made larger than they are
 # there. A relation does not depend on the size of what it relates, so that its gradient grows as
@@ -170,7 +170,7 @@ class DKD(SoftLoss):
         beta: weight of the other classes' part
     """
 
-    def __init__(self, alpha: NonNegativeFloat = 1.0, beta: NonNegativeFloat = 8.0) -> None:
+    def __init__(self, alpha: NonNegativeFinite = 1.0, beta: NonNegativeFinite = 8.0) -> None:
         self.alpha, self.beta = alpha, beta
 
     def __call__(
@@ -187,7 +187,7 @@ class DIST(SoftLoss):
         gamma: weight of the relations between samples
     """
 
-    def __init__(self, beta: NonNegativeFloat = 1.0, gamma: NonNegativeFloat = 1.0) -> None:
+    def __init__(self, beta: NonNegativeFinite = 1.0, gamma: NonNegativeFinite = 1.0) -> None:
         self.beta, self.gamma = beta, gamma
 
     def __call__(

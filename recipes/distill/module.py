@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from jsonargparse.typing import ClosedUnitInterval, PositiveFloat
+from jsonargparse.typing import ClosedUnitInterval, restricted_number_type
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_info
@@ -24,6 +24,9 @@ from recipes.parts.networks import Frozen
 from recipes.parts.sharding import distribute, shard_over_all
 from recipes.parts.weights import Patterns, Start
 
+# Beyond it float32 rounds the softened classes to one another, or to 0 and 1.
+Temperature = restricted_number_type("Temperature", float, [(">=", 0.001), ("<=", 1000)])
+
 
 class Distill(LightningModule):
     """Trains a small student on labels and on a large teacher's logits.
@@ -37,7 +40,7 @@ class Distill(LightningModule):
             https://arxiv.org/abs/1706.00384)
         loss: of student and teacher: KD (if none is given), DKD, DIST, StandardizedKD, or any
             class_path
-        temperature: T, divides both logits; no unit, above 0
+        temperature: T, divides both logits; no unit, 0.001 to 1000
         alpha: weight of the teacher's term, 0 to 1; the labels have the rest
         control: train a copy of the student from the labels alone in the same run: same
             initialisation, same batches; logs val/gain, the student's accuracy minus the copy's
@@ -61,7 +64,7 @@ class Distill(LightningModule):
         teacher_checkpoint: str | None = None,
         scheme: Literal["frozen", "online", "mutual"] = "frozen",
         loss: SoftLoss | None = None,
-        temperature: PositiveFloat = 4.0,
+        temperature: Temperature = 4.0,
         alpha: ClosedUnitInterval = 0.9,
         control: bool = False,
         teacher_cache: Literal["float32", "float16", "off"] = "float32",

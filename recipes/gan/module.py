@@ -5,15 +5,20 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 import torch
-from jsonargparse.typing import PositiveFloat, PositiveInt
+from jsonargparse.typing import PositiveInt
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from datamodules.loading.loader import keyed_generator
-from datamodules.reading.classes import Classes
-from recipes.gan.checks import check_arguments, check_batch, check_fit, check_networks
+from recipes.gan.checks import (
+    check_arguments,
+    check_batch,
+    check_classes,
+    check_fit,
+    check_networks,
+)
 from recipes.gan.constraints import apply_spectral_norm, clip_weights
 from recipes.gan.evaluation import Evaluation
 from recipes.gan.evaluation.report import log_values, record, summary
@@ -22,11 +27,11 @@ from recipes.gan.gradients import Method
 from recipes.gan.losses import LOSSES, RELATIVISTIC, Name
 from recipes.gan.penalties import Penalty, total
 from recipes.gan.terms import critic_alarms, descend, summed, watch_gradient
-from recipes.parts.fitting import limit_labels
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
 from recipes.parts.logs import is_logging_step, log_means, log_terms
 from recipes.parts.networks import evaluating
+from recipes.parts.numbers import PositiveFinite
 from recipes.parts.sharding import distribute
 from recipes.parts.stepping import count_steps_of
 from recipes.parts.weights import Patterns, Start
@@ -87,7 +92,7 @@ class GAN(LightningModule):
         penalties: list[Penalty] | None = None,
         penalty_method: Method | None = None,
         penalty_interval: PositiveInt = 1,
-        weight_clip: PositiveFloat | None = None,
+        weight_clip: PositiveFinite | None = None,
         spectral_norm: bool = False,
         evaluation: Evaluation | None = None,
         generator_optimizer: OptimizerCallable | None = None,
@@ -267,8 +272,7 @@ class GAN(LightningModule):
 
     def setup(self, stage: str) -> None:
         if self.classes and stage != "predict":
-            known = Classes(self.classes, f"--model.classes={self.classes}")
-            limit_labels(self.trainer.datamodule, known)
+            check_classes(self.trainer.datamodule, self.classes)
         if stage == "fit":
             self.held = []
             gradients = self.discriminator, self.penalties, self.penalty_method

@@ -4,11 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 import torch
-from jsonargparse.typing import PositiveFloat
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from recipes.gan.gradients import Critic, Method, gradient_norms
+from recipes.parts.numbers import PositiveFinite
 from recipes.regress.dropout import dropouts
 
 
@@ -28,7 +28,7 @@ class Penalty(ABC):
         weight: in the discriminator's loss, above 0
     """
 
-    def __init__(self, weight: PositiveFloat = 10.0) -> None:
+    def __init__(self, weight: PositiveFinite = 10.0) -> None:
         self.weight = weight
 
     @abstractmethod

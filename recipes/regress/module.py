@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveFloat, PositiveInt
+from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveInt
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import filled, full, mean_of_known
 from recipes.parts.logs import is_logging_step, log_terms
 from recipes.parts.networks import NetworkCallable
+from recipes.parts.numbers import PositiveFinite
 from recipes.parts.sharding import distribute
 from recipes.parts.weights import Patterns, Start
 from recipes.regress.checks import Scaling, check_dropout, check_network, check_scaling, scaling
@@ -63,7 +64,7 @@ class Regress(LightningModule):
         network: NetworkCallable,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, fused=True),
         loss: Name = "mse",
-        delta: PositiveFloat = 1.0,
+        delta: PositiveFinite = 1.0,
         quantiles: list[OpenUnitInterval] = [0.05, 0.5, 0.95],  # noqa: B006 - only read
         ensemble: PositiveInt = 1,
         mc_samples: NonNegativeInt = 0,

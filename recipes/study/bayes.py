@@ -3,8 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from recipes.parts.numbers import PositiveFinite
 from recipes.study.search import Kind, Random, Rates, Setting
 
 
@@ -30,7 +31,7 @@ class Bayes(Random):
         rounds: PositiveInt = 4,
         trials: PositiveInt = 8,
         learning_rate: Rates = [1e-4, 1.0],  # noqa: B006 - only read
-        weight_decay: list[PositiveFloat] | None = None,
+        weight_decay: list[PositiveFinite] | None = None,
         seed: NonNegativeInt = 0,
     ) -> None:
         super().__init__(trials, learning_rate, weight_decay, seed)

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any, Literal
 
 import torch
-from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveFloat, PositiveInt
+from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveInt
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
@@ -19,6 +19,7 @@ from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import mean_of_known
 from recipes.parts.logs import is_logging_step, log_terms
 from recipes.parts.networks import NetworkCallable
+from recipes.parts.numbers import PositiveFinite
 from recipes.regress.losses import Loss, Name
 from recipes.study.batching import summary
 from recipes.study.checks import (
@@ -73,7 +74,7 @@ class Study(LightningModule):
         optimizers: dict[str, OptimizerCallable],
         search: Search | None = None,
         loss: Name = "mse",
-        delta: PositiveFloat = 1.0,
+        delta: PositiveFinite = 1.0,
         quantiles: list[OpenUnitInterval] = [0.05, 0.5, 0.95],  # noqa: B006 - only read
         seeds: list[NonNegativeInt] = [0, 1, 2, 3, 4],  # noqa: B006 - only read
         splits: list[NonNegativeInt] = [0],  # noqa: B006 - only read

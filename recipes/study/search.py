@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from datamodules.loading.loader import keyed_generator
 from recipes.parts.distinct import check_distinct
+from recipes.parts.numbers import NonNegativeFinite, PositiveFinite
 
-Rates = list[PositiveFloat] | dict[str, list[PositiveFloat]]
+Rates = list[PositiveFinite] | dict[str, list[PositiveFinite]]
 
 
 class Kind(NamedTuple):
@@ -100,7 +101,7 @@ class Grid(Search):
     def __init__(
         self,
         learning_rate: Rates = [1e-4, 1e-3, 1e-2, 1e-1, 1.0],  # noqa: B006 - only read
-        weight_decay: list[NonNegativeFloat] | None = None,
+        weight_decay: list[NonNegativeFinite] | None = None,
     ) -> None:
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         by_label = learning_rate if isinstance(learning_rate, dict) else {"": learning_rate}
@@ -143,7 +144,7 @@ class Random(Search):
         self,
         trials: PositiveInt = 20,
         learning_rate: Rates = [1e-4, 1.0],  # noqa: B006 - only read
-        weight_decay: list[PositiveFloat] | None = None,
+        weight_decay: list[PositiveFinite] | None = None,
         seed: NonNegativeInt = 0,
     ) -> None:
         self.trials, self.seed = trials, seed

@@ -175,9 +175,10 @@ def test_generated_labels_and_tables_are_refused_by_the_option(tmp_path):
         fit(classifier(10), Diabetes(), tmp_path)
 
 
+@pytest.mark.parametrize("count", [3, 12])
 @pytest.mark.parametrize(("data", "line"), [(digits, "has 10"), (Diabetes, "is a number")])
-def test_a_conditional_game_needs_its_classes(tmp_path, data, line):
-    module = GAN(MLP(64, [2]), MLP(64, [2]), classes=3)
+def test_a_conditional_game_needs_its_classes(tmp_path, data, line, count):
+    module = GAN(MLP(64, [2]), MLP(64, [2]), classes=count)
     with pytest.raises(ValueError, match=rf"^--.*: .*{line}"):
         fit(module, data(), tmp_path)
 
