@@ -11,7 +11,7 @@ from datamodules.reading.cells import words
 from datamodules.reading.columns import Column, find
 from datamodules.reading.table import Sheet
 
-CHUNK = 20_000  # rows that are read at a time
+CHUNK = 50_000  # rows that are read at a time
 
 
 class NewRows:

@@ -118,7 +118,7 @@ class Schema:
             if kind == "number":
                 new = {name: sheet.numbers(column, values, first)}
             elif kind == "category":
-                new = {name: words(values)}
+                new = {name: pandas.Categorical(words(values))}
             else:
                 dates = dates_of(sheet, column, values, first)
                 parts = date_numbers(dates, self.dates, name in self.timed)
