@@ -94,7 +94,8 @@ def date_numbers(dates: "DatetimeIndex", how: str, has_time: bool) -> dict[str, 
         return {
             "days": np.asarray((dates - pandas.Timestamp("1970-01-01")) / pandas.Timedelta(days=1))
         }
-    parts = {name: getattr(dates, name) for name in ("year", "month", "day", "weekday")}
+    parts = {"year": dates.year, "month": dates.month, "day": dates.day}
+    parts["weekday"] = dates.day_of_week
     if has_time:
         parts["hour"] = dates.hour + dates.minute / 60 + dates.second / 3600
     return {name: np.asarray(values, dtype=np.float64) for name, values in parts.items()}
