@@ -101,7 +101,8 @@ class MixedData(TabularData):
             return encoding.encode(columns), len(encoding.numbers)
         if split == self.split:
             self._warn(train)
-        encoding = learn(columns.iloc[train.numpy()], self.missing, self.max_categories)
+        how = (self.missing, self.max_categories, self.table.schema.further_parts)
+        encoding = learn(columns.iloc[train.numpy()], *how)
         inputs, numbers = encoding.encode(columns), len(encoding.numbers)
         scale = Scale.of(inputs[train], self.targets[train], numbers, self.standardize)
         self.fits[split] = Fitted(self.table.schema, encoding, scale)

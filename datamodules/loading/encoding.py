@@ -1,5 +1,6 @@
 """Columns of numbers and categories as one array, by what the training rows have taught."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -81,7 +82,9 @@ class Encoding:
         return torch.from_numpy(np.asarray(encoded, dtype=np.float64))
 
 
-def learn(columns: "DataFrame", missing: Missing, max_categories: int) -> Encoding:
+def learn(
+    columns: "DataFrame", missing: Missing, max_categories: int, unmarked: Collection[str] = ()
+) -> Encoding:
     """Learns fills and categories.
 
     Args:
@@ -90,6 +93,7 @@ def learn(columns: "DataFrame", missing: Missing, max_categories: int) -> Encodi
         missing: what becomes of missing values
         max_categories: of one column, as OneHotEncoder takes it: of more, the rarest are together
             one, which is all zeros here
+        unmarked: columns that get no indicator
 
     Raises:
         ValueError: if a column has no value, or another one in every row
@@ -114,7 +118,8 @@ def learn(columns: "DataFrame", missing: Missing, max_categories: int) -> Encodi
             fills[name] = known.mode()[0]
         if name not in numbers:
             categories[name] = frequent(known if name in fills else column, max_categories)
-    indicators = [n for n in numbers if missing == "indicator" and columns[n].isna().any()]
+    marked = [name for name in numbers if missing == "indicator" and name not in unmarked]
+    indicators = [name for name in marked if columns[name].isna().any()]
     return Encoding(numbers, fills, indicators, categories)
 
 
