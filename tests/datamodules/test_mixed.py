@@ -124,6 +124,21 @@ def test_rare_and_unknown_categories_are_zeros(tmp_path):
     assert batches(new.predict_dataloader())[0].tolist() == [[0, 1], [0, 0]]
 
 
+def test_whole_numbers_are_one_category_however_they_are_written(tmp_path):
+    """Pandas writes 3.0 where a value of the column is missing, and identifiers stay as they are."""
+    path, new = tmp_path / "rows.csv", tmp_path / "new.csv"
+    path.write_text("code,y\n" + "".join(f"{row % 2},{row % 3}\n" for row in range(60)))
+    arguments = {"categorical": ["code"], "class_target": True, "missing": "mean"}
+    state = kept(ready(path, **arguments))
+    new.write_text("code,id\n1.0,7.0\n,True\n0.0,a b \n")
+    data = Tabular(str(path), predict=str(new), id="id", **arguments)
+    data.load_state_dict(state)
+    ((inputs, _, rows),) = data.predict_dataloader()
+    assert data.feature_names == ["code=0", "code=1"] and data.class_names == ["0", "1", "2"]
+    assert inputs.tolist() == [[0, 1], [0, 0], [1, 0]]
+    assert data.identifiers(rows) == ["7.0", "True", "a b"]
+
+
 def test_identifiers_are_no_categories(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("name,x,y\n" + "".join(f"n{row},{row},{row}\n" for row in range(200)))
