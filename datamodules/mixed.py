@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from datamodules.loading.encoding import Missing, learn
@@ -18,7 +19,7 @@ from datamodules.loading.loader import Loader, data_rank
 from datamodules.loading.new_rows import CHUNK, NewRows
 from datamodules.loading.partition import Parts
 from datamodules.loading.splits import Scale, Split
-from datamodules.reading.cells import words
+from datamodules.reading.cells import verbatim
 from datamodules.reading.columns import Column, find
 from datamodules.reading.table import Sheet
 from datamodules.tabular import Part, TabularData
@@ -93,22 +94,23 @@ class MixedData(TabularData):
             return partition.split(split)
         return partition.fold(self.folds, self.fold, split + self.repeat)
 
-    def encode(self, split: int, train: Tensor) -> tuple[Tensor, int]:
-        fit = self.fits.get(split)
+    def encode(self, split: int, train: Tensor) -> tuple[Tensor, Scale]:
         columns = self.table.inputs
-        if fit is None:
-            encoding = learn(columns.iloc[train.numpy()], self.missing, self.max_categories)
-        else:
-            encoding = fit.encoding
-        inputs = encoding.encode(columns)
-        if fit is None:
-            numbers = len(encoding.numbers)
-            scale = Scale.of(inputs[train], self.targets[train], numbers, self.standardize)
-            self.fits[split] = Fitted(self.table.schema, encoding, scale)
-        return inputs, len(encoding.numbers)
+        if split in self.fits:
+            return self.fits[split].encoding.encode(columns), self.fits[split].scale
+        if split == self.split:
+            self._warn(train)
+        how = (self.missing, self.max_categories, self.table.schema.further_parts)
+        encoding = learn(columns.iloc[train.numpy()], *how)
+        inputs, numbers = encoding.encode(columns), len(encoding.numbers)
+        scale = Scale.of(inputs[train], self.targets[train], numbers, self.standardize)
+        self.fits[split] = Fitted(self.table.schema, encoding, scale)
+        return inputs, scale
 
-    def scale(self, split: int, inputs: Tensor, targets: Tensor, numbers: int) -> Scale:
-        return self.fits[split].scale
+    def _warn(self, train: Tensor) -> None:
+        is_random = not {"group", "time", "split_column"} & set(self.table.keys)
+        for line in self.table.doubts(train, is_random):
+            rank_zero_info(f"warning: {line}")
 
     def splits(self, split: int) -> Split:
         if split not in self._splits:
@@ -126,9 +128,13 @@ class MixedData(TabularData):
         return super().part(part, split)
 
     def setup(self, stage: str) -> None:
-        alone = {"predict": self.predict, **{p: self.files.get(p) for p in ("test",)}}
-        alone["validate"] = self.files.get("val")
-        if alone.get(stage) is None or self.split in self.fits:
+        files = {
+            "predict": self.predict,
+            "validate": "val" in self.files,
+            "test": "test" in self.files,
+        }
+        # Then a checkpoint comes, whose state is enough.
+        if not files.get(stage) or self.split in self.fits:
             self._show()
 
     def _show(self) -> None:
@@ -190,4 +196,4 @@ class MixedData(TabularData):
     def _test_ids(self) -> np.ndarray:
         sheet = self.sheet(self.files["test"]) if "test" in self.files else self.table.sheet
         place = find(self.id, sheet.names, "--data.id")
-        return words(sheet.frame([place], [place])[place])
+        return verbatim(sheet.frame([place], [place])[place])
