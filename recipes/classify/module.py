@@ -78,8 +78,8 @@ class Classify(LightningModule):
         log_terms(self, {"train/loss": loss}, len(targets))
         return loss
 
-    def _evaluate(self, batch: tuple[Tensor, Tensor], split: str) -> None:
-        inputs, targets = batch
+    def _evaluate(self, batch: tuple[Tensor, Tensor], split: str) -> dict[str, Tensor]:
+        inputs, targets, *_ = batch
         known = is_known(targets)
         logits, targets = self.network(inputs).float()[known], targets[known]
         size = len(targets)
@@ -89,12 +89,13 @@ class Classify(LightningModule):
         }
         log_means(self, means, size, prog_bar=split == "val")
         log_count(self, f"{split}/errors", errors(logits, targets), size)
+        return {"target": targets, "probability": logits.softmax(1)}
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._evaluate(batch, "val")
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._evaluate(batch, "test")
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        return self._evaluate(batch, "test")  # of which ClassReport makes its report
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         inputs, targets, *_ = batch

@@ -127,7 +127,7 @@ class Distill(LightningModule):
             raise ValueError(f"--model.student and --model.teacher: {classes} classes do not fit")
         return inputs, targets, student, teacher
 
-    def _evaluate(self, batch: tuple[Tensor, ...], split: str) -> None:
+    def _evaluate(self, batch: tuple[Tensor, ...], split: str) -> dict[str, Tensor]:
         inputs, targets, student, teacher = self._ask_both(batch)
         agreement = accuracy(student, teacher.argmax(1))
         log_means(self, {f"{split}/agreement": agreement}, len(targets))
@@ -145,6 +145,7 @@ class Distill(LightningModule):
         size = len(targets)
         log_means(self, means, size)
         log_count(self, f"{split}/errors", errors(student, targets), size)
+        return {"target": targets, "probability": student.softmax(1)}
 
     def summary(self, metrics: Mapping[str, Tensor]) -> str:
         """Who knows how much at the end: validation accuracies in percent, the gain in points."""
@@ -159,8 +160,8 @@ class Distill(LightningModule):
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         self._evaluate(batch, "val")
 
-    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        self._evaluate(batch, "test")
+    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
+        return self._evaluate(batch, "test")  # of which ClassReport makes its report
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
         inputs, targets, *_ = batch

@@ -25,6 +25,7 @@ import datamodules  # noqa: F401 - imported classes are known to the parser by t
 import recipes.parts.networks  # noqa: F401
 from callbacks import (
     ChangedSettings,
+    ClassReport,
     FiniteLoss,
     GradientClip,
     KeyedNoise,
@@ -64,6 +65,7 @@ DEFAULTS = (
     Evaluated,
     FiniteLoss,
     WritePredictions,
+    ClassReport,
     Totals,
     ShardedOptimizers,
     SameBatch,
