@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from datamodules.loading.encoding import Missing, learn
@@ -94,18 +95,23 @@ class MixedData(TabularData):
         return partition.fold(self.folds, self.fold, split + self.repeat)
 
     def encode(self, split: int, train: Tensor) -> tuple[Tensor, int]:
-        fit = self.fits.get(split)
         columns = self.table.inputs
-        if fit is None:
-            encoding = learn(columns.iloc[train.numpy()], self.missing, self.max_categories)
-        else:
-            encoding = fit.encoding
-        inputs = encoding.encode(columns)
-        if fit is None:
-            numbers = len(encoding.numbers)
-            scale = Scale.of(inputs[train], self.targets[train], numbers, self.standardize)
-            self.fits[split] = Fitted(self.table.schema, encoding, scale)
-        return inputs, len(encoding.numbers)
+        if split in self.fits:
+            encoding = self.fits[split].encoding
+            return encoding.encode(columns), len(encoding.numbers)
+        if split == self.split:
+            self._warn(train)
+        how = (self.missing, self.max_categories, self.table.schema.further_parts)
+        encoding = learn(columns.iloc[train.numpy()], *how)
+        inputs, numbers = encoding.encode(columns), len(encoding.numbers)
+        scale = Scale.of(inputs[train], self.targets[train], numbers, self.standardize)
+        self.fits[split] = Fitted(self.table.schema, encoding, scale)
+        return inputs, numbers
+
+    def _warn(self, train: Tensor) -> None:
+        is_random = not {"group", "time", "split_column"} & set(self.table.keys)
+        for line in self.table.doubts(train, is_random):
+            rank_zero_info(f"warning: {line}")
 
     def scale(self, split: int, inputs: Tensor, targets: Tensor, numbers: int) -> Scale:
         return self.fits[split].scale
@@ -126,9 +132,13 @@ class MixedData(TabularData):
         return super().part(part, split)
 
     def setup(self, stage: str) -> None:
-        alone = {"predict": self.predict, **{p: self.files.get(p) for p in ("test",)}}
-        alone["validate"] = self.files.get("val")
-        if alone.get(stage) is None or self.split in self.fits:
+        files = {
+            "predict": self.predict,
+            "validate": "val" in self.files,
+            "test": "test" in self.files,
+        }
+        # Then a checkpoint comes, whose state is enough.
+        if not files.get(stage) or self.split in self.fits:
             self._show()
 
     def _show(self) -> None:

@@ -35,33 +35,24 @@ class Tabular(MixedData):
         columns: names or places of the input columns, by default all but the target, the index, a
             first column without a name, and those that `ignore`, `id`, `group` and `split_column`
             name
-        header: whether the first row of a text file is the columns' names; by default it is if none
-            of its cells is a number, so that years as names need `true`
-        sha256: checksum of the file, hexadecimal
-        data_dir: folder that a URL's file is downloaded to once
-        batch_size: rows per batch, on each process; `full`: all training rows in each batch
-        val_size: share of the rows that are not for testing that is for validation
-        test_size: share of all rows that is for testing
-        split: number of the random split
-        standardize: shift and scale each input and the target to mean 0 and standard deviation 1
-            on the training rows; categories and classes stay as they are
-        reshuffle: a new order in every epoch; otherwise that of the first epoch in all
-        seed: of the order
-        folds: parts that all rows are cut into, one of them for testing in place of `test_size`
-        fold: number of the part that is for testing
-        repeat: number of the random cutting
         ignore: columns that are no inputs
         categorical: columns of numbers that are categories, such as codes
-        max_categories: of one column; of more, the rarest are together one, which is all zeros
+        class_target: whether the target is a class; by default it is if its values are words, so
+            that classes that are numbers need `true`
+        id: column that identifies the rows of predictions
         missing: `refuse` missing values; or replace those of numbers by the training rows' `mean`,
             `median` or `most_frequent` value, or, with `indicator`, by the mean, with a further
             input that says where. A missing category is replaced by the most frequent one with
             `most_frequent`, and otherwise is a category of its own. Missing targets do not count
+        max_categories: of one column; of more, the rarest are together one, which is all zeros
         dates: a date becomes the `number` of days since 1970, or `parts`: year, month, day and
             weekday, with the hour if there are times
         date_format: of dates that are not ISO 8601, such as %d.%m.%Y
-        class_target: whether the target is a class; by default it is if its values are words, so
-            that classes that are numbers need `true`
+        standardize: shift and scale each input and the target to mean 0 and standard deviation 1
+            on the training rows; categories and classes stay as they are
+        val_size: share of the rows that are not for testing that is for validation
+        test_size: share of all rows that is for testing
+        split: number of the random split
         stratify: whether each part has each class's share of rows; by default it has, for classes
         group: column of what must not be in two parts, such as a patient; sizes are shares of
             groups
@@ -69,17 +60,26 @@ class Tabular(MixedData):
             them for validation
         split_column: column that says train, val or test; without val, `val_size` is taken from
             train
+        folds: parts that all rows are cut into, one of them for testing in place of `test_size`
+        fold: number of the part that is for testing
+        repeat: number of the random cutting
         val_path: a file whose rows are for validation, in place of `val_size`
         test_path: a file whose rows are for testing, in place of `test_size`
         predict: a file to predict, read in passing; it needs no target, and its columns may be in
             any order
-        id: column that identifies the rows of predictions
+        batch_size: rows per batch, on each process; `full`: all training rows in each batch
+        reshuffle: a new order in every epoch; otherwise that of the first epoch in all
+        seed: of the order
+        header: whether the first row of a text file is the columns' names; by default it is if none
+            of its cells is a number, so that years as names need `true`
         separator: of the cells of a text file; by default of a .csv or .tsv file the comma,
             semicolon, tab or bar, whichever its first line has most of, and of others whitespace
         decimal: decimal point of the numbers in text files
         thousands: what separates groups of three digits there
         comment: what lines of a text file begin with that are no rows
         encoding: of a text file; by default UTF-8, or UTF-16 where the file says so
+        sha256: checksum of the file, hexadecimal
+        data_dir: folder that a URL's file is downloaded to once
 
     Raises:
         ValueError: if the path is a URL and there is no checksum, or two arguments exclude each
@@ -91,39 +91,39 @@ class Tabular(MixedData):
         path: str,
         target: Column | list[Column] = -1,
         columns: list[Column] | None = None,
-        header: bool | None = None,
-        sha256: str | None = None,
-        data_dir: str = "data/tabular",
-        batch_size: PositiveInt | Literal["full"] = 64,
+        ignore: list[Column] | None = None,
+        categorical: list[Column] | None = None,
+        class_target: bool | None = None,
+        id: Column | None = None,
+        missing: Missing = "refuse",
+        max_categories: Categories = 100,
+        dates: Literal["number", "parts"] = "number",
+        date_format: str | None = None,
+        standardize: bool = True,
         val_size: Share = 0.2,
         test_size: Share = 0.2,
         split: NonNegativeInt = 0,
-        standardize: bool = True,
-        reshuffle: bool = True,
-        seed: NonNegativeInt = 0,
-        folds: PositiveInt | None = None,
-        fold: NonNegativeInt = 0,
-        repeat: NonNegativeInt = 0,
-        ignore: list[Column] | None = None,
-        categorical: list[Column] | None = None,
-        max_categories: Categories = 100,
-        missing: Missing = "refuse",
-        dates: Literal["number", "parts"] = "number",
-        date_format: str | None = None,
-        class_target: bool | None = None,
         stratify: bool | None = None,
         group: Column | None = None,
         time: Column | None = None,
         split_column: Column | None = None,
+        folds: PositiveInt | None = None,
+        fold: NonNegativeInt = 0,
+        repeat: NonNegativeInt = 0,
         val_path: str | None = None,
         test_path: str | None = None,
         predict: str | None = None,
-        id: Column | None = None,
+        batch_size: PositiveInt | Literal["full"] = 64,
+        reshuffle: bool = True,
+        seed: NonNegativeInt = 0,
+        header: bool | None = None,
         separator: str | None = None,
         decimal: Literal[".", ","] = ".",
         thousands: str | None = None,
         comment: str | None = None,
         encoding: str | None = None,
+        sha256: str | None = None,
+        data_dir: str = "data/tabular",
     ) -> None:
         plain = (batch_size, val_size, test_size, split, standardize, reshuffle, seed)
         super().__init__(*plain, folds, fold, repeat)

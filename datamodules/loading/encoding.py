@@ -1,5 +1,6 @@
 """Columns of numbers and categories as one array, by what the training rows have taught."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:  # half a second
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
     from sklearn.compose import ColumnTransformer
 
 Missing = Literal["refuse", "mean", "median", "indicator", "most_frequent"]
@@ -47,25 +48,25 @@ class Encoding:
         return asdict(self)
 
     def transformer(self) -> "ColumnTransformer":
-        """Scikit-learn's own, of which every part is told all that it needs: it learns nothing."""
+        """Scikit-learn's own, fitted to one row of what was learned: each fill is its mean."""
+        import pandas
         from sklearn.compose import ColumnTransformer
         from sklearn.impute import MissingIndicator, SimpleImputer
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import OneHotEncoder
 
-        def filled(name: str, missing: object) -> SimpleImputer | str:
-            kwargs = {"strategy": "constant", "keep_empty_features": True}
-            if name not in self.fills:
-                return "passthrough"
-            return SimpleImputer(missing_values=missing, fill_value=self.fills[name], **kwargs)
-
-        parts = [(name, filled(name, np.nan), [name]) for name in self.numbers]
-        parts += [("missing", MissingIndicator(features="all"), self.indicators)]
-        for name, words in self.categories.items():
-            known = [np.array(words, dtype=object)]
-            encoder = OneHotEncoder(categories=known, handle_unknown="ignore", sparse_output=False)
-            parts += [(name, make_pipeline(filled(name, ""), encoder), [name])]
-        return ColumnTransformer(parts)
+        row = {name: self.fills.get(name, 0.0) for name in self.numbers}
+        for name, known in self.categories.items():
+            row[name] = float(known.index(self.fills[name])) if name in self.fills else 0.0
+        codes = [np.arange(len(known), dtype=np.float64) for known in self.categories.values()]
+        one_hot = OneHotEncoder(categories=codes, handle_unknown="ignore", sparse_output=False)
+        parts = [
+            ("numbers", SimpleImputer(), self.numbers),
+            ("missing", MissingIndicator(features="all"), self.indicators),
+            ("categories", make_pipeline(SimpleImputer(), one_hot), list(self.categories)),
+        ]
+        used = [part for part in parts if part[2]]
+        return ColumnTransformer(used).fit(pandas.DataFrame([row]))
 
     def encode(self, columns: "DataFrame") -> Tensor:
         """Rows as the network sees them but for their scale, (rows, features), float64.
@@ -73,11 +74,17 @@ class Encoding:
         Args:
             columns: numbers with NaN and categories with an empty text where a value is missing
         """
-        transformer = self.transformer().fit(columns[:1])
-        return torch.from_numpy(transformer.transform(columns).astype(np.float64, copy=False))
+        found = columns[self.numbers].copy()
+        for name, known in self.categories.items():
+            codes = columns[name].cat.set_categories(known).cat.codes.astype(np.float64)
+            found[name] = codes.where(columns[name] != "") if name in self.fills else codes
+        encoded = self.transformer().transform(found)
+        return torch.from_numpy(np.asarray(encoded, dtype=np.float64))
 
 
-def learn(columns: "DataFrame", missing: Missing, max_categories: int) -> Encoding:
+def learn(
+    columns: "DataFrame", missing: Missing, max_categories: int, unmarked: Collection[str] = ()
+) -> Encoding:
     """Learns fills and categories.
 
     Args:
@@ -86,20 +93,20 @@ def learn(columns: "DataFrame", missing: Missing, max_categories: int) -> Encodi
         missing: what becomes of missing values
         max_categories: of one column, as OneHotEncoder takes it: of more, the rarest are together
             one, which is all zeros here
+        unmarked: columns that get no indicator
 
     Raises:
         ValueError: if a column has no value, or another one in every row
     """
     from sklearn.impute import SimpleImputer
-    from sklearn.preprocessing import OneHotEncoder
 
     numbers = [name for name in columns if columns[name].dtype.kind == "f"]
-    words = [name for name in columns if name not in numbers]
     strategy = "mean" if missing == "indicator" else missing
     fills: dict[str, float | str] = {}
-    for name in columns:
-        known = columns[name].notna() if name in numbers else columns[name] != ""
-        if not known.any():
+    categories = {}
+    for name, column in columns.items():
+        known = column[column.notna() if name in numbers else column != ""]
+        if not len(known):
             raise ValueError(
                 f"column {name}: all values of the training rows are missing; say --data.ignore="
                 f"[{name}]"
@@ -107,19 +114,26 @@ def learn(columns: "DataFrame", missing: Missing, max_categories: int) -> Encodi
         if name in numbers and missing != "refuse":
             imputer = SimpleImputer(strategy=strategy).fit(columns[[name]])
             fills[name] = imputer.statistics_.item()
-        elif missing == "most_frequent":
-            imputer = SimpleImputer(missing_values="", strategy=strategy).fit(columns[[name]])
-            fills[name] = imputer.statistics_.item()
-    indicators = [n for n in numbers if missing == "indicator" and columns[n].isna().any()]
-    categories = {}
-    for name in words:
-        column = columns[[name]].replace("", fills[name]) if name in fills else columns[[name]]
-        encoder = OneHotEncoder(max_categories=max_categories).fit(column)
-        kept, rare = encoder.categories_[0], encoder.infrequent_categories_[0]
-        if len(kept) == len(column) > max_categories:
-            raise ValueError(
-                f"column {name}: another value in every row, as identifiers have; leave it out "
-                f"with --data.ignore=[{name}], or say --data.id={name}"
-            )
-        categories[name] = [word for word in kept if rare is None or word not in set(rare)]
+        elif name not in numbers and missing == "most_frequent":
+            fills[name] = known.mode()[0]
+        if name not in numbers:
+            categories[name] = frequent(known if name in fills else column, max_categories)
+    marked = [name for name in numbers if missing == "indicator" and name not in unmarked]
+    indicators = [name for name in marked if columns[name].isna().any()]
     return Encoding(numbers, fills, indicators, categories)
+
+
+def frequent(column: "Series", most: int) -> list[str]:
+    """The categories of a column, or the most frequent ones; see `learn`."""
+    from sklearn.preprocessing import OneHotEncoder
+
+    # Of numbers, as it counts words in Python.
+    codes, distinct = column.astype(object).factorize(sort=True)
+    if len(distinct) == len(column) > most:
+        raise ValueError(
+            f"column {column.name}: another value in every row, as identifiers have; leave it out "
+            f"with --data.ignore=[{column.name}], or say --data.id={column.name}"
+        )
+    encoder = OneHotEncoder(max_categories=most).fit(codes[:, None])
+    rare = encoder.infrequent_categories_[0]
+    return [word for code, word in enumerate(distinct) if rare is None or code not in rare]

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from datamodules.loading.doubts import constant, names_groups, repeated, same_as_target
 from datamodules.loading.partition import PARTS, Partition
 from datamodules.loading.schema import infer
 from datamodules.reading.cells import words
@@ -16,6 +18,8 @@ from datamodules.reading.table import Sheet
 
 if TYPE_CHECKING:  # half a second
     from pandas import Series
+
+KEYS = ("id", "group", "time", "split_column")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,25 @@ class Roles:
     split_column: Column | None
 
 
+def check_names(
+    sheet: Sheet, inputs: Sequence[int], targets: Sequence[int], is_class: bool | None
+) -> None:
+    """Refuses columns that have one name, and several targets of classes.
+
+    Raises:
+        ValueError: with the column or option
+    """
+    names = [sheet.names[place] for place in (*inputs, *targets)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"{sheet.path}: {names.count(name)} columns are called {name}: rename them, or say "
+                "which with --data.columns"
+            )
+    if is_class and len(targets) > 1:
+        raise ValueError("--data.class_target=true: a class is one column, not several")
+
+
 class FitFile:
     """The rows of a fit.
 
@@ -47,36 +70,34 @@ class FitFile:
         inputs: numbers with NaN, and categories with an empty text, where a value is missing
         targets: (rows,) or (rows, targets), float64, or class numbers, int64
         keys: the columns `id`, `group`, `time` and `split_column`, as far as they are given
+        whose: columns whose name says that they tell whose a row is, as words
     """
 
     def __init__(self, sheet: Sheet, roles: Roles) -> None:
         self.sheet = sheet
         self.places = {
             option: find(column, sheet.names, f"--data.{option}")
-            for option in ("id", "group", "time", "split_column")
+            for option in KEYS
             if (column := getattr(roles, option)) is not None
         }
-        said = [place for option, place in self.places.items() if option != "time"]
-        said += [find(column, sheet.names, "--data.ignore") for column in roles.ignore]
-        inputs, targets = choose(roles.target, roles.columns, sheet, said)
+        words_in = [place for option, place in self.places.items() if option != "time"]
+        ignored = [find(column, sheet.names, "--data.ignore") for column in roles.ignore]
+        inputs, targets = choose(roles.target, roles.columns, sheet, words_in + ignored)
+        check_names(sheet, inputs, targets, roles.class_target)
         categorical = [find(c, sheet.names, "--data.categorical") for c in roles.categorical]
-        texts = {*categorical, *(p for option, p in self.places.items() if option != "time")}
-        texts |= set(targets) if roles.class_target else set()
-        for place in inputs:
-            if (count := [sheet.names[p] for p in inputs + targets].count(sheet.names[place])) > 1:
-                raise ValueError(f"{sheet.path}: {count} columns are called {sheet.names[place]}")
-        if roles.class_target and len(targets) > 1:
-            raise ValueError(f"--data.target={list(roles.target)}: a class is one column")
-        frame = sheet.frame([*dict.fromkeys([*inputs, *targets, *self.places.values()])], texts)
+        whose = [place for place in (*ignored, *inputs) if names_groups(sheet.names[place])]
+        used = [*inputs, *targets, *self.places.values(), *whose]
+        texts = {*categorical, *words_in, *(targets if roles.class_target else ())}
+        frame = sheet.frame(list(dict.fromkeys(used)), texts | (set(whose) - set(inputs)))
         if not len(frame):
             raise ValueError(f"{sheet.path} has no rows")
-        self.schema = infer(
-            *(sheet, frame, inputs, targets, categorical),
-            *(roles.class_target, roles.dates, roles.refuses),
-        )
+        how = (roles.class_target, roles.dates, roles.refuses)
+        self.schema = infer(sheet, frame, inputs, targets, categorical, *how)
         self.inputs = self.schema.inputs(sheet, frame, self.schema.places)
         self.targets = self.schema.read_targets(sheet, frame, self.schema.places)
         self.keys = {option: self._key(option, frame[p]) for option, p in self.places.items()}
+        whose += [self.places["id"]] if "id" in self.places else []
+        self.whose = {sheet.names[place]: words(frame[place]) for place in whose}
 
     def _key(self, option: str, values: "Series") -> np.ndarray:
         """One of the columns in `places`: times as numbers, others as words.
@@ -126,3 +147,15 @@ class FitFile:
                 raise self.sheet.fault(self.places["split_column"], row, what)
         times = self.keys.get("time")
         return Partition(len(self.targets), val_size, test_size, strata, groups, times, parts)
+
+    def doubts(self, train: Tensor, is_random: bool) -> list[str]:
+        """What of the table and its split may mislead.
+
+        Args:
+            train: numbers of the training rows
+            is_random: whether they were chosen by chance, or by class
+        """
+        names, classes = self.schema.targets, self.schema.class_names
+        found = [*constant(self.inputs, train)]
+        found += same_as_target(self.inputs, self.targets, names, classes)
+        return [*found, *(repeated(self.whose, train) if is_random else ())]

@@ -11,7 +11,7 @@ from datamodules.reading.cells import words
 from datamodules.reading.columns import Column, find
 from datamodules.reading.table import Sheet
 
-CHUNK = 20_000  # rows that are read at a time
+CHUNK = 50_000  # rows that are read at a time
 
 
 class NewRows:
@@ -41,6 +41,7 @@ class NewRows:
     ) -> None:
         self.fitted, self.sheet, self.dtype = fitted, sheet, dtype
         self.step, self.rank, self.world_size = batch_size * world_size, rank, world_size
+        self.chunk = CHUNK
         self.id = None if id is None else find(id, sheet.names, "--data.id")
         used = [] if self.id is None else [self.id]
         self.places = fitted.schema.locate(sheet, needs_target=False, others=used)
@@ -51,7 +52,7 @@ class NewRows:
         columns = [*self.places.values()]
         if self.id is not None:
             columns, texts = [*dict.fromkeys([*columns, self.id])], [*texts, self.id]
-        chunk = max(CHUNK // self.step, 1) * self.step
+        chunk = max(self.chunk // self.step, 1) * self.step
         for frame in self.sheet.frames(columns, texts, chunk):
             inputs = self.fitted.inputs(self.sheet, frame, self.places, first).to(self.dtype)
             # Lightning asks for a batch before it is done with the one before.

@@ -52,6 +52,12 @@ class Schema:
         """Plain values, for `Schema(**state)`."""
         return asdict(self)
 
+    @property
+    def further_parts(self) -> set[str]:
+        """What a date becomes beside its first part, which is missing where they are."""
+        dates = [name for name, kind in self.kinds.items() if kind == "date"]
+        return {f"{name}.{part}" for name in dates for part in ("month", "day", "weekday", "hour")}
+
     def locate(
         self, sheet: Sheet, needs_target: bool, others: Collection[int] = ()
     ) -> dict[str, int]:
@@ -118,7 +124,7 @@ class Schema:
             if kind == "number":
                 new = {name: sheet.numbers(column, values, first)}
             elif kind == "category":
-                new = {name: words(values)}
+                new = {name: pandas.Categorical(words(values))}
             else:
                 dates = dates_of(sheet, column, values, first)
                 parts = date_numbers(dates, self.dates, name in self.timed)

@@ -61,7 +61,8 @@ class Scale:
         mean, std = torch.zeros_like(inputs[0]), torch.ones_like(inputs[0])
         centres, scales = torch.zeros_like(targets[0]), torch.ones_like(targets[0])
         if standardize:
-            mean[:numbers], std[:numbers] = centre_and_scale(inputs[:, :numbers])
+            if numbers:
+                mean[:numbers], std[:numbers] = centre_and_scale(inputs[:, :numbers])
             if targets.is_floating_point():
                 columns = targets[:, None] if targets.ndim == 1 else targets
                 pairs = [centre_and_scale(part[~part.isnan()]) for part in columns.unbind(1)]

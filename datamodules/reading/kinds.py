@@ -34,18 +34,19 @@ def kind_of(sheet: Sheet, column: int, values: "Series", option: str = "") -> Ki
         return "number"
     option = option or f"--data.categorical=[{sheet.names[column]}]"
     as_category = f"{option} takes the column as categories"
+    written = "--data.decimal=, or --data.thousands=, says how numbers are written"
     if len(others) < len(texts):
         what, hint = f"{others[0]!r} is no finite number", as_category
         if OTHER_NUMBER.fullmatch(others[0]):
-            hint = f"say --data.decimal or --data.thousands; {as_category}"
+            hint = f"{written}; {as_category}"
     elif sheet.format.dates(texts).notna().all():
         return "date"
-    elif all(map(OTHER_NUMBER.fullmatch, texts)):
-        what = f"{texts[0]!r} is no finite number"
-        hint = f"say --data.decimal=, or --data.thousands=, (or what it is); {as_category}"
     elif all(map(OTHER_DATE.fullmatch, texts)):
         what = f"{texts[0]!r} may be a date"
         hint = f"say --data.date_format, such as %d.%m.%Y; {as_category}"
+    elif all(map(OTHER_NUMBER.fullmatch, texts)):
+        what = f"{texts[0]!r} is no finite number"
+        hint = f"{written}; {as_category}"
     else:
         return "category"
     row = int((words(values) == others[0]).argmax())
@@ -93,7 +94,8 @@ def date_numbers(dates: "DatetimeIndex", how: str, has_time: bool) -> dict[str, 
         return {
             "days": np.asarray((dates - pandas.Timestamp("1970-01-01")) / pandas.Timedelta(days=1))
         }
-    parts = {name: getattr(dates, name) for name in ("year", "month", "day", "weekday")}
+    parts = {"year": dates.year, "month": dates.month, "day": dates.day}
+    parts["weekday"] = dates.day_of_week
     if has_time:
         parts["hour"] = dates.hour + dates.minute / 60 + dates.second / 3600
     return {name: np.asarray(values, dtype=np.float64) for name, values in parts.items()}

@@ -16,12 +16,14 @@ from recipes.parts.keys import OURS, is_place
 
 # How fast, and with how many processes: `SameBatch` looks at their batch.
 HOW = (
-    *("data.batch_size", "data.num_workers", "data.cache_dir", "model.teacher_cache"),
+    *("data.batch_size", "data.num_workers", "data.cache_dir", "data.predict"),
+    "model.teacher_cache",
     *("model.shard_teacher", "model.penalty_method", "model.target"),
 )
 SPLITS = (  # which rows are for what
     *("data.split", "data.split_seed", "data.val_size", "data.test_size"),
-    *("data.folds", "data.fold", "data.repeat"),
+    *("data.folds", "data.fold", "data.repeat", "data.stratify", "data.group", "data.time"),
+    "data.split_column",
 )
 
 
@@ -44,7 +46,8 @@ def is_free(key: str, old: Any, new: Any) -> bool:  # noqa: ANN401 - plain value
     if key in HOW or is_place(key):
         return True
     if section == "data":  # a file may have moved
-        return name == "path" and Path(str(old)).name == Path(str(new)).name
+        is_file = name in ("path", "val_path", "test_path")
+        return is_file and Path(str(old)).name == Path(str(new)).name
     if section == "model" and not name.endswith("class_path"):
         # The callback ChangedSettings gives an optimizer its new ones; a teacher may have moved.
         of_optimizer = name.partition(".")[0].endswith("optimizer")
