@@ -28,6 +28,9 @@ class California(TabularData):
             on the training rows
         reshuffle: a new order in every epoch; otherwise that of the first epoch in all
         seed: of the order
+        folds: parts that all rows are cut into, one of them for testing in place of `test_size`
+        fold: number of the part that is for testing
+        repeat: number of the random cutting
     """
 
     def __init__(
@@ -40,8 +43,22 @@ class California(TabularData):
         standardize: bool = True,
         reshuffle: bool = True,
         seed: NonNegativeInt = 0,
+        folds: PositiveInt | None = None,
+        fold: NonNegativeInt = 0,
+        repeat: NonNegativeInt = 0,
     ) -> None:
-        super().__init__(batch_size, val_size, test_size, split, standardize, reshuffle, seed)
+        super().__init__(
+            batch_size,
+            val_size,
+            test_size,
+            split,
+            standardize,
+            reshuffle,
+            seed,
+            folds,
+            fold,
+            repeat,
+        )
         self.data_dir = Path(data_dir).expanduser()
 
     def prepare_data(self) -> None:

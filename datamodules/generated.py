@@ -42,6 +42,9 @@ class Friedman(TabularData):
             on the training rows
         reshuffle: a new order in every epoch; otherwise that of the first epoch in all
         seed: of the order
+        folds: parts that all rows are cut into, one of them for testing in place of `test_size`
+        fold: number of the part that is for testing
+        repeat: number of the random cutting
 
     Raises:
         ValueError: if variant 1 has fewer than 5 features
@@ -61,8 +64,22 @@ class Friedman(TabularData):
         standardize: bool = True,
         reshuffle: bool = True,
         seed: NonNegativeInt = 0,
+        folds: PositiveInt | None = None,
+        fold: NonNegativeInt = 0,
+        repeat: NonNegativeInt = 0,
     ) -> None:
-        super().__init__(batch_size, val_size, test_size, split, standardize, reshuffle, seed)
+        super().__init__(
+            batch_size,
+            val_size,
+            test_size,
+            split,
+            standardize,
+            reshuffle,
+            seed,
+            folds,
+            fold,
+            repeat,
+        )
         if variant == 1 and features < 5:
             raise ValueError(f"--data.features={features}: Friedman's variant 1 has at least 5")
         self.variant, self.rows, self.inputs = variant, rows, features
@@ -104,6 +121,9 @@ class Linear(TabularData):
             on the training rows
         reshuffle: a new order in every epoch; otherwise that of the first epoch in all
         seed: of the order
+        folds: parts that all rows are cut into, one of them for testing in place of `test_size`
+        fold: number of the part that is for testing
+        repeat: number of the random cutting
     """
 
     def __init__(
@@ -121,8 +141,22 @@ class Linear(TabularData):
         standardize: bool = False,
         reshuffle: bool = True,
         seed: NonNegativeInt = 0,
+        folds: PositiveInt | None = None,
+        fold: NonNegativeInt = 0,
+        repeat: NonNegativeInt = 0,
     ) -> None:
-        super().__init__(batch_size, val_size, test_size, split, standardize, reshuffle, seed)
+        super().__init__(
+            batch_size,
+            val_size,
+            test_size,
+            split,
+            standardize,
+            reshuffle,
+            seed,
+            folds,
+            fold,
+            repeat,
+        )
         self.rows, self.inputs, self.noise = rows, features, noise
         self.condition, self.bias, self.data_seed = condition, bias, data_seed
 

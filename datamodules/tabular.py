@@ -9,6 +9,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from datamodules.loading.folds import check_fold, fold_rows
 from datamodules.loading.joined import JoinedRows, Rows
 from datamodules.loading.loader import Loader, data_rank, place
 from datamodules.loading.splits import Share, Split, centre_and_scale, hold_out
@@ -35,6 +36,9 @@ class TabularData(LightningDataModule, ABC):
             on the training rows
         reshuffle: a new order in every epoch; otherwise that of the first epoch in all
         seed: of the order
+        folds: parts that all rows are cut into, one of them for testing in place of `test_size`
+        fold: number of the part that is for testing
+        repeat: number of the random cutting
     """
 
     def __init__(
@@ -46,12 +50,17 @@ class TabularData(LightningDataModule, ABC):
         standardize: bool = True,
         reshuffle: bool = True,
         seed: NonNegativeInt = 0,
+        folds: PositiveInt | None = None,
+        fold: NonNegativeInt = 0,
+        repeat: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
+        check_fold(folds, fold, repeat)
         self.batch_size, self.val_size, self.test_size = batch_size, val_size, test_size
         self.split, self.standardize = split, standardize
         self.reshuffle, self.seed = reshuffle, seed
+        self.folds, self.fold, self.repeat = folds, fold, repeat
         self.feature_names: list[str] | None = None
         self.target_name: str | None = None
         self.members: list[tuple[int, int]] = []
@@ -75,11 +84,21 @@ class TabularData(LightningDataModule, ABC):
         train, val = hold_out(rest, self.val_size, "--data.val_size", split, 2)
         return train, val, test
 
+    def rows_of(self, split: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The numbers of the rows for train, val and test: of `split_rows`, or of a fold."""
+        rows = len(self.examples[1])
+        if self.folds is None:
+            return self.split_rows(rows, split)
+        rest, test = fold_rows(rows, self.folds, self.fold, split + self.repeat)
+        key = (split + self.repeat, 2, self.fold)
+        train, val = hold_out(rest, self.val_size, "--data.val_size", *key)
+        return train, val, test
+
     def splits(self, split: int) -> Split:
         """One split, in float64, computed once."""
         if split not in self._splits:
             inputs, targets = self.examples
-            train, val, test = self.split_rows(len(targets), split)
+            train, val, test = self.rows_of(split)
             mean, std = torch.zeros_like(inputs[0]), torch.ones_like(inputs[0])
             target_mean, target_std = torch.tensor(0.0), torch.tensor(1.0)
             if self.standardize:

@@ -83,6 +83,9 @@ class UCI(TabularData):
             on the training rows
         reshuffle: a new order in every epoch; otherwise that of the first epoch in all
         seed: of the order
+        folds: parts that all rows are cut into, one for testing, in place of the published splits
+        fold: number of the part that is for testing
+        repeat: number of the random cutting
     """
 
     def __init__(
@@ -105,6 +108,9 @@ class UCI(TabularData):
         standardize: bool = True,
         reshuffle: bool = True,
         seed: NonNegativeInt = 0,
+        folds: PositiveInt | None = None,
+        fold: NonNegativeInt = 0,
+        repeat: NonNegativeInt = 0,
     ) -> None:
         super().__init__(
             batch_size,
@@ -113,6 +119,9 @@ class UCI(TabularData):
             standardize=standardize,
             reshuffle=reshuffle,
             seed=seed,
+            folds=folds,
+            fold=fold,
+            repeat=repeat,
         )
         self.description = SETS[dataset]
         self.checksum = f"sha256:{SHA256[dataset]}" if dataset in SHA256 else None

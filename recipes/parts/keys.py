@@ -21,7 +21,10 @@ PLACES = (
 )
 OURS = ("recipes.", "callbacks.", "datamodules.")  # the packages of this project
 # Seeds beside the keys whose name says so.
-SEEDS = ("seed_everything", "data.split", "model.splits", "model.seeds")
+SEEDS = (
+    *("seed_everything", "data.split", "data.fold", "data.repeat"),
+    *("model.splits", "model.seeds"),
+)
 
 
 def dotted(config: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,10 @@ HOW = (
     *("data.batch_size", "data.num_workers", "data.cache_dir", "model.teacher_cache"),
     *("model.shard_teacher", "model.penalty_method", "model.target"),
 )
-SPLITS = ("data.split_seed", "data.val_size", "data.test_size")  # which rows are for what
+SPLITS = (  # which rows are for what
+    *("data.split", "data.split_seed", "data.val_size", "data.test_size"),
+    *("data.folds", "data.fold", "data.repeat"),
+)
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - plain values

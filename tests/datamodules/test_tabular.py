@@ -10,6 +10,7 @@ import torch
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from sklearn.datasets import load_diabetes
+from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 
 import datamodules
@@ -60,6 +61,42 @@ def test_a_split_is_a_function_of_its_number():
     assert rows_of(one, 3) == rows_of(two, 3) != rows_of(one, 4)
     more = Counted(standardize=False, val_size=0.5)
     assert rows_of(more, 3)[2] == rows_of(one, 3)[2], "val_size leaves the test rows as they are"
+
+
+@pytest.mark.parametrize(("split", "repeat"), [(0, 0), (3, 0), (1, 2)])
+def test_folds_are_scikit_learns(split, repeat):
+    expected = KFold(5, shuffle=True, random_state=split + repeat).split(np.zeros(101))
+    tested = []
+    for fold, (rest, held) in enumerate(expected):
+        data = Counted(
+            standardize=False, split=split, test_size=0, folds=5, fold=fold, repeat=repeat
+        )
+        train, val, test = rows_of(data, split)
+        assert test == held.tolist() and sorted(train + val) == rest.tolist()
+        assert len(val) == round(0.2 * len(rest))
+        tested += test
+    assert sorted(tested) == list(range(101)), "each row is tested once"
+
+
+def test_without_folds_the_splits_are_the_random_ones():
+    assert rows_of(Counted(standardize=False)) == [
+        part.tolist() for part in Counted().split_rows(101, 0)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"fold": 2}, "--data.fold=2 needs --data.folds"),
+        ({"repeat": 1}, "--data.repeat=1 needs --data.folds"),
+        ({"folds": 1}, "--data.folds=1: 2 or more"),
+        ({"folds": 5, "fold": 5}, "--data.fold=5: --data.folds=5 has 0 to 4"),
+        ({"folds": 102}, "--data.folds=102 of 101 rows: too few rows"),
+    ],
+)
+def test_a_fold_that_there_is_not_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Counted(**arguments).splits(0)
 
 
 def test_rows_are_read_and_split_once():
@@ -232,6 +269,9 @@ def test_hyperparameters_are_complete_and_copied():
         "standardize": True,
         "reshuffle": True,
         "seed": 0,
+        "folds": None,
+        "fold": 0,
+        "repeat": 0,
     }
     plain = {key: value for key, value in data.hparams.items() if not key.startswith("_")}
     assert plain == expected == dict(copy.deepcopy(plain))
