@@ -117,6 +117,7 @@ class TabularData(LightningDataModule, ABC):
     def setup(self, stage: str) -> None:
         split = self.splits(self.split)
         self.input_shape = split.train.inputs.shape[1:]
+        self.numbers = self.input_shape[0]  # of the features, the first ones: here all
         self.input_mean, self.input_std = split.input_mean, split.input_std
         self.target_mean, self.target_std = split.target_mean, split.target_std
 

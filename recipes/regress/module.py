@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveFloat, PositiveInt
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
@@ -76,6 +77,12 @@ class Regress(LightningModule):
         # Not known yet. Numbers, as buffers would be rounded to the precision of the weights.
         self.scaling: Scaling = {}
         self.noise = math.nan  # of the standardised target
+
+    @staticmethod
+    def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, int]:
+        """The sizes of a network that the loss and the data need, where they are not given."""
+        loss = Loss.of(arguments.loss, arguments.delta, arguments.quantiles)
+        return {"outputs": loss.outputs}
 
     @property
     def networks(self) -> list[nn.Module]:
