@@ -62,6 +62,11 @@ class Mixture(InMemory):
         """How many there are."""
         return len(self.centers)
 
+    @property
+    def class_count(self) -> int:
+        """The modes, as the targets are their numbers."""
+        return self.modes
+
     def draw(self, count: int, *key: int) -> Rows:
         """`count` points and their modes' numbers, a pure function of `data_seed` and the key."""
         generator = keyed_generator(self.data_seed, *key)

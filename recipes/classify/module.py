@@ -1,13 +1,15 @@
 """Cross-entropy on labels, for any network."""
 
 import torch
+from jsonargparse import Namespace
 from jsonargparse.typing import ClosedUnitInterval
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.loading.missing import MISSING, is_known
+from recipes.parts.fitting import check_classifier, count_classes
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
@@ -65,11 +67,19 @@ class Classify(LightningModule):
         self.optimizer = optimizer
         self.label_smoothing = label_smoothing
 
+    @staticmethod
+    def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, int | None]:
+        """The sizes of a network that the data need, where they are not given."""
+        return {"outputs": count_classes(data)}
+
     def configure_model(self) -> None:
         distribute(self, network=self.network)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.network(inputs)
+
+    def on_fit_start(self) -> None:
+        check_classifier(self.network, self.trainer.datamodule, "--model.network")
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         inputs, targets = batch

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
+from jsonargparse import Namespace
 from jsonargparse.typing import ClosedUnitInterval, PositiveFloat
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from recipes.classify.module import accuracy, cross_entropies, errors
 from recipes.distill.losses import KD, SoftLoss
 from recipes.distill.teacher import check_split, load_teacher
 from recipes.parts.clipping import clip_groups
+from recipes.parts.fitting import check_classifier, count_classes
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
@@ -83,6 +85,11 @@ class Distill(LightningModule):
         if shard_teacher and scheme != "frozen":
             raise ValueError(f"--model.shard_teacher: with scheme {scheme} the teacher is trained")
         self.shard_teacher = shard_teacher
+
+    @staticmethod
+    def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, int | None]:
+        """The sizes of student and teacher that the data need, where they are not given."""
+        return {"outputs": count_classes(data)}
 
     def configure_model(self) -> None:
         frozen = isinstance(self.teacher, Frozen)
@@ -172,9 +179,12 @@ class Distill(LightningModule):
         """Computes a frozen teacher's logits once, where the data can keep them.
 
         Raises:
-            ValueError: from `check_split`
+            ValueError: from `check_classifier` or `check_split`
         """
         data = self.trainer.datamodule
+        check_classifier(self.student, data, "--model.student")
+        if not isinstance(self.teacher, Frozen):
+            check_classifier(self.teacher, data, "--model.teacher")
         if self.teacher_checkpoint and data is not None:
             check_split(self.teacher_checkpoint, data)
         if not hasattr(data, "compute_column"):

@@ -1,13 +1,10 @@
 """What does not fit together, said in one line before the first step."""
 
-import math
-from textwrap import shorten
-
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import nn
 
-from recipes.parts.networks import evaluating
+from recipes.parts.fitting import outputs_for
 from recipes.regress.dropout import dropouts
 from recipes.regress.losses import Loss
 
@@ -19,6 +16,11 @@ def check_dropout(network: nn.Module, mc_samples: int) -> None:
             f"--model.mc_samples={mc_samples}: {type(network).__name__} has no dropout, as in "
             "--model.network.dropout=0.1"
         )
+
+
+def count_targets(data: LightningDataModule | None) -> int:
+    """How many numbers the data ask for: as many as they have `target_names`, or one."""
+    return len(getattr(data, "target_names", None) or [""])
 
 
 def check_network(network: nn.Module, data: LightningDataModule | None, loss: Loss) -> None:
@@ -37,25 +39,10 @@ def check_network(network: nn.Module, data: LightningDataModule | None, loss: Lo
     """
     if getattr(data, "class_names", None):
         raise ValueError("--data.target is a class, which recipes.classify learns: not a number")
-    shape = getattr(data, "input_shape", None)
-    if shape is None:
+    outputs = outputs_for(network, data, "--model.network")
+    if outputs is None:
         return
-    features = math.prod(shape)
-    parameter = next(network.parameters(), torch.zeros(()))
-    rows = torch.zeros(2, *shape, dtype=parameter.dtype, device=parameter.device)
-    linear = next((part for part in network.modules() if isinstance(part, nn.Linear)), None)
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), evaluating(network):
-            outputs = network(rows)
-    except (RuntimeError, ValueError, IndexError) as error:
-        if linear is not None and linear.in_features != features:
-            inputs = f"--model.network.inputs={linear.in_features}"
-            raise ValueError(f"{inputs}, but the data have {features} features") from error
-        reason = shorten(str(error), 200)
-        raise ValueError(
-            f"--model.network does not take inputs {tuple(rows.shape)}: {reason}"
-        ) from error
-    targets = len(getattr(data, "target_names", None) or [""])
+    targets = count_targets(data)
     wanted, what = loss.outputs * targets, f" of {targets} targets" if targets > 1 else ""
     if outputs.shape != (2, wanted):
         raise ValueError(
