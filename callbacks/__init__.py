@@ -2,6 +2,7 @@
 
 from callbacks.changed_settings import ChangedSettings
 from callbacks.channels_last import ChannelsLast
+from callbacks.class_report import ClassReport
 from callbacks.compiled import Compile
 from callbacks.curves import Curves
 from callbacks.ema import EMA
@@ -28,6 +29,7 @@ __all__ = [
     "L1",
     "ChangedSettings",
     "ChannelsLast",
+    "ClassReport",
     "Compile",
     "Curves",
     "Export",

@@ -9,8 +9,6 @@ from torch import Tensor
 from callbacks.write_predictions.columns import Cells, columns
 from callbacks.write_predictions.output import ORDER, Output
 
-ROW = "row"  # the column of a row's number in the predicted data, where it has no other name
-
 
 class WritePredictions(Callback):
     """Writes what `predict` computes to `<run folder>/predictions.csv`: a row per example.
@@ -49,9 +47,9 @@ class WritePredictions(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "predict" or self.id is None:
             return
-        if not hasattr(trainer.datamodule, "predict_ids"):
+        if not hasattr(trainer.datamodule, "identifiers"):
             raise ValueError(f"--id={self.id}: --data has no named columns to take it from")
-        trainer.datamodule.predict_ids(self.id)
+        trainer.datamodule.id = self.id
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.fast_dev_run:
@@ -87,8 +85,7 @@ class WritePredictions(Callback):
         data, loader = trainer.datamodule, trainer.predict_dataloaders
         if hasattr(data, "identifiers") and isinstance(batch, (tuple, list)) and len(batch) > 2:
             rows = batch[-1].cpu()
-            name = self.id or getattr(data, "id", None) or ROW
-            return {ORDER: rows.tolist(), name: data.identifiers(rows)}
+            return {ORDER: rows.tolist(), id_name(data.id): data.identifiers(rows)}
         if trainer.world_size == 1:
             return {}
         if not hasattr(loader, "rows"):
@@ -109,3 +106,8 @@ class WritePredictions(Callback):
         if self.output is not None:
             self.output.abandon()
             self.output = None
+
+
+def id_name(column: str | int | None) -> str:
+    """What the first column is called: as the data's own, if that is named and not numbered."""
+    return "row" if column is None else column if isinstance(column, str) else "id"

@@ -1,15 +1,16 @@
 """Cross-entropy on labels, for any network."""
 
 import torch
+from jsonargparse import Namespace
 from jsonargparse.typing import ClosedUnitInterval
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.loading.missing import MISSING, is_known
 from datamodules.reading.classes import Classes, check_class_numbers, check_type
-from recipes.parts.fitting import check_classifier
+from recipes.parts.fitting import check_classifier, count_classes
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
@@ -95,6 +96,11 @@ class Classify(LightningModule):
     def setup(self, stage: str) -> None:
         check_classifier(self.network, self.trainer.datamodule, stage, "--model.network")
 
+    @staticmethod
+    def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, int | None]:
+        """The sizes of a network that the data need, where they are not given."""
+        return {"outputs": count_classes(data)}
+
     def configure_model(self) -> None:
         distribute(self, network=self.network)
 
@@ -111,8 +117,8 @@ class Classify(LightningModule):
         log_terms(self, {"train/loss": loss}, len(targets))
         return loss
 
-    def _evaluate(self, batch: tuple[Tensor, Tensor], split: str) -> None:
-        inputs, targets = batch
+    def _evaluate(self, batch: tuple[Tensor, Tensor], split: str) -> dict[str, Tensor]:
+        inputs, targets, *_ = batch
         known = is_known(targets)
         logits, targets = full(self.network(inputs))[known], targets[known]
         size = len(targets)
@@ -122,12 +128,13 @@ class Classify(LightningModule):
         }
         log_means(self, means, size, prog_bar=split == "val")
         log_count(self, f"{split}/errors", errors(logits, targets), size)
+        return {"target": targets, "probability": logits.softmax(1)}
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._evaluate(batch, "val")
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._evaluate(batch, "test")
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        return self._evaluate(batch, "test")  # of which ClassReport makes its report
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         inputs, targets, *_ = batch

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
+from jsonargparse import Namespace
 from jsonargparse.typing import ClosedUnitInterval, restricted_number_type
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from recipes.classify.module import accuracy, cross_entropies, cross_entropy, er
 from recipes.distill.losses import KD, SoftLoss
 from recipes.distill.teacher import check_same_classes, check_split, load_teacher
 from recipes.parts.clipping import clip_groups
-from recipes.parts.fitting import check_classifier
+from recipes.parts.fitting import check_classifier, count_classes
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
@@ -110,6 +111,11 @@ class Distill(LightningModule):
         option = f"--model.teacher_checkpoint={path}" if path else "--model.teacher"
         check_same_classes(count, check_classifier(teacher, data, stage, option))
 
+    @staticmethod
+    def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, int | None]:
+        """The sizes of student and teacher that the data need, where they are not given."""
+        return {"outputs": count_classes(data)}
+
     def configure_model(self) -> None:
         frozen = isinstance(self.teacher, Frozen)
         teacher = self.teacher.network if frozen else self.teacher
@@ -151,7 +157,7 @@ class Distill(LightningModule):
         check_same_classes(student.shape[1], teacher.shape[1])
         return inputs, targets, student, teacher
 
-    def _evaluate(self, batch: tuple[Tensor, ...], split: str) -> None:
+    def _evaluate(self, batch: tuple[Tensor, ...], split: str) -> dict[str, Tensor]:
         inputs, targets, student, teacher = self._ask_both(batch)
         agreement = accuracy(student, teacher.argmax(1))
         log_means(self, {f"{split}/agreement": agreement}, len(targets))
@@ -169,6 +175,7 @@ class Distill(LightningModule):
         size = len(targets)
         log_means(self, means, size)
         log_count(self, f"{split}/errors", errors(student, targets), size)
+        return {"target": targets, "probability": student.softmax(1)}
 
     def summary(self, metrics: Mapping[str, Tensor]) -> str:
         """Who knows how much at the end: validation accuracies in percent, the gain in points."""
@@ -183,8 +190,8 @@ class Distill(LightningModule):
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         self._evaluate(batch, "val")
 
-    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        self._evaluate(batch, "test")
+    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
+        return self._evaluate(batch, "test")  # of which ClassReport makes its report
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
         inputs, targets, *_ = batch

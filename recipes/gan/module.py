@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
+from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -119,6 +121,11 @@ class GAN(LightningModule):
         self.start = Start(weights_except, **files)
         self.held: list[tuple[Tensor, ...]] = []  # accumulated batches of the next step
         self.is_checked = False  # whether the networks fit each other and the data
+
+    @staticmethod
+    def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, Any]:
+        """The sizes of the networks where they are not given: of an example, and of a latent."""
+        return {"shape": list(data.input_shape), "latent": arguments.latent}
 
     def configure_model(self) -> None:
         distribute(self, generator=self.generator, discriminator=self.discriminator)

@@ -93,6 +93,18 @@ def named(network: nn.Module, option: str, argument: str, value: int) -> str | N
     return f"{option}.{argument}={value}" if known else None
 
 
+def count_classes(data: LightningDataModule | None) -> int | None:
+    """How many classes the targets of some data are of, as far as the data tell.
+
+    Args:
+        data: set up; may have `class_count`, `class_names` or a number `classes`
+    """
+    names = getattr(data, "class_names", None)
+    found = [getattr(data, "class_count", None), names and len(names)]
+    found.append(getattr(data, "classes", None))  # of Images: which classes are kept
+    return next((count for count in found if isinstance(count, int)), None)
+
+
 def limit_labels(data: LightningDataModule | None, classes: Classes) -> None:
     """Has the data refuse labels that are none of the classes, where they are read.
 
@@ -104,6 +116,8 @@ def limit_labels(data: LightningDataModule | None, classes: Classes) -> None:
         ValueError: with the option to change, or the place of the first such label
     """
     check_target(data)
+    if (there := count_classes(data)) is not None:
+        classes.check_room(there, f"--data={type(data).__name__}")
     if hasattr(data, "check_classes"):
         data.check_classes(classes)
 

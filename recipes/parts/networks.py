@@ -7,6 +7,7 @@ precision: with 8 bits of mantissa, bfloat16 logits of size 20 are rounded to mu
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -16,6 +17,10 @@ from torch.distributed.tensor.parallel.style import ParallelStyle
 
 from datamodules.loading.splits import Share
 from recipes.parts.sharding import alternating
+
+# A size that the command line takes from the data, unless it is given, whatever its default is.
+Width = Annotated[PositiveInt, "from the data"]
+WIDTHS = ("inputs", "outputs", "numbers", "shape", "latent")  # what such parameters are called
 
 # Makes a network, for those who need several from initialisations of their own.
 NetworkCallable = Callable[[], nn.Module]
@@ -48,9 +53,9 @@ class MLP(nn.Module):
 
     def __init__(
         self,
-        inputs: PositiveInt,
+        inputs: Width,
         widths: list[PositiveInt],
-        outputs: PositiveInt = 10,
+        outputs: Width = 10,
         dropout: Share = 0.0,
         input_dropout: Share = 0.0,
     ) -> None:
@@ -89,8 +94,8 @@ class ConvNet(nn.Module):
     def __init__(
         self,
         channels: list[PositiveInt],
-        outputs: PositiveInt = 10,
-        inputs: PositiveInt = 1,
+        outputs: Width = 10,
+        inputs: Width = 1,
         dropout: Share = 0.0,
     ) -> None:
         super().__init__()
@@ -109,6 +114,11 @@ class ConvNet(nn.Module):
         self.features = nn.Sequential(*layers)
         self.head = Head(channels[-1], outputs)
 
+    @staticmethod
+    def inputs_of(shape: torch.Size) -> int:
+        """The channels of images (channels, height, width)."""
+        return shape[0]
+
     def forward(self, inputs: Tensor) -> Tensor:
         return self.head(self.features(inputs))
 
@@ -122,7 +132,7 @@ class LinearModel(Head):
         bias: whether there is a constant term
     """
 
-    def __init__(self, inputs: PositiveInt, outputs: PositiveInt = 1, bias: bool = True) -> None:
+    def __init__(self, inputs: Width, outputs: Width = 1, bias: bool = True) -> None:
         super().__init__(inputs, outputs, bias)
 
     def reset_parameters(self) -> None:

@@ -18,6 +18,11 @@ def check_dropout(network: nn.Module, mc_samples: int) -> None:
         )
 
 
+def count_targets(data: LightningDataModule | None) -> int:
+    """How many numbers the data ask for: as many as they have `target_names`, or one."""
+    return len(getattr(data, "target_names", None) or [""])
+
+
 def check_network(network: nn.Module, data: LightningDataModule | None, loss: Loss) -> None:
     """Refuses a network whose inputs are not the data's, or whose outputs are not the loss's.
 
@@ -33,8 +38,7 @@ def check_network(network: nn.Module, data: LightningDataModule | None, loss: Lo
     """
     if getattr(data, "class_names", None):
         raise ValueError("--data.target is a class, which recipes.classify learns: not a number")
-    outputs = outputs_of_data(network, data, "--model.network")
-    targets = len(getattr(data, "target_names", None) or [""])
+    outputs, targets = outputs_of_data(network, data, "--model.network"), count_targets(data)
     wanted, what = loss.outputs * targets, f" of {targets} targets" if targets > 1 else ""
     if outputs is not None and outputs.shape != (2, wanted):
         raise ValueError(

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveInt
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
@@ -20,7 +21,14 @@ from recipes.parts.networks import NetworkCallable
 from recipes.parts.numbers import PositiveFinite
 from recipes.parts.sharding import distribute
 from recipes.parts.weights import Patterns, Start
-from recipes.regress.checks import Scaling, check_dropout, check_network, check_scaling, scaling
+from recipes.regress.checks import (
+    Scaling,
+    check_dropout,
+    check_network,
+    check_scaling,
+    count_targets,
+    scaling,
+)
 from recipes.regress.dropout import mc_dropout
 from recipes.regress.lbfgs import check_lbfgs
 from recipes.regress.losses import Loss, Name
@@ -85,6 +93,12 @@ class Regress(LightningModule):
         # Not known yet. Numbers, as buffers would be rounded to the precision of the weights.
         self.scaling: Scaling = {}
         self.noise: Noise = math.nan  # of the standardised target
+
+    @staticmethod
+    def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, int]:
+        """The sizes of a network that the loss and the data need, where they are not given."""
+        loss = Loss.of(arguments.loss, arguments.delta, arguments.quantiles)
+        return {"outputs": loss.outputs * count_targets(data)}
 
     @property
     def networks(self) -> list[nn.Module]:

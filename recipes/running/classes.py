@@ -20,6 +20,8 @@ from jsonargparse._util import import_object
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
+from recipes.parts.networks import WIDTHS
+
 # What a flag's value looks like that names a class, or describes one.
 CLASS = re.compile(r"(?!(?i:true|false|null|none)$)[A-Za-z_][\w.]*$|\{")
 
@@ -152,7 +154,9 @@ def set_by_someone(spec: Namespace) -> dict[str, Any]:
         return {}
     own = own_arguments(spec["class_path"])
     given = vars(spec["init_args"])
-    return {k: v for k, v in given.items() if plain(v) != plain(own.get(k))}
+    # A size that is to come from the data is None.
+    known = {k: v for k, v in given.items() if v is not None or k not in WIDTHS}
+    return {k: v for k, v in known.items() if plain(v) != plain(own.get(k))}
 
 
 def own_arguments(class_path: str) -> dict[str, Any]:

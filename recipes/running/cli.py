@@ -21,11 +21,13 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities.seed import isolate_rng
 
 import datamodules  # noqa: F401 - imported classes are known to the parser by their short names
 import recipes.parts.networks  # noqa: F401
 from callbacks import (
     ChangedSettings,
+    ClassReport,
     FiniteLoss,
     GradientClip,
     KeyedNoise,
@@ -41,11 +43,13 @@ from recipes.parts.sharding import ShardedOptimizers
 from recipes.parts.stepping import Accumulation, IncompleteAccumulation
 from recipes.running.blame import blaming
 from recipes.running.classes import classes_first, latest, own_defaults
-from recipes.running.ending import Ending, Note
+from recipes.running.ending import Ending, Note, shared_folder
 from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
+from recipes.running.filling import early_data, fill, missing
 from recipes.running.folders import read_facts
+from recipes.running.lapsed import lapsed
 from recipes.running.limits import refuse_finders, refuse_meaningless
-from recipes.running.lock import Held, lock_of, locked
+from recipes.running.lock import Held, in_turn, lock_of, locked
 from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
 from recipes.running.monitors import Monitors
@@ -56,6 +60,7 @@ from recipes.running.resume import SameBatch, check_evaluated, check_resumed
 from recipes.running.run import Run
 from recipes.running.settings import fetch_nothing, in_order
 from recipes.running.terminal import outcome, shown
+from recipes.running.widths import WidthsParser
 
 # What Lightning's callbacks have as defaults, and YAML does not know.
 register_type(torch.device)
@@ -72,6 +77,7 @@ DEFAULTS = (
     Evaluated,
     FiniteLoss,
     WritePredictions,
+    ClassReport,
     Totals,
     ShardedOptimizers,
     SameBatch,
@@ -113,6 +119,7 @@ class RecipeCLI(LightningCLI):
                 subclass_mode_data=True,
                 save_config_callback=SaveConfig,
                 save_config_kwargs={"save_to_log_dir": False},
+                parser_class=WidthsParser,
                 parser_kwargs=main | {name: dict(every) for name in self.subcommands()},
                 auto_configure_optimizers=False,
                 args=args,
@@ -180,8 +187,11 @@ class RecipeCLI(LightningCLI):
             ordered = in_order(flags, self.recipe)
             flags, self.config_name, self.run_folder, self.saved = ordered
             args = [subcommand, *classes_first(flags)]
+            self.lapsed = lapsed(flags, self.recipe)
         chosen = self._subcommand_parsers.get(subcommand)
         defaults = [action.default for action in chosen._actions] if chosen else []
+        if chosen:
+            chosen.settle = self._settle
         try:
             with own_defaults(defaults) as dropped:
                 self.config = parser.parse_args(args)
@@ -212,6 +222,7 @@ class RecipeCLI(LightningCLI):
             if folder is not None:
                 self.run_folder, config.name = folder, None
                 config.ckpt_path = checkpoint and str(checkpoint)
+        self.data = self._fill_widths(config)
         resolved = self._dump(config)
         self.changed = self._compare(dotted(resolved))
         self.save_config_kwargs["resolved"] = yaml.safe_dump(resolved, sort_keys=False)
@@ -233,6 +244,24 @@ class RecipeCLI(LightningCLI):
             self.run.write_facts()
         self.save_config_kwargs["run"] = self.run
         config.trainer.logger = self.run.loggers(config, self.subcommand)
+
+    def _fill_widths(self, config: Namespace) -> LightningDataModule | None:
+        """Takes from the data what the user does not say of the networks' sizes.
+
+        Returns:
+            the data, set up, if they were needed for it
+        """
+        if not any(missing(config.model, "model", self.lapsed)):
+            return None
+        with isolate_rng(), in_turn(shared_folder()):
+            data = early_data(self, config.get("data"))
+        fill(config, self.recipe.module, data, self.lapsed)
+        return data
+
+    def _settle(self, config: Namespace) -> None:
+        """Fills in the sizes in a config that is shown, where the data are at hand."""
+        with suppress(ValueError, OSError):
+            self._fill_widths(config)
 
     def _compare(self, settings: dict[str, Any]) -> list[str]:
         """What a run that goes on changes of its settings; refuses what would make it another."""
@@ -267,6 +296,7 @@ class RecipeCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         with self._no_empty_run():
             super().instantiate_classes()
+            self.datamodule = self.data or self.datamodule
             if self.trainer.precision == "64-true":
                 # Lightning would do so after it has loaded a checkpoint's weights, rounded.
                 self.model.double()

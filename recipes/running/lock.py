@@ -69,6 +69,21 @@ def locked(path: Path, what: str) -> Iterator[None]:
             file.close()
 
 
+@contextmanager
+def in_turn(folder: Path | None) -> Iterator[None]:
+    """Within it no other process that shares a folder does the same; they wait for each other.
+
+    Args:
+        folder: that they share; None: there are no others
+    """
+    if folder is None or fcntl is None:
+        yield
+        return
+    with (folder / "turn").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def lock_of(folder: Path) -> tuple[Path, str]:
     """What `locked` takes to train the run of a folder."""
     return folder / ".lock", f"{folder} is trained"

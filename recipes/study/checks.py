@@ -9,7 +9,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
 from callbacks import Compile, LossDrivenLR, LRDecay
-from recipes.regress.checks import alike, check_network
+from recipes.regress.checks import alike, check_network, count_targets
 from recipes.regress.lbfgs import check_lbfgs
 from recipes.regress.losses import Loss
 from recipes.study.members import Networks
@@ -30,7 +30,7 @@ def check_setup(trainer: Trainer, stage: str, rounds: Rounds) -> None:
     """
     if not hasattr(trainer.datamodule, "join"):
         raise ValueError("--data: a study needs tabular data, such as Diabetes or UCI")
-    if len(getattr(trainer.datamodule, "target_names", None) or []) > 1:
+    if count_targets(trainer.datamodule) > 1:
         raise ValueError("--data.target: a study is of one target")
     if isinstance(trainer.strategy, ModelParallelStrategy):
         raise ValueError("--trainer.strategy: a study's networks are small: ddp, not sharded")

@@ -7,8 +7,9 @@ from itertools import product
 from typing import Any, Literal
 
 import torch
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveInt
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
@@ -103,6 +104,12 @@ class Study(LightningModule):
         self.rounds = Rounds(search, kinds, self.streams, self.selection, populate)
         self.population = self.rounds.begin()
         self.trained: Tensor | None = None  # scale of the data in the checkpoint, if there is one
+
+    @staticmethod
+    def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, int]:
+        """The sizes of a network that the loss needs, where they are not given."""
+        loss = Loss.of(arguments.loss, arguments.delta, arguments.quantiles)
+        return {"outputs": loss.outputs}
 
     @property
     def records(self) -> list[Record]:

@@ -27,6 +27,7 @@ SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
 OPTIONS = {
     "ChangedSettings": {},
     "ChannelsLast": {},
+    "ClassReport": {},
     "Compile": {"modules": ["one"]},
     "Curves": {"metrics": ["val/loss"]},
     "EMA": {"module": "one", "half_life": 5},

@@ -39,13 +39,11 @@ class Rows(LightningDataModule):
         batches = [(inputs[a:b], self.targets[a:b], rows[a:b]) for a, b in bounds]
         return torch.utils.data.DataLoader(batches, batch_size=None)
 
-    def predict_ids(self, column):
-        if column != "letter":
-            raise ValueError(f"--id={column}: no such column")
-        self.id = column
-
     def identifiers(self, rows):
-        return ["abcdef"[row] if self.id else str(row) for row in rows.tolist()]
+        if self.id is None:
+            return [str(row) for row in rows.tolist()]
+        letters = "abcdef" if self.id else "fabcde"
+        return [letters[row] for row in rows.tolist()]
 
 
 def predict(tmp_path, data, module=None, **options):
@@ -85,8 +83,10 @@ def test_the_first_column_says_which_row_it_is(tmp_path):
     table = read(tmp_path / "predictions.csv")
     assert [row["letter"] for row in table] == list("abcdef")
     assert list(table[0]) == ["letter", "species"]
-    with pytest.raises(ValueError, match="--id=name: no such column"):
-        predict(tmp_path, Rows(), id="name")
+    data = Rows()
+    data.id = 0  # the first column, which may have no name
+    predict(tmp_path, data)
+    assert [row["id"] for row in read(tmp_path / "predictions.csv")] == list("fabcde")
 
 
 def test_an_id_that_is_called_as_a_prediction_is_refused(tmp_path):

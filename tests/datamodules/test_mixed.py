@@ -125,7 +125,7 @@ def test_rare_and_unknown_categories_are_zeros(tmp_path):
 
 
 def test_whole_numbers_are_one_category_however_they_are_written(tmp_path):
-    """Pandas writes 3.0 where a value of the column is missing, and identifiers stay as they are."""
+    """Pandas writes 3.0 where a value of the column is missing; identifiers stay as they are."""
     path, new = tmp_path / "rows.csv", tmp_path / "new.csv"
     path.write_text("code,y\n" + "".join(f"{row % 2},{row % 3}\n" for row in range(60)))
     arguments = {"categorical": ["code"], "class_target": True, "missing": "mean"}

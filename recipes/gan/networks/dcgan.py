@@ -6,7 +6,7 @@ from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 
 from recipes.gan.networks.parts import SLOPE, Critic, Latent, initialise, smallest_size
-from recipes.parts.networks import check_layers
+from recipes.parts.networks import Width, check_layers
 
 
 def initialise_dcgan(network: nn.Module) -> None:
@@ -33,8 +33,8 @@ class DCGANGenerator(nn.Module):
 
     def __init__(
         self,
-        latent: PositiveInt,
-        shape: list[PositiveInt] = [1, 28, 28],  # noqa: B006 - never changed
+        latent: Width,
+        shape: list[Width] = [1, 28, 28],  # noqa: B006 - never changed
         channels: list[PositiveInt] = [128, 64],  # noqa: B006
         batch_norm: bool = True,
         classes: PositiveInt | None = None,
@@ -71,7 +71,7 @@ class DCGANDiscriminator(nn.Module):
 
     def __init__(
         self,
-        shape: list[PositiveInt] = [1, 28, 28],  # noqa: B006 - never changed
+        shape: list[Width] = [1, 28, 28],  # noqa: B006 - never changed
         channels: list[PositiveInt] = [64, 128],  # noqa: B006
         batch_norm: bool = True,
         pack: PositiveInt = 1,

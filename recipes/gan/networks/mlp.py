@@ -7,7 +7,7 @@ from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 
 from recipes.gan.networks.parts import SLOPE, Critic, Latent, initialise
-from recipes.parts.networks import check_layers
+from recipes.parts.networks import Width, check_layers
 
 
 class MLPGenerator(nn.Module):
@@ -23,9 +23,9 @@ class MLPGenerator(nn.Module):
 
     def __init__(
         self,
-        latent: PositiveInt,
+        latent: Width,
         widths: list[PositiveInt],
-        shape: list[PositiveInt] = [2],  # noqa: B006 - never changed
+        shape: list[Width] = [2],  # noqa: B006 - never changed
         batch_norm: bool = False,
         classes: PositiveInt | None = None,
     ) -> None:
@@ -59,7 +59,7 @@ class MLPDiscriminator(nn.Module):
 
     def __init__(
         self,
-        inputs: PositiveInt,
+        inputs: Width,
         widths: list[PositiveInt],
         pack: PositiveInt = 1,
         classes: PositiveInt | None = None,

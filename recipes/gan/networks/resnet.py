@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recipes.gan.networks.parts import SLOPE, Critic, Latent, initialise, smallest_size
-from recipes.parts.networks import check_layers
+from recipes.parts.networks import Width, check_layers
 
 
 class ResidualBlock(nn.Module):
@@ -58,8 +58,8 @@ class ResNetGenerator(nn.Module):
 
     def __init__(
         self,
-        latent: PositiveInt,
-        shape: list[PositiveInt] = [1, 28, 28],  # noqa: B006 - never changed
+        latent: Width,
+        shape: list[Width] = [1, 28, 28],  # noqa: B006 - never changed
         channels: list[PositiveInt] = [64, 64, 32],  # noqa: B006
         blocks: PositiveInt = 1,
         classes: PositiveInt | None = None,
@@ -98,7 +98,7 @@ class ResNetDiscriminator(nn.Module):
 
     def __init__(
         self,
-        shape: list[PositiveInt] = [1, 28, 28],  # noqa: B006 - never changed
+        shape: list[Width] = [1, 28, 28],  # noqa: B006 - never changed
         channels: list[PositiveInt] = [32, 64, 64],  # noqa: B006
         blocks: PositiveInt = 1,
         pack: PositiveInt = 1,

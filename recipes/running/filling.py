@@ -1,0 +1,144 @@
+"""Fills in the sizes of networks that the user does not give, from the data: see `widths.py`."""
+
+import math
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import yaml
+from jsonargparse import Namespace
+from jsonargparse._util import import_object
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, _InstantiatorFn
+from lightning.pytorch.utilities import rank_zero_info
+
+from recipes.running.classes import own_arguments, short
+from recipes.running.widths import open_names
+
+Known = dict[str, Any]  # sizes by the parameter's name
+
+
+def missing(
+    config: Any,  # noqa: ANN401 - whatever a setting may be
+    key: str,
+    lapsed: Collection[str] = (),
+) -> Iterator[tuple[str, Namespace, list[str]]]:
+    """The networks in a config of which sizes are not given.
+
+    Args:
+        config: a part of it
+        key: of that part, such as `model`
+        lapsed: keys of sizes that are given, but not for this
+
+    Yields:
+        the network's key, its class_path and init_args, and the names of these sizes
+    """
+    if isinstance(config, (list, tuple)):
+        for item in config:
+            yield from missing(item, key, lapsed)
+    if not isinstance(config, (dict, Namespace)):
+        return
+    items = dict(config.items() if isinstance(config, dict) else vars(config))
+    given = items.get("init_args")
+    if isinstance(items.get("class_path"), str) and isinstance(given, Namespace):
+        names = [
+            name
+            for name in open_names(import_object(items["class_path"]))
+            if (given.get(name) is None or f"{key}.{name}" in lapsed)
+            # Without an embedding a network does not care which of its inputs are numbers.
+            and not (name == "numbers" and given.get("embedding", True) is None)
+        ]
+        if names:
+            yield key, config, names
+        items = vars(given)
+    for name, item in items.items():
+        yield from missing(item, f"{key}.{name}", lapsed)
+
+
+def fill(
+    config: Namespace,
+    module: type[LightningModule],
+    data: LightningDataModule | None,
+    lapsed: Collection[str] = (),
+) -> None:
+    """Fills in the sizes that are not given, in place.
+
+    Those of a network that is an argument of the recipe's are what the data need, as far as they
+    tell; otherwise, and within other networks, they are the defaults of the class.
+
+    Args:
+        config: of a subcommand
+        module: the recipe's
+        data: set up, if there are such
+        lapsed: as in `missing`; they stay where the data do not tell, and a change is noted
+
+    Raises:
+        ValueError: naming the options that are still to be given
+    """
+    for key, spec, names in list(missing(config.model, "model", lapsed)):
+        made = import_object(spec.class_path)
+        is_outer = key.split(".")[1:][:-1] in ([], ["networks"])
+        known = of_data(made, config.model, module, data) if is_outer else {}
+        before = {k: v for k, v in vars(spec.init_args).items() if v is not None}
+        known = {k: v for k, v in known.items() if v is not None}
+        known = own_arguments(spec.class_path) | before | known
+        if needed := [f"--{key}.{name}" for name in names if name not in known]:
+            raise ValueError(f"--{key}={short(spec.class_path)} needs {', '.join(needed)}")
+        for name in names:
+            if name in before and before[name] != known[name]:
+                rank_zero_info(
+                    f"note: --{key}.{name}={known[name]}, not the config's {before[name]}"
+                )
+            spec.init_args[name] = known[name]
+
+
+def of_data(
+    made: Any,  # noqa: ANN401 - a class or function
+    arguments: Namespace,
+    module: type[LightningModule],
+    data: LightningDataModule | None,
+) -> Known:
+    """The sizes that a recipe's network needs for some data, as far as they tell.
+
+    Args:
+        made: the network's class
+        arguments: of the recipe's module
+        module: the recipe's
+        data: set up
+    """
+    shape = getattr(data, "input_shape", None)
+    if shape is None:
+        return {}
+    count = getattr(made, "inputs_of", math.prod)
+    known: Known = {"inputs": int(count(shape)), "numbers": getattr(data, "numbers", None)}
+    return known | (module.widths(arguments, data) if hasattr(module, "widths") else {})
+
+
+def early_data(cli: LightningCLI, chosen: Namespace | None) -> LightningDataModule | None:
+    """The data of a command line, set up to fit before there is a trainer.
+
+    Args:
+        cli: that they are of; its `config_dump` becomes what they keep as hyperparameters
+        chosen: their class_path and init_args
+
+    Returns:
+        None if there are none, or if they cannot be set up without a trainer
+
+    Raises:
+        ValueError, OSError: if the data are wrong or are not there
+    """
+    if not chosen:
+        return None
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(LightningDataModule, "data")
+    parser.add_instantiator(_InstantiatorFn(cli=cli, key="data"), LightningDataModule)
+    config = Namespace(data=chosen)
+    cli.config_dump = yaml.safe_load(parser.dump(config, skip_validation=True))
+    data = parser.instantiate_classes(config).data
+    try:
+        data.prepare_data()
+        data.setup("fit")
+    except (ValueError, OSError):
+        raise
+    except Exception:  # of a user's own, which fails again, or does not, when there is a trainer
+        return None
+    return data
