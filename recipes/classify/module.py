@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from datamodules.loading.missing import MISSING, is_known
 from recipes.parts.hyperparameters import save_hyperparameters
-from recipes.parts.known import mean_of_known
+from recipes.parts.known import class_numbers, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
 from recipes.parts.sharding import distribute
 
@@ -21,12 +21,16 @@ def cross_entropies(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> 
 
     Args:
         logits: (batch, classes)
-        targets: (batch,), class numbers
+        targets: (batch,), class numbers; or (batch, classes), the classes' shares
         smoothing: s, share of the target spread evenly over all classes, 0 to 1
     """
-    return F.cross_entropy(
+    known = is_known(class_numbers(targets))
+    if targets.ndim > 1:
+        targets = torch.where(known.unsqueeze(1), targets, 0).to(logits.dtype)
+    losses = F.cross_entropy(
         logits, targets, ignore_index=MISSING, label_smoothing=smoothing, reduction="none"
     )
+    return torch.where(known, losses, 0)
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -74,7 +78,8 @@ class Classify(LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         inputs, targets = batch
         logits = self.network(inputs).float()
-        loss = mean_of_known(self, cross_entropies(logits, targets, self.label_smoothing), targets)
+        losses = cross_entropies(logits, targets, self.label_smoothing)
+        loss = mean_of_known(self, losses, class_numbers(targets))
         log_terms(self, {"train/loss": loss}, len(targets))
         return loss
 
