@@ -10,6 +10,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
+from datamodules.augmentation import Augmentation, Mix
 from datamodules.loading.loader import Loader
 from datamodules.loading.missing import MISSING
 from datamodules.loading.pictures import Numbered, PictureTable, UndecodedPictures, class_numbers
@@ -48,6 +49,8 @@ class ImageFolder(PictureData):
             share of them below 1; 0: no validation
         test_size: held out for testing where there is no such split, before `val_size`
         batch_size: pictures per batch, on each process
+        augment: random changes of the training pictures, in their order, as Flip
+        mix: MixUp or CutMix of the training pictures
         memory: gigabytes of pixels that are kept in memory, on each process; where there are more,
             they are read from the file in every epoch
         cache_dir: folder of the decoded pictures
@@ -55,10 +58,8 @@ class ImageFolder(PictureData):
         predict: what `predict` reads in place of the test pictures: a folder, whose subfolders mean
             nothing, one picture, a CSV or Parquet
         split_seed: decides which pictures are held out
-        seed: of the order
+        seed: of the order, and of what is random in `augment` and `mix`
     """
-
-    tables: dict[str, PictureTable]
 
     def __init__(
         self,
@@ -71,6 +72,8 @@ class ImageFolder(PictureData):
         val_size: NonNegativeFloat = 0.1,
         test_size: NonNegativeFloat = 0.1,
         batch_size: PositiveInt = 64,
+        augment: list[Augmentation] | None = None,
+        mix: Mix | None = None,
         memory: NonNegativeFloat = 2.0,
         cache_dir: str = "data/pictures",
         on_error: Literal["refuse", "skip"] = "refuse",
@@ -78,7 +81,7 @@ class ImageFolder(PictureData):
         split_seed: NonNegativeInt = 0,
         seed: NonNegativeInt = 0,
     ) -> None:
-        super().__init__(batch_size, seed)
+        super().__init__(batch_size, augment, mix, seed)
         self.path, self.file, self.label, self.predict = path, file, label, predict
         self.pictures = Pictures(size, mode, background=background)
         self.sizes, self.split_seed = {"test": test_size, "val": val_size}, split_seed
@@ -141,11 +144,6 @@ class ImageFolder(PictureData):
                     whole.pixels, whole.labels[of_name], whole.rows[of_name], mapped=whole.mapped
                 )
                 self.names[name] = [names[row] for row in of_name.tolist()]
-
-    def _loader(self, split: str, shuffle: bool = False) -> Loader:
-        if split not in self.tables:
-            raise ValueError(f"--data.path={self.path} has no pictures for {split}")
-        return super()._loader(split, shuffle)
 
     def predict_dataloader(self) -> Loader:
         """Batches (inputs, targets, rows): `identifiers` has the rows' files."""

@@ -1,12 +1,19 @@
 """Pictures of one size with a class each: what data sets of them share."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+
+# Set by LightningCLI while it makes the data; Lightning has no public name for it.
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from torch import Tensor
 
+from datamodules.augmentation import Augmentation, Mix, Mixed
+from datamodules.augmentation.changes import Changes
 from datamodules.loading.in_memory import InMemory
 from datamodules.loading.loader import Loader
+from datamodules.loading.pictures import PictureTable
 
 
 class PictureData(InMemory):
@@ -16,7 +23,12 @@ class PictureData(InMemory):
 
     Args:
         batch_size: pictures per batch, on each process
-        seed: of the order of the training pictures
+        augment: random changes of the training pictures, in their order
+        mix: how training pictures are mixed with others, which makes their targets soft
+        seed: of the order, the changes and the mixing of the training pictures
+
+    Raises:
+        ValueError: if there are no labels to mix
 
     Attributes:
         class_names: of the classes, by their numbers; None if there are no labels
@@ -24,11 +36,22 @@ class PictureData(InMemory):
     """
 
     white: ClassVar[float] = 255.0
+    tables: dict[str, PictureTable]
     class_names: list[str] | None = None
     input_shape: torch.Size
 
-    def __init__(self, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        batch_size: int,
+        augment: Sequence[Augmentation] | None = None,
+        mix: Mix | None = None,
+        seed: int = 0,
+    ) -> None:
         super().__init__(batch_size, seed)
+        self.augment, self.mix = list(augment or ()), mix
+        for name in ("augment", "mix"):  # made in Python: checkpoints hold plain values
+            if getattr(self, name) and _given_hyperparameters.get() is None:
+                self.hparams.pop(name, None)
 
     @property
     def classes(self) -> int | None:
@@ -38,6 +61,23 @@ class PictureData(InMemory):
     def scale(self, inputs: Tensor) -> Tensor:
         """From bytes to 0 to 1, in the type of the network's weights."""
         return super().scale(inputs).div_(self.white)
+
+    def _table(self, split: str) -> PictureTable:
+        if split not in self.tables:
+            raise ValueError(f"--data has no pictures for {split}")
+        return self.tables[split]
+
+    def _loader(self, split: str, shuffle: bool = False) -> Loader:
+        return self._batches(self._table(split), shuffle)
+
+    def train_dataloader(self) -> Loader:
+        table = self._table("train")
+        table.change = Changes(self.augment, self.seed) if self.augment else None
+        if self.mix is not None:
+            if self.classes is None:
+                raise ValueError("--data.mix mixes labels, too, and there are none")
+            table = Mixed(table, self.mix, self.classes, self.seed)
+        return self._batches(table, shuffle=self._shuffles)
 
     def val_dataloader(self) -> Loader | list[Loader]:
         return self._loader("val") if "val" in self.tables else []

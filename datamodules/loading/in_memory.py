@@ -63,10 +63,13 @@ class InMemory(LightningDataModule, ABC):
         return self.scale(inputs), *columns
 
     def _loader(self, split: str, shuffle: bool = False) -> Loader:
+        return self._batches(self.tables[split], shuffle)
+
+    def _batches(self, table: Table, shuffle: bool = False) -> Loader:
         rank, world_size = data_rank(self.trainer)
-        place(self.tables[split], self.trainer)
+        place(table, self.trainer)
         return Loader(
-            self.tables[split],
+            table,
             self.batch_size,
             shuffle=shuffle,
             seed=self.seed,
@@ -75,8 +78,12 @@ class InMemory(LightningDataModule, ABC):
         )
 
     def train_dataloader(self) -> Loader:
+        return self._loader("train", shuffle=self._shuffles)
+
+    @property
+    def _shuffles(self) -> bool:
         # Lightning can turn shuffling off only in loaders of its own kind.
-        return self._loader("train", shuffle=not (self.trainer and self.trainer.overfit_batches))
+        return not (self.trainer and self.trainer.overfit_batches)
 
     def val_dataloader(self) -> Loader:
         return self._loader("val")

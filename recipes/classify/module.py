@@ -12,7 +12,7 @@ from datamodules.loading.missing import MISSING, is_known
 from datamodules.reading.classes import Classes, check_class_numbers, check_type
 from recipes.parts.fitting import check_classifier, count_classes
 from recipes.parts.hyperparameters import save_hyperparameters
-from recipes.parts.known import full, mean_of_known
+from recipes.parts.known import class_numbers, full, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
 from recipes.parts.sharding import distribute
 from recipes.parts.weights import Patterns, Start
@@ -25,14 +25,19 @@ def cross_entropies(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> 
 
     Args:
         logits: (batch, classes)
-        targets: (batch,), class numbers
+        targets: (batch,), class numbers; or (batch, classes), the classes' shares
         smoothing: s, share of the target spread evenly over all classes, 0 to 1
 
     Raises:
         ValueError: if labels are no int64, or one is no class; for the latter a GPU ends the
             process instead
     """
-    return _cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
+    if targets.ndim == 1:
+        return _cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
+    known = is_known(class_numbers(targets))
+    shares = torch.where(known.unsqueeze(1), targets, 0).to(logits.dtype)
+    losses = F.cross_entropy(logits, shares, label_smoothing=smoothing, reduction="none")
+    return torch.where(known, losses, 0)
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -113,7 +118,8 @@ class Classify(LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         inputs, targets = batch
         logits = full(self.network(inputs))
-        loss = mean_of_known(self, cross_entropies(logits, targets, self.label_smoothing), targets)
+        losses = cross_entropies(logits, targets, self.label_smoothing)
+        loss = mean_of_known(self, losses, class_numbers(targets))
         log_terms(self, {"train/loss": loss}, len(targets))
         return loss
 

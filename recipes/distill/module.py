@@ -19,7 +19,7 @@ from recipes.distill.teacher import check_same_classes, check_split, load_teache
 from recipes.parts.clipping import clip_groups
 from recipes.parts.fitting import check_classifier, count_classes
 from recipes.parts.hyperparameters import save_hyperparameters
-from recipes.parts.known import full, mean_of_known
+from recipes.parts.known import class_numbers, full, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
 from recipes.parts.networks import Frozen
 from recipes.parts.sharding import distribute, shard_over_all
@@ -130,9 +130,10 @@ class Distill(LightningModule):
         inputs, targets, student, teacher = self._ask_both(batch)
 
         def of_labels(logits: Tensor) -> Tensor:
-            return mean_of_known(self, cross_entropies(logits, targets), targets)
+            return mean_of_known(self, cross_entropies(logits, targets), numbers)
 
-        soft = self.loss(student, teacher.detach(), targets, self.temperature)
+        numbers = class_numbers(targets)
+        soft = self.loss(student, teacher.detach(), numbers, self.temperature)
         hard = of_labels(student)
         loss = self.alpha * soft + (1 - self.alpha) * hard
         terms = {"train/loss": loss, "train/soft": soft, "train/hard": hard}
@@ -141,7 +142,7 @@ class Distill(LightningModule):
         if self.scheme != "frozen":
             terms["train/teacher"] = of_labels(teacher)
         if self.scheme == "mutual":
-            back = self.loss(teacher, student.detach(), targets, self.temperature)
+            back = self.loss(teacher, student.detach(), numbers, self.temperature)
             hard_teacher = terms["train/teacher"]
             terms["train/teacher"] = self.alpha * back + (1 - self.alpha) * hard_teacher
         if self.control is not None:

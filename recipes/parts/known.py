@@ -1,4 +1,4 @@
-"""Losses of the examples whose target is known, in the network's own precision."""
+"""Losses of examples whose target is known, in the network's own precision; soft targets."""
 
 import torch
 import torch.distributed as dist
@@ -6,7 +6,19 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from datamodules.loading.loader import data_rank
-from datamodules.loading.missing import is_known
+from datamodules.loading.missing import MISSING, is_known
+
+
+def class_numbers(targets: Tensor) -> Tensor:
+    """The class of each target, (batch,) int64; of soft targets the one with the largest share.
+
+    Args:
+        targets: class numbers (batch,), or the classes' shares (batch, classes), floats; `MISSING`
+            or NaN where there is none
+    """
+    if targets.ndim == 1:
+        return targets
+    return torch.where(targets.isnan().any(1), MISSING, targets.argmax(1))
 
 
 def full(values: Tensor) -> Tensor:

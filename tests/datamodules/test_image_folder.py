@@ -234,7 +234,7 @@ def test_without_a_split_its_loader_is_empty_or_refused():
     class_folders("photos")
     data = made()
     assert data.val_dataloader() == []
-    with pytest.raises(ValueError, match=r"--data.path=photos has no pictures for test"):
+    with pytest.raises(ValueError, match=r"--data has no pictures for test"):
         data.test_dataloader()
 
 

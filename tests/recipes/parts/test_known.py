@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from datamodules.loading.missing import MISSING, is_known
 from recipes.classify import Classify
 from recipes.classify.module import cross_entropies
-from recipes.parts.known import mean_of_known
+from recipes.parts.known import class_numbers, mean_of_known
 from recipes.parts.networks import MLP
 from recipes.regress import Regress
 from recipes.regress.losses import Loss
@@ -118,3 +118,28 @@ def test_an_evaluation_counts_what_is_known(tmp_path):
     trainer.validate(Classify(torch.nn.Identity()), loader, verbose=False)
     assert trainer.callback_metrics["val/accuracy"] == 3 / 4
     assert trainer.callback_metrics["val/errors"] == 1
+
+
+def test_the_class_of_a_soft_target_is_its_largest_share():
+    nan = torch.nan
+    targets = torch.tensor([[0.2, 0.8, 0.0], [nan, nan, nan], [1.0, 0.0, 0.0]])
+    assert class_numbers(targets).tolist() == [1, MISSING, 0]
+    numbers = torch.tensor([2, MISSING])
+    assert class_numbers(numbers) is numbers
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_of_soft_targets_is_the_mean_of_both_classes(smoothing):
+    """Weighted by their shares; what is not known costs nothing, and moves no logit."""
+    logits = torch.randn(4, 3, requires_grad=True)
+    one, two, own = torch.tensor([0, 1, 2, 0]), torch.tensor([1, 1, 0, 2]), torch.rand(4)
+    shares = own[:, None] * F.one_hot(one, 3) + (1 - own)[:, None] * F.one_hot(two, 3)
+    expected = own * cross_entropies(logits, one, smoothing)
+    expected = expected + (1 - own) * cross_entropies(logits, two, smoothing)
+    torch.testing.assert_close(cross_entropies(logits, shares, smoothing), expected)
+    shares[1] = torch.nan
+    losses = cross_entropies(logits, shares, smoothing)
+    assert losses[1] == 0
+    mean_of_known(module(), losses, class_numbers(shares)).backward()
+    assert logits.grad.isfinite().all() and (logits.grad[1] == 0).all()
+    assert logits.grad[0].abs().sum() > 0
