@@ -83,6 +83,8 @@ class Classify(LightningModule):
         weights_except: layers, or patterns of names, that stay as initialised: head, "*.bias"
     """
 
+    monitor = ("val/accuracy", "max")  # by which a state is the best
+
     def __init__(
         self,
         network: nn.Module,

@@ -58,6 +58,8 @@ class Distill(LightningModule):
         weights_except: layers, or patterns of names, that stay as initialised in what learns: head
     """
 
+    monitor = ("val/accuracy", "max")  # by which a state is the best
+
     def __init__(
         self,
         student: nn.Module,

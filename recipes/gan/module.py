@@ -76,7 +76,7 @@ class GAN(LightningModule):
         generator_weights: file of the weights that the generator starts from: a state_dict of
             anyone, by torch.save or safetensors, or a checkpoint; not read when a run is resumed or
             tested
-        discriminator_weights: likewise
+        discriminator_weights: likewise, of the discriminator
         weights_except: layers, or patterns of names, that stay as initialised
     """
 

@@ -40,8 +40,8 @@ def read_checkpoint(path: str, option: str) -> dict[str, Any]:
         raise ValueError(f"{option}={path} is damaged or no checkpoint: {reason}") from error
     if not is_of_lightning(saved):
         raise ValueError(
-            f"{option}={path} is no checkpoint, as Lightning did not write it; weights alone are "
-            "given by --model.weights, or by --model.<network>_weights where there are several"
+            f"{option}={path} is no checkpoint: Lightning did not write it; weights alone go by "
+            "--model.weights, or --model.<network>_weights where there are several networks"
         )
     return saved
 

@@ -22,6 +22,7 @@ PLACES = (
 # Settings younger than some stored results, and their values that change nothing.
 YOUNGER = {
     r"model\.((student|teacher|generator|discriminator)_)?weights|model\.weights_except": None,
+    r"trainer\.callbacks\.Export(-\d+)?\.which": "best",
 }
 OURS = ("recipes.", "callbacks.", "datamodules.")  # the packages of this project
 # Seeds beside the keys whose name says so.

@@ -67,6 +67,8 @@ class Regress(LightningModule):
         weights_except: layers, or patterns of names, that stay as initialised: head, "*.bias"
     """
 
+    monitor = ("val/rmse", "min")  # by which a state is the best
+
     def __init__(
         self,
         network: NetworkCallable,

@@ -35,6 +35,7 @@ from callbacks import (
     Totals,
     WritePredictions,
 )
+from callbacks.best import best_of
 from callbacks.evaluated import Evaluated
 from recipes.parts.convergence import Convergence
 from recipes.parts.keys import dotted
@@ -44,7 +45,7 @@ from recipes.parts.stepping import Accumulation, IncompleteAccumulation
 from recipes.running.blame import blaming
 from recipes.running.classes import classes_first, latest, own_defaults
 from recipes.running.ending import Ending, Note, shared_folder
-from recipes.running.files import AtomicCheckpointIO, LastCheckpoint, SaveConfig
+from recipes.running.files import AtomicCheckpointIO, SaveConfig, with_checkpoints
 from recipes.running.filling import early_data, fill, missing
 from recipes.running.folders import read_facts
 from recipes.running.lapsed import lapsed
@@ -331,7 +332,7 @@ class RecipeCLI(LightningCLI):
             if not any(isinstance(callback, ModelSummary) for callback in callbacks):
                 config.enable_model_summary = False  # ours is there, or none is wanted
             if config.enable_checkpointing is not False:
-                callbacks.append(LastCheckpoint(self.run.folder))
+                callbacks = with_checkpoints(callbacks, self.model, self.run.folder)
         config.callbacks = callbacks
         # torch's own cannot do with networks that take turns.
         ddp = nullcontext() if self.model.automatic_optimization else manual_ddp()
@@ -362,9 +363,12 @@ class RecipeCLI(LightningCLI):
         """Notes that the run has finished; returns what there is to say of it."""
         found = [c for c in self.trainer.callbacks if isinstance(c, Convergence) and c.converged]
         facts = {"converged": all(all(callback.converged) for callback in found)} if found else {}
+        best = best_of(self.trainer)
+        facts |= {"best": best.state_dict()} if best else {}
         self.run.note(self.trainer.loggers, finished=True, **facts)
         last = outcome(self.model, self.trainer.callback_metrics)
-        return [line for line in (last, *(callback.warning for callback in found)) if line]
+        lines = last, str(best or ""), *(callback.warning for callback in found)
+        return [line for line in lines if line]
 
     @contextmanager
     def _no_empty_run(self) -> Iterator[None]:

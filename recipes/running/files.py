@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from callbacks.best import BestCheckpoint
 from callbacks.totals import Totals
 from recipes.parts.checkpoints import plain
 from recipes.parts.files import replace_file, replacing
@@ -109,6 +110,34 @@ class LastCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
+
+
+def with_checkpoints(
+    callbacks: list[Callback], module: LightningModule, folder: Path
+) -> list[Callback]:
+    """A run's callbacks with those that keep its last and its best state.
+
+    Args:
+        callbacks: the user's; a ModelCheckpoint without a dirpath gets the run's `checkpoints/`
+        module: with a `monitor` if one state is better than another: metric, and max or min
+        folder: of the run
+
+    Raises:
+        ValueError: if a ModelCheckpoint would write the run's own files
+    """
+    place = folder / "checkpoints"
+    for callback in callbacks:
+        if isinstance(callback, ModelCheckpoint):
+            callback.dirpath = callback.dirpath or os.path.realpath(place)
+            is_here = os.path.realpath(callback.dirpath) == os.path.realpath(place)
+            if is_here and callback.filename in ("last", "best"):
+                raise ValueError(
+                    f"ModelCheckpoint's filename={callback.filename}: {place} has a file of the "
+                    "run's own of this name; choose another"
+                )
+    # First: what the others save at the same time shall know of the best.
+    best = [BestCheckpoint(place, *module.monitor)] if hasattr(module, "monitor") else []
+    return [*best, *callbacks, LastCheckpoint(folder)]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

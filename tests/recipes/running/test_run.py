@@ -338,11 +338,12 @@ def test_a_folder_of_something_else_is_no_run_to_start_anew(recipe):
 
 
 def test_a_checkpoint_is_its_run_s_wherever_in_it_it_lies(recipe):
-    """Lightning's own place of the best ones; SLURM's in the folder itself."""
+    """Lightning's own place without this command line; SLURM's in the folder itself."""
     best = ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=val/loss")
+    best += ("--trainer.callbacks.dirpath=runs/classify/a/project/id/checkpoints",)
     recipe("classify", "fit", "--name=a", "--trainer.max_epochs=2", *best, *MLP)
     folder = Path("runs/classify/a")
-    (deep,) = set(folder.rglob("*.ckpt")) - {folder / "checkpoints/last.ckpt"}
+    (deep,) = set(folder.rglob("*.ckpt")) - {*folder.glob("checkpoints/*")}
     assert len(deep.relative_to(folder).parts) == 4
     slurms = folder / "hpc_ckpt_1.ckpt"
     slurms.write_bytes((folder / "checkpoints/last.ckpt").read_bytes())
