@@ -72,5 +72,7 @@ def read_columns(
     parquet = path.suffix.lower() in (".parquet", ".pq")
     sheet = read_parquet(path) if parquet else read_text(path, header)
     used = choose(target, columns, sheet)
+    if not len(sheet.numbers(used[-1])):
+        raise ValueError(f"{path} has no rows below its names")
     values = torch.tensor([sheet.numbers(column) for column in used], dtype=torch.float64)
     return [sheet.names[column] for column in used], values.T.contiguous()

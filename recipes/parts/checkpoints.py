@@ -41,6 +41,8 @@ def read_checkpoint(path: str, option: str) -> dict[str, Any]:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(saved, dict) or "pytorch-lightning_version" not in saved:
             raise ValueError("Lightning did not write it")
+        if not isinstance(saved.get("state_dict", {}), dict):
+            raise ValueError("its state_dict is no mapping")
         return saved
     except (zipfile.BadZipFile, ValueError, RuntimeError, UnpicklingError) as error:
         reason = shorten(str(error), 200)
@@ -61,7 +63,7 @@ def run_of(checkpoint: str | None) -> Path | None:
     return None
 
 
-def can_resume(path: Path) -> bool:
+def can_resume(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a checkpoint to train on from, and not damaged, nor the weights alone."""
     try:
         # Mapped: the weights are not read.
