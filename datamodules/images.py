@@ -171,6 +171,8 @@ class Images(InMemory):
         order = torch.randperm(len(labels), generator=keyed_generator(self.split_seed))
         val, train = order[: self.val_size], order[self.val_size :]
         if self.classes is not None:
+            if len(set(self.classes)) < len(self.classes):
+                raise ValueError(f"--data.classes={self.classes} has a class more than once")
             train = train[torch.isin(labels[train], torch.tensor(self.classes))]
             if not len(train):
                 raise ValueError(f"--data.classes={self.classes}: no such training images")

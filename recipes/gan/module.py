@@ -28,7 +28,7 @@ from recipes.gan.examples import Share, centred, packed, shared_out, uncentred
 from recipes.gan.gradients import Method
 from recipes.gan.losses import LOSSES, RELATIVISTIC, Name
 from recipes.gan.penalties import Penalty, total
-from recipes.gan.terms import critic_alarms, descend, summed, watch_gradient
+from recipes.gan.terms import critic_alarms, descend, refuse_closures, summed, watch_gradient
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
 from recipes.parts.logs import is_logging_step, log_means, log_terms
@@ -132,7 +132,9 @@ class GAN(LightningModule):
 
     def configure_optimizers(self) -> list[Optimizer]:
         networks = self.generator, self.discriminator
-        return [make(n.parameters()) for make, n in zip(self.optimizers_of, networks, strict=True)]
+        made = [make(n.parameters()) for make, n in zip(self.optimizers_of, networks, strict=True)]
+        refuse_closures(*made)
+        return made
 
     # The method.
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 
 from recipes.parts.stepping import backward
 
@@ -15,6 +15,24 @@ def summed(terms: dict[str, Tensor]) -> Tensor:
     """The loss: the sum of those terms that are minimised."""
     first, *others = (terms[name] for name in SUMMED if name in terms)
     return sum(others, start=first)
+
+
+def refuse_closures(generator: Optimizer, discriminator: Optimizer) -> None:
+    """Refuses L-BFGS, which evaluates a loss several times in a step: here the other network moves.
+
+    Args:
+        generator: its optimizer
+        discriminator: its optimizer
+
+    Raises:
+        ValueError: naming the option
+    """
+    for name, optimizer in (("generator", generator), ("discriminator", discriminator)):
+        if isinstance(optimizer, LBFGS):
+            raise ValueError(
+                f"--model.{name}_optimizer=LBFGS minimises one fixed loss, and a GAN's changes in "
+                "every step: take a first-order one, such as Adam"
+            )
 
 
 def descend(

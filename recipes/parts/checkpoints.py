@@ -35,6 +35,8 @@ def read_checkpoint(path: str, option: str) -> dict[str, Any]:
         raise FileNotFoundError(f"{option}={path}: no such file")
     try:
         saved = read_archive(path)
+        if is_of_lightning(saved) and not isinstance(saved.get("state_dict", {}), dict):
+            raise ValueError("its state_dict is no mapping")
     except (zipfile.BadZipFile, ValueError, RuntimeError, UnpicklingError) as error:
         reason = shorten(str(error), 200)
         raise ValueError(f"{option}={path} is damaged or no checkpoint: {reason}") from error
@@ -80,7 +82,7 @@ def run_of(checkpoint: str | None) -> Path | None:
     return None
 
 
-def can_resume(path: Path) -> bool:
+def can_resume(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a checkpoint to train on from, and not damaged, nor the weights alone."""
     try:
         # Mapped: the weights are not read.

@@ -77,23 +77,20 @@ def missing(text: str) -> str | None:
     return found and found[1]
 
 
-def by_flags(text: str, command: Sequence[str], is_plain: bool) -> str | None:
-    """What an error says, with the flag in front that it is of by all appearances; None without.
+def by_flags(text: str, command: Sequence[str]) -> str:
+    """What an error says, with the first flag in front whose name and value are in it.
 
     Args:
         text: of the error
         command: the arguments, as typed
-        is_plain: whether the text says enough by itself; then a flag is one only by name and value
     """
-    partly = None
     for flag in filter(None, map(FLAG.fullmatch, command)):
         name, value = flag["key"].rpartition(".")[2], flag["value"]
-        is_named, is_told = re.search(rf"\b{name}\b", text), tells(text, value)
-        if is_named and is_told:
+        if (said := f"{name}={value}") in text:
+            return text.replace(said, flag[0], 1)
+        if re.search(rf"\b{name}\b", text) and tells(text, value):
             return f"{flag[0]}: {text}"
-        if is_named or (is_told and len(value) > 2):
-            partly = partly or f"{flag[0]}: {text}"
-    return None if is_plain else partly
+    return text
 
 
 def blaming(config: Namespace) -> Callable[..., Any]:

@@ -37,6 +37,7 @@ from callbacks import (
 )
 from callbacks.best import best_of
 from callbacks.evaluated import Evaluated
+from recipes.parts.checkpoints import can_resume
 from recipes.parts.convergence import Convergence
 from recipes.parts.keys import dotted
 from recipes.parts.manual_ddp import manual_ddp
@@ -216,6 +217,11 @@ class RecipeCLI(LightningCLI):
             raise ValueError("ckpt_path in a config: give --ckpt_path on the command line")
         if self.subcommand != "fit" and not config.ckpt_path:
             raise ValueError(f"{self.subcommand} needs the --ckpt_path of what has been trained")
+        if self.subcommand == "fit" and config.ckpt_path and not can_resume(config.ckpt_path):
+            raise ValueError(
+                f"--ckpt_path={config.ckpt_path} has the weights alone, without the optimizer's "
+                "state: it can be tested, but not trained on"
+            )
         if self.subcommand == "fit" and not config.ckpt_path:
             warn_of_shared_store()
             parent = Path(config.trainer.default_root_dir or "runs") / self.recipe.name
@@ -411,6 +417,8 @@ def main(
         SystemExit: with status 1 after an error, 143 after SIGTERM, 130 after Ctrl-C
     """
     silence_noise()
+    if not os.environ.get("WANDB_MODE"):
+        os.environ.pop("WANDB_MODE", None)  # empty is unset to a shell's user, but not to W&B
     args = sys.argv[1:] if args is None else args
     ending, status = Ending(args), 1
     try:

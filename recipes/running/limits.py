@@ -4,6 +4,7 @@ Lightning refuses some of them, later and without the option; others train on no
 validate, or count backwards, and exit with 0.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -86,6 +87,7 @@ def refuse_meaningless(trainer: Namespace, subcommand: str) -> None:
     if trainer.get(needed) == 0:
         raise ValueError(f"--trainer.{needed}={trainer[needed]}: {subcommand} has nothing to do")
     _refuse_ignored(trainer)
+    _refuse_shards(trainer)
 
 
 def _refuse_ignored(trainer: Namespace) -> None:
@@ -105,6 +107,23 @@ def _refuse_ignored(trainer: Namespace) -> None:
         raise ValueError(
             f"--trainer.default_root_dir={root}: runs are folders of this machine, or of a disk "
             "that it mounts"
+        )
+
+
+def _refuse_shards(trainer: Namespace) -> None:
+    """Refuses to shard over another number of processes than there are."""
+    sizes = getattr(trainer.strategy, "init_args", None) or Namespace()
+    names = ("data_parallel_size", "tensor_parallel_size")
+    shards, devices = [sizes.get(name) for name in names], str(trainer.devices)
+    if not all(isinstance(size, int) for size in shards) or not devices.isdecimal():
+        return
+    if math.prod(shards) != int(devices) * trainer.num_nodes:
+        said = " times ".join(
+            f"--trainer.strategy.{name}={size}" for name, size in zip(names, shards, strict=True)
+        )
+        raise ValueError(
+            f"{said} must be the number of processes: --trainer.devices={devices}, "
+            f"--trainer.num_nodes={trainer.num_nodes}"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from jsonargparse import Namespace
+from lightning.pytorch.accelerators import XLAAccelerator
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 
@@ -19,8 +20,10 @@ def refuse_absent(trainer: Namespace) -> None:
     """
     refuse_waiting(trainer)
     has_gpu = torch.accelerator.is_available()
-    if trainer.accelerator in ("gpu", "cuda") and not has_gpu:
-        raise ValueError(f"--trainer.accelerator={trainer.accelerator}: this machine has no GPU")
+    has = {"gpu": has_gpu, "cuda": has_gpu, "tpu": XLAAccelerator.is_available()}
+    if not has.get(trainer.accelerator, True):
+        what = "TPU, or no torch_xla" if trainer.accelerator == "tpu" else "GPU"
+        raise ValueError(f"--trainer.accelerator={trainer.accelerator}: this machine has no {what}")
     if trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and not has_gpu):
         refuse_on_cpu(trainer)
 

@@ -19,7 +19,9 @@ from recipes.running.diagnosis import diagnose
 from recipes.running.recipe import recipe_names
 
 # What Lightning says on every run: advertisements, the seed, what hardware there is not, the end.
-NOISE = r"litlogger|Tip: |^Seed set|^[GT]PU available: False|max_epochs=\d+` reached"
+NOISE = (
+    r"litlogger|Tip: |^(\[rank: \d+\] )?Seed set|^[GT]PU available: False|max_epochs=\d+` reached"
+)
 # Errors whose text says all.
 KNOWN = (argparse.ArgumentError, ArgumentError, ValueError, OSError, FloatingPointError)
 
@@ -66,6 +68,10 @@ def one_line(
     text = brief(str(error).replace("typing.", ""))
     text = re.sub(r"`Fabric\(\.\.\., precision='([\w-]+)'\)`", r"--trainer.precision=\1", text)
     text = required(text)
+    if unfit := re.match(r"Error\(s\) in loading state_dict for (\w+): (.*)", text):
+        given = [word for word in command if word.startswith(("--model", "--config"))]
+        said = f"the weights of --ckpt_path do not fit {' '.join(given) or unfit[1]}: {unfit[2]}"
+        return brief(said)
     if parser and (unknown := re.fullmatch(r"unrecognized arguments: (--[\w.]+).*", text)):
         options = [option for action in parser._actions for option in action.option_strings]
         if close := get_close_matches(unknown[1], options, n=1, cutoff=0.7):
@@ -73,9 +79,9 @@ def one_line(
     if isinstance(error, wandb.errors.CommError):
         return f"W&B cannot be reached, WANDB_MODE=offline does without: {text}"
     if "--" not in text:
-        text = by_flags(text, command, isinstance(error, KNOWN)) or text
+        text = by_flags(text, command)
     if package := missing(text):
-        who = re.match(r"(--[\w.]+=\w+)|`(\w+)`", text)
+        who = re.match(r"(--[\w.]+\+?=\w+)|`(\w+)`", text)
         what = f"{who[1] or who[2]} needs {package}" if who else f"{package} is not installed"
         return f"{what}: pip install {package}"
     if text and (isinstance(error, KNOWN) or text.startswith("--")):

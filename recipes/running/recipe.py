@@ -114,8 +114,9 @@ def find_recipe(name: str) -> Recipe:
         name = f"recipes.{name}"
     try:
         module = import_module(name)
-    except ModuleNotFoundError as error:
-        if not f"{name}.".startswith(f"{error.name}."):
+    except (ModuleNotFoundError, TypeError, ValueError) as error:  # also of "" and ".vae"
+        is_other = isinstance(error, ModuleNotFoundError) and error.name
+        if is_other and not f"{name}.".startswith(f"{error.name}."):
             raise
         known = ", ".join(recipe_names())
         raise ValueError(

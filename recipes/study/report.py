@@ -32,6 +32,10 @@ def report_fit(
     if not records[-1].epochs:
         print("nothing to compare: no epoch has ended with an evaluation", flush=True)
         return
+    if all(record.lost.all() for record in records):
+        raise FloatingPointError(
+            "every member has diverged: give --model.search.learning_rate lower rates"
+        )
     folder = Path(trainer.default_root_dir)
     folder.mkdir(parents=True, exist_ok=True)
     rows = fit_table(records, choices, train, metric, target)

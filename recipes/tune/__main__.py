@@ -64,6 +64,8 @@ def search_from(given: argparse.Namespace, flags: list[str]) -> None:
         raise ValueError("--metric: neither given nor in the space")
     own = space.goal if metric == space.metric else None
     study = given.study or "-".join(["tune", *(Path(name).stem for name in given.config)])
+    if Path(study).name != study:
+        raise ValueError(f"--study={study}: a name, not a path")
     flags = [*(f"--config={name}" for name in given.config), *flags]
     root = resolved(given.recipe, flags)["trainer.default_root_dir"] or "runs"
     folder = Path(root, recipe.name, study)

@@ -55,18 +55,47 @@ def understood(content: dict[str, Value]) -> Space:
     method = content.get("method")
     if method is None:
         raise ValueError(f"method is missing: choose from {', '.join(METHODS)}")
-    if method not in METHODS:
+    if method not in list(METHODS):
         raise ValueError(f"method: {method}: choose from {', '.join(METHODS)}")
-    metric = content.get("metric") or {}
+    metric = mapping("metric", content, "{name: val/loss, goal: minimize}")
+    if not isinstance(name := metric.get("name"), str | None):
+        raise ValueError(f"metric.name: {name}: a log key, such as val/loss")
     if (goal := metric.get("goal")) not in (None, "minimize", "maximize"):
         raise ValueError(f"metric.goal: {goal}: choose from minimize, maximize")
-    stop = content.get("early_terminate") or {}
+    stop = mapping("early_terminate", content, "{type: hyperband, min_iter: 3}")
     if stop and (stop.get("type") != "hyperband" or set(stop) - {"type", "min_iter", "eta"}):
         raise ValueError("early_terminate: only type: hyperband with min_iter and eta is known")
+    for key, least in {"min_iter": 1, "eta": 2}.items():
+        check_whole(f"early_terminate.{key}", stop.get(key), least)
+    check_whole("run_cap", content.get("run_cap"), 1)
     parameters = {key: described(key, known) for key, known in content["parameters"].items()}
     if all(known["distribution"] == "constant" for known in parameters.values()):
         raise ValueError("parameters: nothing varies")
-    return Space(method, parameters, metric.get("name"), goal, stop, content.get("run_cap"))
+    return Space(method, parameters, name, goal, stop, content.get("run_cap"))
+
+
+def mapping(key: str, content: dict[str, Value], example: str) -> dict[str, Value]:
+    """An entry that has entries of its own; empty if it is not there.
+
+    Raises:
+        ValueError: if it is something else
+    """
+    found = content.get(key)
+    if not isinstance(found, dict | None):
+        raise ValueError(f"{key}: {found}: give a mapping, such as {example}")
+    return found or {}
+
+
+def check_whole(key: str, value: Value, least: int) -> None:
+    """Refuses what is not a whole number, or too small, unless it is not there.
+
+    Raises:
+        ValueError: naming the entry
+    """
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{key}: {value}: a whole number, {least} or more")
 
 
 def described(key: str, known: Value) -> dict[str, Value]:
@@ -78,7 +107,7 @@ def described(key: str, known: Value) -> dict[str, Value]:
     if not isinstance(known, dict):
         raise ValueError(f"{key}: {known}: give values: [...], or min and max")
     kind = known.get("distribution") or inferred(known)
-    if kind not in DISTRIBUTIONS:
+    if kind not in list(DISTRIBUTIONS):
         raise ValueError(f"{key}: distribution {kind}: choose from {', '.join(DISTRIBUTIONS)}")
     known = {"q": 1, **known} if kind == "q_uniform" else known  # W&B's default
     if set(known) - {"distribution"} != DISTRIBUTIONS[kind]:
