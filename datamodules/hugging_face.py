@@ -172,8 +172,6 @@ class HuggingFace(InMemory):
         from datamodules.reading.features import Columns
         from datamodules.reading.row_groups import Origins
 
-        if names := getattr(features.get(self.target), "names", None):
-            self.class_count = len(names)
         columns, image = (features, self.inputs, self.target), (self.image_size, self.image_mode)
         made = Columns(*columns, *image, source.folders, Origins(groups))
         made.limit(self.classes)
