@@ -162,8 +162,7 @@ class Images(InMemory):
         for part, numbers in {"train": labels, "test": test[1]}.items():
             check_known(numbers, count and Classes(count, name), partial(self.place, part))
         self.input_shape = (1, *images.shape[1:])
-        if count is None:
-            self.class_count = int(torch.cat([labels, test[1]]).max()) + 1
+        self.label_count = int(torch.cat([labels, test[1]]).max()) + 1
         if self.shift >= min(images.shape[1:]):
             size = "x".join(map(str, images.shape[1:]))
             raise ValueError(f"--data.shift={self.shift} would empty images of {size} pixels")

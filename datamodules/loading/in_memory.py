@@ -45,8 +45,10 @@ class InMemory(LightningDataModule, ABC):
         Tables without a tensor `targets` are left alone, and so is what is marked as missing.
 
         Raises:
-            ValueError: with the first label that is none of them
+            ValueError: if there are more classes, or with the first label that is none of them
         """
+        if self.class_count is not None:
+            classes.check_room(self.class_count, f"--data={type(self).__name__}")
         for split, table in self.tables.items():
             if hasattr(table, "targets"):
                 check_known(table.targets, classes, partial(self.origin, split))

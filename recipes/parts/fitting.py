@@ -97,11 +97,13 @@ def count_classes(data: LightningDataModule | None) -> int | None:
     """How many classes the targets of some data are of, as far as the data tell.
 
     Args:
-        data: set up; may have `class_count`, `class_names` or a number `classes`
+        data: set up; may have `class_count`, `class_names`, a number `classes`, or `label_count`:
+            the largest label and one
     """
     names = getattr(data, "class_names", None)
     found = [getattr(data, "class_count", None), names and len(names)]
-    found.append(getattr(data, "classes", None))  # of Images: which classes are kept
+    # Classes are a list where they say which are kept.
+    found += [getattr(data, name, None) for name in ("classes", "label_count")]
     return next((count for count in found if isinstance(count, int)), None)
 
 
@@ -116,10 +118,10 @@ def limit_labels(data: LightningDataModule | None, classes: Classes) -> None:
         ValueError: with the option to change, or the place of the first such label
     """
     check_target(data)
-    if (there := count_classes(data)) is not None:
-        classes.check_room(there, f"--data={type(data).__name__}")
     if hasattr(data, "check_classes"):
         data.check_classes(classes)
+    elif (there := count_classes(data)) is not None:
+        classes.check_room(there, f"--data={type(data).__name__}")
 
 
 def check_target(data: LightningDataModule | None) -> None:
