@@ -74,8 +74,8 @@ class JoinedRows(Table):
             raise ValueError(f"joined tables must have one length, not {lengths}")
         if len(widths := sorted({table.inputs.shape[1] for table in tables})) != 1:
             raise ValueError(
-                f"--data: the splits have {widths[0]} to {widths[-1]} inputs: not every category is "
-                "among the training rows of each"
+                f"--data: the splits have {widths[0]} to {widths[-1]} inputs: not every category "
+                "is among the training rows of each"
             )
         distinct = list({id(table): table for table in tables}.values())
         self.inputs = torch.cat([table.inputs for table in distinct])
