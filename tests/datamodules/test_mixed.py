@@ -262,6 +262,7 @@ def test_test_rows_have_their_numbers_and_identifiers(tmp_path):
         ("size,weight,colour\n1,2,red\n1,,red\n", r"column weight, line 3: a value is missing"),
         ("size,weight,colour\n1,2,red\n1,x,red\n", r"column weight, line 3: 'x' is no finite"),
         ("1,2,3,4,5\n", r"new.csv has no column size"),
+        ("size,weight,colour\n", r"new.csv has no rows"),
     ],
 )
 def test_new_rows_that_do_not_fit_are_refused(tmp_path, text, message):
