@@ -46,7 +46,7 @@ class Format:
             len(self.thousands) != 1 or self.thousands == self.decimal
         ):
             other = f"one character other than --data.decimal={self.decimal}"
-            raise ValueError(f"--data.thousands={mark}: give {other}")
+            raise ValueError(f"--data.thousands={self.thousands}: give {other}")
 
     def number(self, cell: str) -> float | None:
         """The cell as a number, None if it is none.
