@@ -138,6 +138,7 @@ class Tabular(MixedData):
         self.predict = Path(predict).expanduser() if predict else None
         self.id, self.header, self.stratify = id, header, stratify
         self.missing, self.max_categories = missing, max_categories
+        separator = "\t" if separator == "\\t" else separator  # as typed in a shell
         self.dialect = Dialect(
             separator, comment, encoding, Format(decimal, thousands, date_format)
         )

@@ -63,6 +63,8 @@ class Fitted:
         """A whole file, which has targets."""
         places = self.schema.locate(sheet, needs_target=True)
         frame = sheet.frame(list(places.values()), self.schema.texts(places))
+        if not len(frame):
+            raise ValueError(f"{sheet.path} has no rows")
         inputs = self.encoding.encode(self.schema.inputs(sheet, frame, places))
         return self.scale.rows(inputs, self.schema.read_targets(sheet, frame, places))
 

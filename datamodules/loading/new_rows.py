@@ -53,7 +53,7 @@ class NewRows:
         if self.id is not None:
             columns, texts = [*dict.fromkeys([*columns, self.id])], [*texts, self.id]
         chunk = max(self.chunk // self.step, 1) * self.step
-        for frame in self.sheet.frames(columns, texts, chunk):
+        for frame in filter(len, self.sheet.frames(columns, texts, chunk)):
             inputs = self.fitted.inputs(self.sheet, frame, self.places, first).to(self.dtype)
             # Lightning asks for a batch before it is done with the one before.
             self.named = dict([*self.named.items()][-1:])
@@ -64,6 +64,8 @@ class NewRows:
                 rows = rows[self.rank :: self.world_size]
                 yield inputs[rows], self.targets(len(rows)), rows + first
             first += len(frame)
+        if not first:
+            raise ValueError(f"{self.sheet.path} has no rows")
 
     def targets(self, rows: int) -> Tensor:
         """Targets that are not known."""

@@ -32,11 +32,21 @@ class Format:
         decimal: what separates whole from fraction, `.` or `,`
         thousands: what separates groups of three digits
         date: of dates that are not ISO 8601, as `datetime.strptime` takes it
+
+    Raises:
+        ValueError: if what separates thousands is not one character, or is the decimal point
     """
 
     decimal: str = "."
     thousands: str | None = None
     date: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.thousands is not None and (
+            len(self.thousands) != 1 or self.thousands == self.decimal
+        ):
+            other = f"one character other than --data.decimal={self.decimal}"
+            raise ValueError(f"--data.thousands={self.thousands}: give {other}")
 
     def number(self, cell: str) -> float | None:
         """The cell as a number, None if it is none.

@@ -32,12 +32,24 @@ class Dialect:
         comment: what a line that is no row begins with
         encoding: by default UTF-8, or UTF-16 where the file begins with its mark
         format: of numbers and dates
+
+    Raises:
+        ValueError: if the separator or comment is not one character, or there is no such encoding
     """
 
     separator: str | None = None
     comment: str | None = None
     encoding: str | None = None
     format: Format = field(default_factory=Format)
+
+    def __post_init__(self) -> None:
+        for name in ("separator", "comment"):
+            if (value := getattr(self, name)) is not None and len(value) != 1:
+                raise ValueError(f"--data.{name}={value}: give one character")
+        try:
+            "".encode(self.encoding or "utf-8")
+        except LookupError as error:
+            raise ValueError(f"--data.encoding={self.encoding}: {error}") from error
 
 
 class Lines(io.TextIOBase):
@@ -88,8 +100,6 @@ class Text:
         """Says in one line why the file cannot be read."""
         try:
             yield
-        except LookupError as error:
-            raise ValueError(f"--data.encoding={self.encoding}: {error}") from error
         except UnicodeError as error:
             hint = "say --data.encoding, such as latin-1 or cp1252"
             raise ValueError(f"{self.path} is no text file: {error}; {hint}") from error

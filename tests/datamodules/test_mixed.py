@@ -11,7 +11,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-import tables
+import own_tables
 from datamodules import Tabular
 from datamodules.loading.missing import MISSING
 from trains import seen_by
@@ -40,7 +40,7 @@ def batches(loader):
 
 @pytest.mark.parametrize("missing", ["mean", "median", "most_frequent", "indicator"])
 def test_encoding_is_that_of_scikit_learn_on_the_training_rows(tmp_path, missing):
-    path = tables.diabetes(tmp_path)
+    path = own_tables.diabetes(tmp_path)
     data = ready(path, missing=missing, split=3, **KINDS)
     frame = pandas.read_csv(path)
     train, _, test = data.rows_of(3)
@@ -73,7 +73,7 @@ def test_encoding_is_that_of_scikit_learn_on_the_training_rows(tmp_path, missing
 
 
 def test_nothing_is_learned_from_rows_that_are_not_for_training(tmp_path):
-    path = tables.diabetes(tmp_path)
+    path = own_tables.diabetes(tmp_path)
     data = ready(path, missing="median", **KINDS)
     frame, (train, *_) = pandas.read_csv(path), data.rows_of(0)
     others = frame.index.difference(train.tolist())
@@ -150,7 +150,7 @@ def test_identifiers_are_no_categories(tmp_path):
 
 
 def test_a_target_of_words_is_a_class(tmp_path):
-    data = ready(tables.wine(tmp_path), target="grower", missing="mean", ignore=["bottle"])
+    data = ready(own_tables.wine(tmp_path), target="grower", missing="mean", ignore=["bottle"])
     assert data.class_names == ["Barbera", "Barolo", "Grignolino"] and data.classes == 3
     assert (data.target_names, data.target_name) == (["grower"], "grower")
     inputs, targets = batches(data.train_dataloader())
@@ -176,7 +176,7 @@ def test_classes_that_are_numbers_are_asked_for(tmp_path, labels, names):
 
 
 def test_several_targets(tmp_path):
-    path = tables.linnerud(tmp_path)
+    path = own_tables.linnerud(tmp_path)
     data = ready(path, target=["Pulse", "Weight"], ignore=["Waist"], batch_size=4)
     assert data.target_names == ["Pulse", "Weight"] and data.target_name is None
     frame, (train, *_) = pandas.read_csv(path), data.rows_of(0)
@@ -189,7 +189,7 @@ def test_several_targets(tmp_path):
 
 
 def test_missing_targets_are_marked_where_missing_values_are_not_refused(tmp_path):
-    path = tables.wine(tmp_path)
+    path = own_tables.wine(tmp_path)
     frame = pandas.read_csv(path)
     frame.loc[5, "grower"] = None
     frame.to_csv(path, index=False)
@@ -205,7 +205,7 @@ def test_missing_targets_are_marked_where_missing_values_are_not_refused(tmp_pat
 
 
 def test_new_rows_are_read_as_those_of_the_fit(tmp_path):
-    path = tables.diabetes(tmp_path)
+    path = own_tables.diabetes(tmp_path)
     arguments = {"target": "progression", "missing": "indicator", "dates": "parts"}
     data = ready(path, id="patient", **arguments)
     frame = pandas.read_csv(path)
@@ -239,7 +239,7 @@ def test_new_rows_are_read_as_those_of_the_fit(tmp_path):
 
 
 def test_test_rows_have_their_numbers_and_identifiers(tmp_path):
-    path = tables.diabetes(tmp_path)
+    path = own_tables.diabetes(tmp_path)
     data = ready(path, target="progression", missing="mean", id="patient")
     frame = pandas.read_csv(path)
     inputs, targets, rows = batches(data.predict_dataloader())
@@ -262,6 +262,7 @@ def test_test_rows_have_their_numbers_and_identifiers(tmp_path):
         ("size,weight,colour\n1,2,red\n1,,red\n", r"column weight, line 3: a value is missing"),
         ("size,weight,colour\n1,2,red\n1,x,red\n", r"column weight, line 3: 'x' is no finite"),
         ("1,2,3,4,5\n", r"new.csv has no column size"),
+        ("size,weight,colour\n", r"new.csv has no rows"),
     ],
 )
 def test_new_rows_that_do_not_fit_are_refused(tmp_path, text, message):
@@ -294,7 +295,7 @@ def test_columns_without_names_are_found_by_their_place(tmp_path):
 
 
 def test_a_state_that_is_not_of_these_rows_is_refused(tmp_path):
-    path = tables.diabetes(tmp_path)
+    path = own_tables.diabetes(tmp_path)
     arguments = {"missing": "mean", **KINDS}
     state = kept(ready(path, **arguments))
     ready(path, **arguments).load_state_dict(state)
@@ -314,7 +315,7 @@ def test_a_state_that_is_not_of_these_rows_is_refused(tmp_path):
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 def test_processes_share_the_rows(tmp_path, world_size):
-    path = tables.diabetes(tmp_path)
+    path = own_tables.diabetes(tmp_path)
     arguments = {"missing": "mean", "batch_size": 12 // world_size, **KINDS}
     alone = ready(path, **{**arguments, "batch_size": 12, "predict": str(path)})
     parts = []

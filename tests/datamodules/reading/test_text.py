@@ -144,6 +144,19 @@ def test_grouped_digits_are_groups_of_three(tmp_path):
         read(path, thousands=",")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"separator": "::"}, "--data.separator=::: give one character"),
+        ({"comment": ""}, "--data.comment=: give one character"),
+        ({"thousands": "."}, "--data.thousands=.: give one character other than --data.decimal=."),
+    ],
+)
+def test_settings_that_no_file_has(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Tabular(str(tmp_path / "rows.csv"), **arguments)
+
+
 def test_unnamed_labels_are_left_out_with_a_line(tmp_path, caplog):
     path = tmp_path / "rows.csv"
     path.write_text(",a,y\n1,5,1\n2,6,2\n")
