@@ -78,7 +78,7 @@ def missing(text: str) -> str | None:
 
 
 def by_flags(text: str, command: Sequence[str]) -> str:
-    """What an error says, with the first flag in front whose name and value are in it.
+    """What an error says, with the first flag in front whose name and value it has, or quotes.
 
     Args:
         text: of the error
@@ -86,9 +86,10 @@ def by_flags(text: str, command: Sequence[str]) -> str:
     """
     for flag in filter(None, map(FLAG.fullmatch, command)):
         name, value = flag["key"].rpartition(".")[2], flag["value"]
+        parts = value.strip("[]").split(",")
         if (said := f"{name}={value}") in text:
             return text.replace(said, flag[0], 1)
-        if re.search(rf"\b{name}\b", text) and tells(text, value):
+        if f"`{name}`" in text or (re.search(rf"\b{name}\b", text) and tells(text, parts)):
             return f"{flag[0]}: {text}"
     return text
 

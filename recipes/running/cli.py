@@ -62,6 +62,7 @@ from recipes.running.resume import SameBatch, check_evaluated, check_resumed
 from recipes.running.run import Run
 from recipes.running.settings import fetch_nothing, in_order
 from recipes.running.terminal import outcome, shown
+from recipes.running.tracker import check_mode
 from recipes.running.widths import WidthsParser
 
 # What Lightning's callbacks have as defaults, and YAML does not know.
@@ -211,6 +212,7 @@ class RecipeCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
+        check_mode()
         refuse_meaningless(config.trainer, self.subcommand)
         refuse_absent(config.trainer)
         if config.ckpt_path and not any("--ckpt_path" in flag for flag in self.command):
@@ -417,8 +419,6 @@ def main(
         SystemExit: with status 1 after an error, 143 after SIGTERM, 130 after Ctrl-C
     """
     silence_noise()
-    if not os.environ.get("WANDB_MODE"):
-        os.environ.pop("WANDB_MODE", None)  # empty is unset to a shell's user, but not to W&B
     args = sys.argv[1:] if args is None else args
     ending, status = Ending(args), 1
     try:

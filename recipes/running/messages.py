@@ -10,6 +10,7 @@ from difflib import get_close_matches
 import wandb
 from jsonargparse import ArgumentError, DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.multiprocessing import ProcessRaisedException
 
 from recipes.parts.brief import brief
@@ -19,11 +20,10 @@ from recipes.running.diagnosis import diagnose
 from recipes.running.recipe import recipe_names
 
 # What Lightning says on every run: advertisements, the seed, what hardware there is not, the end.
-NOISE = (
-    r"litlogger|Tip: |^(\[rank: \d+\] )?Seed set|^[GT]PU available: False|max_epochs=\d+` reached"
-)
+NOISE = r"litlogger|Tip: |^(\[rank: \d+\] )?Seed set|^[GT]PU available: False|=\d+` reached"
 # Errors whose text says all.
 KNOWN = (argparse.ArgumentError, ArgumentError, ValueError, OSError, FloatingPointError)
+KNOWN += (MisconfigurationException,)
 
 
 class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):

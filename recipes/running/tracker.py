@@ -1,5 +1,6 @@
 """The logger of W&B, which is told how each metric is shown."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,21 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from recipes.parts.keys import wandb_definition
+
+MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")  # the last two are old names
+
+
+def check_mode() -> None:
+    """Takes an empty WANDB_MODE for none, as W&B does not.
+
+    Raises:
+        ValueError: if it is no mode of W&B's
+    """
+    mode = os.environ.get("WANDB_MODE")
+    if mode == "":
+        del os.environ["WANDB_MODE"]
+    elif mode and mode not in MODES:
+        raise ValueError(f"WANDB_MODE={mode}: choose from {', '.join(MODES[:4])}")
 
 
 class WandbRun(WandbLogger):
