@@ -19,7 +19,7 @@ from datamodules.loading.loader import Loader, data_rank
 from datamodules.loading.new_rows import CHUNK, NewRows
 from datamodules.loading.partition import Parts
 from datamodules.loading.splits import Scale, Split
-from datamodules.reading.cells import words
+from datamodules.reading.cells import verbatim
 from datamodules.reading.columns import Column, find
 from datamodules.reading.table import Sheet
 from datamodules.tabular import Part, TabularData
@@ -94,11 +94,10 @@ class MixedData(TabularData):
             return partition.split(split)
         return partition.fold(self.folds, self.fold, split + self.repeat)
 
-    def encode(self, split: int, train: Tensor) -> tuple[Tensor, int]:
+    def encode(self, split: int, train: Tensor) -> tuple[Tensor, Scale]:
         columns = self.table.inputs
         if split in self.fits:
-            encoding = self.fits[split].encoding
-            return encoding.encode(columns), len(encoding.numbers)
+            return self.fits[split].encoding.encode(columns), self.fits[split].scale
         if split == self.split:
             self._warn(train)
         how = (self.missing, self.max_categories, self.table.schema.further_parts)
@@ -106,15 +105,12 @@ class MixedData(TabularData):
         inputs, numbers = encoding.encode(columns), len(encoding.numbers)
         scale = Scale.of(inputs[train], self.targets[train], numbers, self.standardize)
         self.fits[split] = Fitted(self.table.schema, encoding, scale)
-        return inputs, numbers
+        return inputs, scale
 
     def _warn(self, train: Tensor) -> None:
         is_random = not {"group", "time", "split_column"} & set(self.table.keys)
         for line in self.table.doubts(train, is_random):
             rank_zero_info(f"warning: {line}")
-
-    def scale(self, split: int, inputs: Tensor, targets: Tensor, numbers: int) -> Scale:
-        return self.fits[split].scale
 
     def splits(self, split: int) -> Split:
         if split not in self._splits:
@@ -200,4 +196,4 @@ class MixedData(TabularData):
     def _test_ids(self) -> np.ndarray:
         sheet = self.sheet(self.files["test"]) if "test" in self.files else self.table.sheet
         place = find(self.id, sheet.names, "--data.id")
-        return words(sheet.frame([place], [place])[place])
+        return verbatim(sheet.frame([place], [place])[place])

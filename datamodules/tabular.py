@@ -94,15 +94,15 @@ class TabularData(LightningDataModule, ABC):
         """How many classes there are; None if the target is a number."""
         return self.class_names and len(self.class_names)
 
-    def encode(self, split: int, train: Tensor) -> tuple[Tensor, int]:
-        """All rows' inputs, (rows, features), float64, and how many of the first are numbers.
+    def encode(self, split: int, train: Tensor) -> tuple[Tensor, Scale]:
+        """All rows' inputs, (rows, features), float64, and how they are standardised.
 
         Args:
             split: number of the split
             train: numbers of its training rows; nothing is learned from others
         """
-        inputs = self.examples[0]
-        return inputs, inputs.shape[1]
+        inputs, targets = self.examples
+        return inputs, Scale.of(inputs[train], targets[train], inputs.shape[1], self.standardize)
 
     def split_rows(self, rows: int, split: int) -> tuple[Tensor, Tensor, Tensor]:
         """The numbers of the rows for train, val and test, of `rows` in total."""
@@ -124,15 +124,10 @@ class TabularData(LightningDataModule, ABC):
         """One split, in float64, computed once."""
         if split not in self._splits:
             train, val, test = self.rows_of(split)
-            inputs, numbers = self.encode(split, train)
-            scale = self.scale(split, inputs[train], self.targets[train], numbers)
+            inputs, scale = self.encode(split, train)
             rows = scale.rows(inputs, self.targets)
             self._splits[split] = Split(*(rows[part] for part in (train, val, test)), **vars(scale))
         return self._splits[split]
-
-    def scale(self, split: int, inputs: Tensor, targets: Tensor, numbers: int) -> Scale:
-        """How the rows of a split are standardised; arguments as of `Scale.of`."""
-        return Scale.of(inputs, targets, numbers, self.standardize)
 
     def setup(self, stage: str) -> None:
         split = self.splits(self.split)
@@ -151,6 +146,8 @@ class TabularData(LightningDataModule, ABC):
             members: the split of each stream, and the seed of its order
             period: epochs after which the orders start anew, never if not given
         """
+        if self.targets.ndim > 1 or self.class_names:
+            raise ValueError("--data.target: several streams are of one number, no class")
         self.members, self.period = [(split, seed) for split, seed in members], period
         scales = [self.splits(split) for split, _ in members]
         self.target_scale = torch.tensor(

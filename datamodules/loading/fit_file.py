@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from datamodules.loading.doubts import constant, names_groups, repeated, same_as_target
+from datamodules.loading.infer import infer
 from datamodules.loading.partition import PARTS, Partition
-from datamodules.loading.schema import infer
 from datamodules.reading.cells import words
 from datamodules.reading.columns import Column, choose, find
 from datamodules.reading.kinds import dates_of, kind_of

@@ -63,7 +63,7 @@ class JoinedRows(Table):
         period: epochs after which the orders start anew, never if not given
 
     Raises:
-        ValueError: if there are no tables, or if their lengths differ
+        ValueError: if there are no tables, or if their lengths or widths differ
     """
 
     def __init__(
@@ -72,6 +72,11 @@ class JoinedRows(Table):
         lengths = sorted({len(table) for table in tables})
         if len(lengths) != 1:
             raise ValueError(f"joined tables must have one length, not {lengths}")
+        if len(widths := sorted({table.inputs.shape[1] for table in tables})) != 1:
+            raise ValueError(
+                f"--data: the splits have {widths[0]} to {widths[-1]} inputs: not every category "
+                "is among the training rows of each"
+            )
         distinct = list({id(table): table for table in tables}.values())
         self.inputs = torch.cat([table.inputs for table in distinct])
         self.targets = torch.cat([table.targets for table in distinct])

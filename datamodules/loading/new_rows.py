@@ -7,7 +7,7 @@ from torch import Tensor
 
 from datamodules.loading.fitted import Fitted
 from datamodules.loading.missing import MISSING
-from datamodules.reading.cells import words
+from datamodules.reading.cells import verbatim
 from datamodules.reading.columns import Column, find
 from datamodules.reading.table import Sheet
 
@@ -58,7 +58,7 @@ class NewRows:
             # Lightning asks for a batch before it is done with the one before.
             self.named = dict([*self.named.items()][-1:])
             if self.id is not None:
-                self.named[first] = words(frame[self.id]).tolist()
+                self.named[first] = verbatim(frame[self.id]).tolist()
             for start in range(0, len(frame), self.step):
                 rows = torch.arange(start, min(start + self.step, len(frame)))
                 rows = rows[self.rank :: self.world_size]

@@ -1,6 +1,6 @@
 """What a table's columns are, as the file of the fit says; any other file is read by it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,11 +12,11 @@ from torch import Tensor
 
 from datamodules.loading.missing import MISSING
 from datamodules.reading.cells import words
-from datamodules.reading.kinds import Kind, date_numbers, dates_of, kind_of
+from datamodules.reading.kinds import Kind, date_numbers, dates_of
 from datamodules.reading.table import Sheet
 
 if TYPE_CHECKING:  # half a second
-    from pandas import DataFrame, Series
+    from pandas import DataFrame
 
 REFUSED = "a value is missing; say --data.missing=mean, median, indicator or most_frequent"
 
@@ -147,87 +147,25 @@ class Schema:
         Raises:
             ValueError: if a value is no number, an unknown class, or missing where that is refused
         """
+        columns = [places[name] for name in self.targets]
         if self.class_names is None:
-            columns = [places[name] for name in self.targets]
             values = np.stack([sheet.numbers(place, frame[place]) for place in columns], 1)
             gone = np.isnan(values)
             targets = torch.from_numpy(values if len(columns) > 1 else values[:, 0])
         else:
-            columns, numbers = [places[self.targets[0]]], {"": MISSING}
-            numbers |= {name: number for number, name in enumerate(self.class_names)}
-            labels = words(frame[columns[0]])
-            codes = [numbers.get(label, -1) for label in labels]
-            targets = torch.tensor(codes, dtype=torch.int64)
-            if (unknown := targets == -1).any():
-                row = int(unknown.int().argmax())
-                known = ", ".join(self.class_names[:10])
-                what = f"{labels[row]!r} is no class of the fit ({known})"
-                raise sheet.fault(columns[0], row, what)
+            targets = self._class_numbers(sheet, columns[0], words(frame[columns[0]]))
             gone = (targets == MISSING).numpy()[:, None]
         if self.refuses and gone.any():
             column = int(gone.any(0).argmax())
             raise sheet.fault(columns[column], int(gone[:, column].argmax()))
         return targets
 
-
-def class_names(labels: "Series") -> list[str]:
-    """The classes of a column: sorted as numbers, if all are whole numbers, or else as words.
-
-    Args:
-        labels: the column, as text
-    """
-    names = {label for label in words(labels) if label}
-    try:
-        return sorted(names, key=int)
-    except ValueError:
-        return sorted(names)
-
-
-def infer(
-    sheet: Sheet,
-    frame: "DataFrame",
-    inputs: Sequence[int],
-    targets: Sequence[int],
-    categorical: Sequence[int],
-    class_target: bool | None,
-    dates: Literal["number", "parts"],
-    refuses: bool,
-) -> Schema:
-    """The schema of the file of a fit.
-
-    Args:
-        sheet: the file
-        frame: its rows, with what is `categorical` as text, and so the target of a class
-        inputs: places of the input columns
-        targets: places of the targets
-        categorical: places of columns that are categories whatever their values are
-        class_target: whether the target is a class; None: if it is words
-        dates: whether a date becomes one number or its parts
-        refuses: whether a missing value is refused
-
-    Raises:
-        ValueError: if a column is of no kind, or several targets are not all numbers
-    """
-    kinds, timed = {}, []
-    for place in inputs:
-        name = sheet.names[place]
-        kinds[name] = "category" if place in categorical else kind_of(sheet, place, frame[place])
-        if kinds[name] == "date":
-            found = dates_of(sheet, place, frame[place])
-            timed += [name] if (found != found.normalize())[found.notna()].any() else []
-    names = None
-    if class_target or (class_target is None and len(targets) == 1):
-        labels, option = frame[targets[0]], "--data.class_target=true"
-        if class_target or kind_of(sheet, targets[0], labels, option) == "category":
-            names = class_names(labels)
-    return Schema(
-        kinds,
-        timed,
-        [sheet.names[place] for place in targets],
-        names,
-        {sheet.names[place]: place for place in (*inputs, *targets)},
-        len(sheet.names),
-        bool(sheet.header),
-        dates,
-        refuses,
-    )
+    def _class_numbers(self, sheet: Sheet, column: int, labels: np.ndarray) -> Tensor:
+        """The numbers of classes, `MISSING` where there is none, (rows,), int64."""
+        numbers = {name: number for number, name in enumerate(self.class_names)} | {"": MISSING}
+        targets = torch.tensor([numbers.get(label, -1) for label in labels], dtype=torch.int64)
+        if (unknown := targets == -1).any():
+            row = int(unknown.int().argmax())
+            known = ", ".join(self.class_names[:10])
+            raise sheet.fault(column, row, f"{labels[row]!r} is no class of the fit ({known})")
+        return targets

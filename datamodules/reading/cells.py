@@ -20,6 +20,7 @@ ISO_DATE = re.compile(
 )
 OTHER_DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}([T ].*)?", re.ASCII)
 OTHER_NUMBER = re.compile(r"[+-]?[$€£]?\s?\d[\d.,_'\s]*([eE][+-]?\d+)?\s?[%€]?")
+WHOLE = re.compile(r"([+-]?\d+)\.0", re.ASCII)
 BOOLEANS = {"true": "True", "false": "False"}  # one word, however a program writes it
 
 
@@ -105,8 +106,16 @@ def mapped(column: "Series", function: Callable[[str], object]) -> np.ndarray:
 
 
 def words(column: "Series") -> np.ndarray:
-    """A column's texts, (rows,), objects; empty where a value is missing."""
-    return mapped(column, str)
+    """A column's texts, (rows,), objects; empty where a value is missing.
+
+    3.0 is 3: a column of whole numbers is written like that once a value is missing.
+    """
+    return mapped(column, lambda text: whole[1] if (whole := WHOLE.fullmatch(text)) else text)
+
+
+def verbatim(column: "Series") -> np.ndarray:
+    """A column's texts as they are written, (rows,), objects; empty where a value is missing."""
+    return np.where(column.isna(), "", column.astype(str).str.strip()).astype(object)
 
 
 def distinct_words(column: "Series") -> list[str]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from datamodules.reading.parquet import ParquetSheet
 from datamodules.reading.table import Sheet
-from datamodules.reading.text import BLANKS, Dialect, Text, TextSheet, has_header
+from datamodules.reading.text import BLANKS, Dialect, Text
+from datamodules.reading.text_sheet import TextSheet, has_header
 
 PARQUET = (".parquet", ".pq")
 

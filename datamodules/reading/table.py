@@ -55,7 +55,8 @@ class Sheet(ABC):
 
     def frame(self, columns: Sequence[int], texts: Collection[int] = ()) -> "DataFrame":
         """All rows; see `frames`."""
-        return next(self.frames(columns, texts))
+        (frame,) = self.frames(columns, texts)
+        return frame
 
     def fault(self, column: int, row: int, what: str = "") -> ValueError:
         """What to raise about a cell.

@@ -5,18 +5,17 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from datamodules.reading.cells import MISSING_AS_WRITTEN, Format, is_missing
-from datamodules.reading.table import Sheet
+from datamodules.reading.cells import Format
 
 if TYPE_CHECKING:  # half a second
-    from pandas import DataFrame
+    pass
 
 SEPARATORS = ",;\t|"
 BLANKS = r"\s+"
@@ -127,89 +126,3 @@ class Text:
                     raise ValueError(
                         f"{self.path}, line {line}: {len(row)} columns, not {len(first)}"
                     )
-
-
-class TextSheet(Sheet):
-    """A text file's columns.
-
-    Args:
-        text: the file
-        header: whether its first record is the columns' names
-        first: that record
-        format: of its numbers and dates
-    """
-
-    def __init__(self, text: Text, header: bool, first: list[str], format: Format) -> None:
-        names = first if header else [""] * len(first)
-        names = [name or str(place) for place, name in enumerate(names)]
-        super().__init__(text.path, names, "line", first if header else (), (), format)
-        self.text, self.is_checked = text, False
-
-    def frames(
-        self, columns: Sequence[int], texts: Collection[int] = (), rows: int | None = None
-    ) -> Iterator["DataFrame"]:
-        import pandas
-
-        every = range(len(self.names))
-        with self.text.opened() as file:
-            if self.header:
-                next(self.text.records(file))
-            try:
-                read = pandas.read_csv(
-                    file,
-                    sep=self.text.separator,
-                    header=None,
-                    names=every,
-                    # With `usecols`, pandas would cut longer rows off without a word.
-                    dtype=dict.fromkeys([*texts, *set(every) - set(columns)], str),
-                    na_values=MISSING_AS_WRITTEN,
-                    keep_default_na=False,
-                    skipinitialspace=True,
-                    quoting=csv.QUOTE_NONE if self.text.separator == BLANKS else csv.QUOTE_MINIMAL,
-                    decimal=self.format.decimal,
-                    **exact(pandas.__version__),
-                    low_memory=False,
-                    chunksize=rows,
-                )
-                for frame in [read] if rows is None else read:
-                    self._check(frame[every[-1]].isna().any())  # as in a shorter row
-                    yield frame[list(columns)]
-            except pandas.errors.EmptyDataError:
-                self._check(True)
-                yield pandas.DataFrame({column: [] for column in columns})
-            except pandas.errors.ParserError as error:
-                self._check(True)
-                raise ValueError(f"{self.path} is no text file of a table: {error}") from error
-
-    def _check(self, is_suspect: bool) -> None:
-        if is_suspect and not self.is_checked:
-            self.text.check()
-            self.is_checked = True
-
-    def row(self, number: int) -> Record:
-        with self.text.opened() as file:
-            return next(islice(self.text.records(file), number + bool(self.header), None))
-
-
-def exact(pandas: str) -> dict[str, str]:
-    """The arguments with which a version of pandas rounds numbers correctly, as 3.1 always does."""
-    version = tuple(int(part) for part in pandas.split(".")[:2])
-    return {} if version >= (3, 1) else {"float_precision": "round_trip"}
-
-
-def has_header(path: Path, record: Record, format: Format) -> bool:
-    """Whether a file's first record is names: none of its cells is a number.
-
-    Raises:
-        ValueError: if it may be either: it has numbers and words, or counts from 0, as the names do
-            that pandas gives to columns without
-    """
-    line, first = record
-    numbers = [cell for cell in first if format.number(cell) is not None]
-    words = [cell for cell in first if not is_missing(cell) and format.number(cell) is None]
-    either = f"{path}, line {line}: neither names nor numbers"
-    if words and numbers:
-        raise ValueError(f"{either}: {words[0]!r}, {numbers[0]!r}; say --data.header=true or false")
-    if len(numbers) > 1 and numbers == [str(place) for place in range(len(numbers))]:
-        raise ValueError(f"{either}: it counts from 0; say --data.header=true or false")
-    return bool(words)

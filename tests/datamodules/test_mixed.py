@@ -11,7 +11,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-import tables
+import own_tables
 from datamodules import Tabular
 from datamodules.loading.missing import MISSING
 from trains import seen_by
@@ -40,7 +40,7 @@ def batches(loader):
 
 @pytest.mark.parametrize("missing", ["mean", "median", "most_frequent", "indicator"])
 def test_encoding_is_that_of_scikit_learn_on_the_training_rows(tmp_path, missing):
-    path = tables.diabetes(tmp_path)
+    path = own_tables.diabetes(tmp_path)
     data = ready(path, missing=missing, split=3, **KINDS)
     frame = pandas.read_csv(path)
     train, _, test = data.rows_of(3)
@@ -73,7 +73,7 @@ def test_encoding_is_that_of_scikit_learn_on_the_training_rows(tmp_path, missing
 
 
 def test_nothing_is_learned_from_rows_that_are_not_for_training(tmp_path):
-    path = tables.diabetes(tmp_path)
+    path = own_tables.diabetes(tmp_path)
     data = ready(path, missing="median", **KINDS)
     frame, (train, *_) = pandas.read_csv(path), data.rows_of(0)
     others = frame.index.difference(train.tolist())
@@ -124,6 +124,21 @@ def test_rare_and_unknown_categories_are_zeros(tmp_path):
     assert batches(new.predict_dataloader())[0].tolist() == [[0, 1], [0, 0]]
 
 
+def test_whole_numbers_are_one_category_however_they_are_written(tmp_path):
+    """Pandas writes 3.0 where a value of the column is missing; identifiers stay as they are."""
+    path, new = tmp_path / "rows.csv", tmp_path / "new.csv"
+    path.write_text("code,y\n" + "".join(f"{row % 2},{row % 3}\n" for row in range(60)))
+    arguments = {"categorical": ["code"], "class_target": True, "missing": "mean"}
+    state = kept(ready(path, **arguments))
+    new.write_text("code,id\n1.0,7.0\n,True\n0.0,a b \n")
+    data = Tabular(str(path), predict=str(new), id="id", **arguments)
+    data.load_state_dict(state)
+    ((inputs, _, rows),) = data.predict_dataloader()
+    assert data.feature_names == ["code=0", "code=1"] and data.class_names == ["0", "1", "2"]
+    assert inputs.tolist() == [[0, 1], [0, 0], [1, 0]]
+    assert data.identifiers(rows) == ["7.0", "True", "a b"]
+
+
 def test_identifiers_are_no_categories(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("name,x,y\n" + "".join(f"n{row},{row},{row}\n" for row in range(200)))
@@ -135,7 +150,7 @@ def test_identifiers_are_no_categories(tmp_path):
 
 
 def test_a_target_of_words_is_a_class(tmp_path):
-    data = ready(tables.wine(tmp_path), target="grower", missing="mean", ignore=["bottle"])
+    data = ready(own_tables.wine(tmp_path), target="grower", missing="mean", ignore=["bottle"])
     assert data.class_names == ["Barbera", "Barolo", "Grignolino"] and data.classes == 3
     assert (data.target_names, data.target_name) == (["grower"], "grower")
     inputs, targets = batches(data.train_dataloader())
@@ -161,7 +176,7 @@ def test_classes_that_are_numbers_are_asked_for(tmp_path, labels, names):
 
 
 def test_several_targets(tmp_path):
-    path = tables.linnerud(tmp_path)
+    path = own_tables.linnerud(tmp_path)
     data = ready(path, target=["Pulse", "Weight"], ignore=["Waist"], batch_size=4)
     assert data.target_names == ["Pulse", "Weight"] and data.target_name is None
     frame, (train, *_) = pandas.read_csv(path), data.rows_of(0)
@@ -174,7 +189,7 @@ def test_several_targets(tmp_path):
 
 
 def test_missing_targets_are_marked_where_missing_values_are_not_refused(tmp_path):
-    path = tables.wine(tmp_path)
+    path = own_tables.wine(tmp_path)
     frame = pandas.read_csv(path)
     frame.loc[5, "grower"] = None
     frame.to_csv(path, index=False)
@@ -190,7 +205,7 @@ def test_missing_targets_are_marked_where_missing_values_are_not_refused(tmp_pat
 
 
 def test_new_rows_are_read_as_those_of_the_fit(tmp_path):
-    path = tables.diabetes(tmp_path)
+    path = own_tables.diabetes(tmp_path)
     arguments = {"target": "progression", "missing": "indicator", "dates": "parts"}
     data = ready(path, id="patient", **arguments)
     frame = pandas.read_csv(path)
@@ -224,7 +239,7 @@ def test_new_rows_are_read_as_those_of_the_fit(tmp_path):
 
 
 def test_test_rows_have_their_numbers_and_identifiers(tmp_path):
-    path = tables.diabetes(tmp_path)
+    path = own_tables.diabetes(tmp_path)
     data = ready(path, target="progression", missing="mean", id="patient")
     frame = pandas.read_csv(path)
     inputs, targets, rows = batches(data.predict_dataloader())
@@ -279,7 +294,7 @@ def test_columns_without_names_are_found_by_their_place(tmp_path):
 
 
 def test_a_state_that_is_not_of_these_rows_is_refused(tmp_path):
-    path = tables.diabetes(tmp_path)
+    path = own_tables.diabetes(tmp_path)
     arguments = {"missing": "mean", **KINDS}
     state = kept(ready(path, **arguments))
     ready(path, **arguments).load_state_dict(state)
@@ -299,7 +314,7 @@ def test_a_state_that_is_not_of_these_rows_is_refused(tmp_path):
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 def test_processes_share_the_rows(tmp_path, world_size):
-    path = tables.diabetes(tmp_path)
+    path = own_tables.diabetes(tmp_path)
     arguments = {"missing": "mean", "batch_size": 12 // world_size, **KINDS}
     alone = ready(path, **{**arguments, "batch_size": 12, "predict": str(path)})
     parts = []

@@ -12,7 +12,7 @@ from sklearn.model_selection import (
     train_test_split,
 )
 
-import tables
+import own_tables
 from datamodules import Tabular
 
 ROWS = 120
@@ -173,7 +173,7 @@ def said(caplog, path, **arguments):
 
 
 def test_repeated_groups_are_told(tmp_path, caplog):
-    path = tables.diabetes(tmp_path)
+    path = own_tables.diabetes(tmp_path)
     plain = {"target": "progression", "missing": "mean"}
     for arguments in ({"ignore": ["patient"]}, {"id": "patient"}):
         (line,) = said(caplog, path, **arguments, **plain)

@@ -7,7 +7,7 @@ import pandas
 import pytest
 import torch
 
-import tables
+import own_tables
 from datamodules import Tabular
 from forks import ended_well, ranks
 from recipes.classify import Classify
@@ -37,7 +37,7 @@ def checkpoint(folder):
 
 
 def test_new_rows_are_predicted_without_the_file_of_the_fit(recipe, tmp_path):
-    path = tables.diabetes(tmp_path)
+    path = own_tables.diabetes(tmp_path)
     recipe("regress", "fit", f"--data.path={path}", *DIABETES, "--trainer.max_epochs=2", "--name=a")
     folder, table = Path("runs/regress/a"), pandas.read_csv(path)
     state = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["Tabular"]
@@ -57,7 +57,7 @@ def test_new_rows_are_predicted_without_the_file_of_the_fit(recipe, tmp_path):
 
 
 def test_words_are_classified(recipe, tmp_path):
-    path = tables.wine(tmp_path)
+    path = own_tables.wine(tmp_path)
     recipe("classify", "fit", f"--data.path={path}", *WINE, "--name=a", *FAST)
     folder, table = Path("runs/classify/a"), pandas.read_csv(path)
     assert rows(folder)[-1]["val/accuracy"] > 0.8
@@ -70,7 +70,7 @@ def test_words_are_classified(recipe, tmp_path):
 
 
 def test_an_interrupted_run_resumes_exactly(recipe, tmp_path, monkeypatch):
-    path = tables.diabetes(tmp_path)
+    path = own_tables.diabetes(tmp_path)
     fit = ("fit", f"--data.path={path}", *DIABETES, "--trainer.max_epochs=2")
     fit += ("--trainer.log_every_n_steps=1", "--model.network.dropout=0.3")
     recipe("regress", *fit, "--name=whole")
@@ -93,7 +93,7 @@ def test_an_interrupted_run_resumes_exactly(recipe, tmp_path, monkeypatch):
 
 @pytest.mark.slow  # the ranks' batches are compared in tests/datamodules/test_mixed.py
 def test_two_processes_train_the_same_network(recipe, tmp_path):
-    path = tables.wine(tmp_path)
+    path = own_tables.wine(tmp_path)
     sgd = ("--model.optimizer=SGD", "--model.optimizer.lr=0.1", "--trainer.max_epochs=2")
     fit = ("fit", f"--data.path={path}", *WINE, *sgd)
     recipe("classify", *fit, "--data.batch_size=16", "--name=one")
@@ -122,7 +122,7 @@ def test_two_processes_train_the_same_network(recipe, tmp_path):
     ],
 )
 def test_a_mistake_is_one_line(tmp_path, flags, line):
-    path = tables.wine(tmp_path)
+    path = own_tables.wine(tmp_path)
     with pytest.raises(SystemExit) as stop:
         main(
             Classify,
