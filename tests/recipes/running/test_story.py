@@ -8,7 +8,7 @@ import pandas
 import pytest
 from sklearn.metrics import accuracy_score, root_mean_squared_error
 
-import tables
+import own_tables
 from launches import ROOT
 from snippets import blocks
 
@@ -37,7 +37,7 @@ def told(name, table, target, key, recipe):
 
 @pytest.mark.filterwarnings("ignore:The number of training batches")
 def test_a_number_is_predicted(tmp_path, recipe, caplog):
-    table = pandas.read_csv(tables.diabetes(tmp_path)).rename(columns={"progression": "price"})
+    table = pandas.read_csv(own_tables.diabetes(tmp_path)).rename(columns={"progression": "price"})
     held, found = told("regress", table, "price", "patient", recipe)
     assert list(found.columns) == ["id", "prediction", "std"]
     assert list(found.id) == list(held.id), "in the order of test.csv"
@@ -48,7 +48,7 @@ def test_a_number_is_predicted(tmp_path, recipe, caplog):
 
 
 def test_a_class_is_predicted(tmp_path, recipe):
-    table = pandas.read_csv(tables.wine(tmp_path)).rename(columns={"grower": "species"})
+    table = pandas.read_csv(own_tables.wine(tmp_path)).rename(columns={"grower": "species"})
     held, found = told("classify", table, "species", "bottle", recipe)
     names = sorted(set(table.species))
     assert list(found.columns) == ["id", "prediction", *(f"probability_{n}" for n in names)]
