@@ -13,6 +13,9 @@ from recipes.running.folders import read_facts
 from recipes.running.lock import lock_of, locked
 from recipes.running.recipe import find_recipe
 
+# What is done once with a trained run, and the file that says that it was.
+EVALUATED = {"test": "test.jsonl", "predict": "predictions.csv"}
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -72,16 +75,17 @@ class Wanted:
         A run that was cut off before its first checkpoint is trained anew, by the same name.
 
         Args:
-            subcommand: fit; or test, once, of what has been trained
+            subcommand: fit; or test or predict, once, of what has been trained
 
         Raises:
             ValueError: if the folder is of something else or has other settings, or if another
                 process trains it
         """
         checkpoint = self.folder / "checkpoints" / "last.ckpt"
-        if subcommand == "test":
-            done = (self.folder / "test.jsonl").exists()
-            return ["test", f"--ckpt_path={checkpoint}"] if self.is_finished and not done else None
+        if subcommand in EVALUATED:
+            done = (self.folder / EVALUATED[subcommand]).exists()
+            found = [subcommand, f"--ckpt_path={checkpoint}"]
+            return found if self.is_finished and not done else None
         if self.folder.exists():
             with nullcontext() if self.is_finished else locked(*lock_of(self.folder)):
                 self._refuse_another()
