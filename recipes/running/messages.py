@@ -86,8 +86,9 @@ def reason(text: str) -> str:
         options = ", ".join(f"{owner}.{name}" for name in needs[2].split(", "))
         return f"{owner}={needs[1].rpartition('.')[2]} needs {options}"
     # What it tried for a value that fits none of a union of types, in the end the value.
-    if nested := re.search(r"NestedArg\(key='([\w.]+)', val='?([^')]*)'?", text):
-        return f"{owner}.{nested[1]}={nested[2]}: {expected(text)}"
+    if nested := re.findall(r"NestedArg\(key='([\w.+]+)', val='?([^')]*)'?", text):
+        key, value = nested[-1]  # the outermost one has the whole key
+        return f"{owner}.{key}={value}: {expected(text)}"
     # The same for an argument of a class in a list.
     if problem := re.search(r"Problem with given class_path '([\w.]+)': (.+?) - Not a", text):
         where, what = f"{owner}: {problem[1].rpartition('.')[2]}: ", problem[2]
@@ -108,8 +109,13 @@ def reason(text: str) -> str:
 
 def expected(text: str) -> str:
     """The types that jsonargparse tried in vain, or what else it expected."""
+    if "Expected a dot import path string" in text:
+        return "no class of this name, nor a class_path"
     if types := dict.fromkeys(re.findall(r"Not of type (\w+)", text)):
         return f"Not of type {' or '.join(types)}"
+    option = re.search(r"Problem with given class_path '([\w.]+)': Option '(\w+)' is not", text)
+    if option and "Expected a Literal" not in text:
+        return f"{option[1].rpartition('.')[2]} does not take {option[2]}"
     other = re.search(r"Expected an? [^.]*", text)
     return other[0] if other else "not accepted"
 
