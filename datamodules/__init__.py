@@ -1,6 +1,7 @@
 """Where examples come from: one LightningDataModule per data set, on one shared loader."""
 
 from datamodules.california import California
+from datamodules.cifar import CIFAR10, CIFAR100
 from datamodules.diabetes import Diabetes
 from datamodules.digits import Digits
 from datamodules.generated import Friedman, Linear
@@ -18,6 +19,8 @@ from datamodules.textbook import Textbook
 from datamodules.uci import UCI
 
 __all__ = [
+    "CIFAR10",
+    "CIFAR100",
     "MNIST",
     "UCI",
     "California",
