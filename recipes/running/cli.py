@@ -22,7 +22,8 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 import datamodules  # noqa: F401 - imported classes are known to the parser by their short names
-import recipes.parts.networks  # noqa: F401
+import recipes.parts.networks
+import recipes.parts.residual  # noqa: F401
 from callbacks import (
     ChangedSettings,
     FiniteLoss,
