@@ -14,6 +14,7 @@ from recipes.parts.fitting import check_classifier, count_classes
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import class_numbers, full, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
+from recipes.parts.outputs import Output, take_output
 from recipes.parts.sharding import distribute
 from recipes.parts.weights import Patterns, Start
 
@@ -81,6 +82,7 @@ class Classify(LightningModule):
         weights: file of the weights to start from: a state_dict of anyone, by torch.save or
             safetensors, or a checkpoint; not read when a run is resumed or tested
         weights_except: layers, or patterns of names, that stay as initialised: head, "*.bias"
+        output: of a network whose output is a dict or tuple, the logits' name, or number from 0
     """
 
     monitor = ("val/accuracy", "max")  # by which a state is the best
@@ -92,12 +94,14 @@ class Classify(LightningModule):
         label_smoothing: ClosedUnitInterval = 0.0,
         weights: str | None = None,
         weights_except: Patterns = None,
+        output: Output = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
         self.network = network
         self.optimizer = optimizer
         self.label_smoothing = label_smoothing
+        take_output(output, network)
         self.start = Start(weights_except, weights=weights)
 
     def setup(self, stage: str) -> None:

@@ -22,6 +22,7 @@ from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import class_numbers, full, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
 from recipes.parts.networks import Frozen
+from recipes.parts.outputs import Output, take_output
 from recipes.parts.sharding import distribute, shard_over_all
 from recipes.parts.weights import Patterns, Start
 
@@ -56,6 +57,8 @@ class Distill(LightningModule):
             is resumed or tested
         teacher_weights: likewise, of the teacher; of a frozen one read in every run that asks it
         weights_except: layers, or patterns of names, that stay as initialised in what learns: head
+        output: of a student or teacher whose output is a dict or tuple, the logits' name, or number
+            from 0
     """
 
     monitor = ("val/accuracy", "max")  # by which a state is the best
@@ -76,6 +79,7 @@ class Distill(LightningModule):
         student_weights: str | None = None,
         teacher_weights: str | None = None,
         weights_except: Patterns = None,
+        output: Output = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
@@ -98,6 +102,8 @@ class Distill(LightningModule):
             raise ValueError(f"--model.scheme={scheme} trains --model.teacher, from no checkpoint")
         else:
             self.teacher = teacher
+        frozen = isinstance(self.teacher, Frozen)
+        take_output(output, student, self.teacher.network if frozen else self.teacher)
         self.control = copy.deepcopy(student) if control else None
         if shard_teacher and scheme != "frozen":
             raise ValueError(f"--model.shard_teacher: with scheme {scheme} the teacher is trained")

@@ -21,7 +21,8 @@ PLACES = (
 )
 # Settings younger than some stored results, and their values that change nothing.
 YOUNGER = {
-    r"model\.((student|teacher|generator|discriminator)_)?weights|model\.weights_except": None,
+    r"model\.((student|teacher|generator|discriminator)_)?weights": None,
+    r"model\.(weights_except|output)": None,
     r"trainer\.callbacks\.Export(-\d+)?\.which": "best",
 }
 OURS = ("recipes.", "callbacks.", "datamodules.")  # the packages of this project

@@ -14,6 +14,7 @@ import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.distributed.tensor.parallel.style import ParallelStyle
+from torch.nn import functional as F
 
 from datamodules.loading.splits import Share
 from recipes.parts.sharding import alternating
@@ -36,8 +37,11 @@ class Head(nn.Linear):
     """The last layer: linear, and in its weights' own type under mixed precision: float32."""
 
     def forward(self, input: Tensor) -> Tensor:
-        with torch.autocast(input.device.type, enabled=False):
-            return super().forward(input.to(self.weight.dtype))
+        if torch.jit.is_scripting():  # which knows neither super() nor a device of its input
+            return F.linear(input.to(self.weight.dtype), self.weight, self.bias)
+        else:
+            with torch.autocast(input.device.type, enabled=False):
+                return super().forward(input.to(self.weight.dtype))
 
 
 class MLP(nn.Module):

@@ -24,7 +24,8 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.seed import isolate_rng
 
 import datamodules  # noqa: F401 - imported classes are known to the parser by their short names
-import recipes.parts.networks  # noqa: F401
+import recipes.parts.networks
+import recipes.parts.residual  # noqa: F401
 from callbacks import (
     ChangedSettings,
     ClassReport,

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from recipes.gan.networks import MLPGenerator
 from recipes.parts.networks import (
     MLP,
     ConvNet,
@@ -13,6 +14,7 @@ from recipes.parts.networks import (
     QuadraticModel,
     random_rotation,
 )
+from recipes.parts.residual import CIFARResNet, ResNet18
 
 
 @pytest.mark.parametrize(
@@ -114,3 +116,32 @@ def test_the_quadratics_of_many_parameters_at_once():
     found = torch.vmap(call)(parameters)
     for theta, outputs in zip(parameters["theta"], found, strict=True):
         torch.testing.assert_close(outputs, call({"theta": theta}))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated")
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        (MLP(64, [8], 3, 0.5), (64,)),
+        (ConvNet([4, 6], 3), (1, 8, 8)),
+        (LinearModel(5), (5,)),
+        (QuadraticModel(5), (5,)),
+        (CIFARResNet(8), (3, 32, 32)),
+        (ResNet18(width=4), (3, 64, 64)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_networks_are_scripted_and_saved_without_this_package(network, shape):
+    inputs = torch.rand(4, *shape)
+    torch.jit.script(network.eval()).save("scripted.pt")
+    assert torch.equal(torch.jit.load("scripted.pt")(inputs), network(inputs))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated")
+def test_the_gan_s_are_traced_instead():
+    """Scripting does not know that labels may be missing; that of the data is fixed by a trace."""
+    generator, latents = MLPGenerator(4, [8]).eval(), torch.rand(3, 4)
+    with pytest.raises(RuntimeError, match=r"Unknown type name 'nn.Embedding'"):
+        torch.jit.script(generator)
+    traced = torch.jit.trace(generator, latents)
+    assert torch.equal(traced(latents[:2]), generator(latents[:2]))
