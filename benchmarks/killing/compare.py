@@ -1,6 +1,7 @@
 """What a run has left, and what is other than in a run that nobody killed."""
 
 import csv
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,9 @@ def rows(folder: Path) -> list[Any]:
     """The rows of metrics of a run: of this project's file, or of those of Lightning's logger."""
     found = []
     for path in sorted(folder.rglob("metrics.jsonl")):
-        found += path.read_text().splitlines()
+        found += [
+            json.dumps(json.loads(line), sort_keys=True) for line in path.read_text().splitlines()
+        ]
     for path in sorted(folder.rglob("metrics.csv")):
         with path.open() as file:
             found += [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]

@@ -53,6 +53,7 @@ from recipes.running.resume import SameBatch, check_evaluated, check_resumed
 from recipes.running.run import Run
 from recipes.running.settings import fetch_nothing, in_order
 from recipes.running.terminal import outcome, shown
+from recipes.running.whole_steps import WholeSteps
 
 register_type(torch.device)  # which Lightning's callbacks have as a default, and YAML does not know
 
@@ -68,6 +69,7 @@ DEFAULTS = (
     SameBatch,
     Convergence,
     Monitors,
+    WholeSteps,
     Requeue,  # last, when all others have done what they do after a step
 )
 
