@@ -14,9 +14,7 @@ The verdicts are in benchmarks/faults.json: what is cut off goes on with what is
 import argparse
 import json
 import os
-import subprocess
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -61,7 +59,9 @@ def main() -> None:
     print("\n".join(f"| {' | '.join(row)} |" for row in summary(known)))
 
 
-def run(missing: list[tuple[Arm, Case]], known: dict[str, str], options: argparse.Namespace) -> None:
+def run(
+    missing: list[tuple[Arm, Case]], known: dict[str, str], options: argparse.Namespace
+) -> None:
     """Runs cases, and writes each verdict at once."""
     processes.warm()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -69,6 +69,7 @@ def run(missing: list[tuple[Arm, Case]], known: dict[str, str], options: argpars
     with tempfile.TemporaryDirectory(dir=OTHER_DISK if OTHER_DISK.is_dir() else None) as disk:
         trials = Trials(options.work, Path(disk))
         with ThreadPoolExecutor(options.jobs) as pool, tqdm(total=len(missing)) as bar:
+
             def one(pair: tuple[Arm, Case]) -> None:
                 arm, case = pair
                 fault = trials.verdict(*pair)
@@ -77,6 +78,7 @@ def run(missing: list[tuple[Arm, Case]], known: dict[str, str], options: argpars
                 bar.update()
                 if fault and arm == "ours":
                     bar.write(f"{case}: {fault}")
+
             for _ in pool.map(one, missing):
                 pass
 

@@ -1,1 +1,1 @@
-"""Kills runs, resumes them, and compares what they leave with what runs leave that nobody killed."""
+"""Kills runs and resumes them, and compares what they leave with runs that nobody killed."""

@@ -86,7 +86,9 @@ def ranks(count: int) -> list[dict[str, str]]:
     return [{**shared, "MASTER_PORT": port, "LOCAL_RANK": str(rank)} for rank in range(count)]
 
 
-def work(folder: str, environment: dict[str, str], target: Callable[..., None], arguments: tuple) -> None:
+def work(
+    folder: str, environment: dict[str, str], target: Callable[..., None], arguments: tuple
+) -> None:
     """In the new process."""
     from lightning.fabric.utilities.rank_zero import _get_rank
     from lightning.pytorch.utilities import rank_zero_only
