@@ -7,8 +7,9 @@ then resumed by what its user would type, and compared with the run that nobody 
 of its checkpoints, bit by bit, and each row of its metrics. Stock Lightning trains the same module
 on the same rows with torch's shuffling DataLoader, and resumes with `ckpt_path="last"`.
 
-The verdicts are in benchmarks/faults.json: what is cut off goes on with what is missing, and
---anew begins again. What is lost of this project stays in --work. About 20 minutes on two cores.
+The verdicts are in benchmarks/faults.json, and their tables on the page: what is cut off goes on
+with what is missing, and --anew begins again. What is lost of this project stays in --work. About
+20 minutes on two cores.
 """
 
 import argparse
@@ -20,10 +21,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+import pages
 from killing import processes
 from killing.cases import Case, cases
 from killing.data import write
-from killing.table import FILE, summary
+from killing.table import FILE, by_kind, by_point, read
 from killing.trial import Arm, Trials
 from recipes.parts.files import replace_file
 
@@ -49,14 +51,16 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Runs what is missing, and prints the table."""
     options = arguments()
-    known = json.loads(FILE.read_text()) if FILE.exists() and not options.anew else {}
+    known = {} if options.anew else read(FILE)
     wanted = [case for case in cases() if case.kind in options.kinds]
     wanted = [c for c in wanted if not options.recipes or c.setup.recipe in options.recipes]
     pairs = [(arm, case) for case in wanted for arm in options.arms]
     missing = [(arm, case) for arm, case in pairs if f"{arm}: {case}" not in known][: options.most]
     if missing:
         run(missing, known, options)
-    print("\n".join(f"| {' | '.join(row)} |" for row in summary(known)))
+    pages.write()
+    for rows in (by_kind(known), by_point(known)):
+        print("\n".join(f"| {' | '.join(row)} |" for row in rows), end="\n\n")
 
 
 def run(
@@ -64,10 +68,11 @@ def run(
 ) -> None:
     """Runs cases, and writes each verdict at once."""
     processes.warm()
-    options.work.mkdir(parents=True, exist_ok=True)
-    write(options.work / "data")
+    work = options.work / str(os.getpid())
+    work.mkdir(parents=True)
+    write(work / "data")
     with tempfile.TemporaryDirectory(dir=OTHER_DISK if OTHER_DISK.is_dir() else None) as disk:
-        trials = Trials(options.work, Path(disk))
+        trials = Trials(work, Path(disk))
         with ThreadPoolExecutor(options.jobs) as pool, tqdm(total=len(missing)) as bar:
 
             def one(pair: tuple[Arm, Case]) -> None:

@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ EPOCH, SAVE = 1, 3  # in which the points are, and which of the saves is meant; 
 class Point(Callback):
     """Kills the process at a point of the second epoch, or of the fourth save, the first time.
 
-    Without a point it only leaves a file `saves`: a line `begin` and a line `end` of each save.
+    Without a point it only leaves a file `saves`: a line `begin` and a line `end` of each save,
+    with the time.
 
     Args:
         at: one of POINTS, or nothing
@@ -75,7 +77,7 @@ class Point(Callback):
     def _note(self, word: str) -> None:
         if self.writes:
             with Path("saves").open("a") as file:
-                file.write(f"{word}\n")
+                file.write(f"{word} {time.monotonic()}\n")
 
     def _kill(self, here: bool, name: str) -> None:
         if here and self.at == name:

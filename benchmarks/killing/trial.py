@@ -6,6 +6,7 @@ import threading
 import time
 from collections import defaultdict
 from pathlib import Path
+from statistics import median
 from typing import Literal
 
 from killing.arms import ours, stock
@@ -19,7 +20,6 @@ Arm = Literal["ours", "stock"]
 PATIENCE = 240  # seconds, of a run on a busy machine
 ANSWER = 10  # seconds from a signal to the end of every process
 ATTEMPTS = 10  # to kill a run before it ends, or within a save
-LONGEST_SAVE = 0.15  # seconds
 
 
 class Trials:
@@ -33,7 +33,9 @@ class Trials:
     def __init__(self, work: Path, temporary: Path) -> None:
         self.work, self.temporary = work, temporary
         self.locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
-        self.seconds: dict[str, float] = {}  # of runs that nobody killed
+        # Of runs that nobody killed: how long they took, and a save of theirs.
+        self.seconds: dict[str, float] = {}
+        self.saves: dict[str, float] = {}
 
     def verdict(self, arm: Arm, case: Case) -> str:
         """What is wrong with a run that was killed and resumed; empty if it is identical."""
@@ -64,6 +66,7 @@ class Trials:
                 if fault := self.finish(arm, setup, folder):
                     raise RuntimeError(f"{folder}: {fault}")
                 self.seconds[name] = time.monotonic() - began
+                self.saves[name] = seconds_of_save(folder)
         return folder
 
     def finish(self, arm: Arm, setup: Setup, folder: Path) -> str:
@@ -92,7 +95,7 @@ class Trials:
         if case.kind == "fixed point":
             processes[0].process.join(PATIENCE)
         else:
-            self.wait(case, folder, self.seconds[f"{arm}-{case.setup}"], attempt, processes[0])
+            self.wait(arm, case, folder, attempt, processes[0])
             meant = {TO[0]: processes, TO[1]: processes[:1], TO[2]: processes[1:]}[case.to]
             for process in meant:
                 process.send(signal.Signals[case.signal])
@@ -102,31 +105,42 @@ class Trials:
             return "missed"
         return "missed" if case.kind == "during a save" and not is_saving(folder) else ""
 
-    def wait(self, case: Case, folder: Path, whole: float, attempt: int, first: Started) -> None:
+    def wait(self, arm: Arm, case: Case, folder: Path, attempt: int, first: Started) -> None:
         """Waits for the moment of a case, or the end of the run.
 
         Args:
+            arm: that is tried
             case: whose random numbers give the moment
             folder: of the run
-            whole: seconds that it takes if nobody kills it
             attempt: a later one is earlier
             first: process of the run
         """
-        draw = case.random(attempt)
+        draw, name = case.random(attempt), f"{arm}-{case.setup}"
         if case.kind == "random moment":
-            time.sleep(draw.random() * whole / (1 + attempt / 3))
+            time.sleep(draw.random() * self.seconds[name] / (1 + attempt / 3))
             return
         saves = 1 + draw.randrange(2)
         while count(folder, "begin") < saves and first.status is None:
             time.sleep(0.001)
-        longest = LONGEST_SAVE if case.kind == "during a save" else whole / 2
-        time.sleep(draw.random() * longest / (1 + attempt))
+        longest = self.saves[name] if case.kind == "during a save" else self.seconds[name] / 2
+        time.sleep(draw.random() * longest / (1 + attempt / 3))
+
+
+def noted(folder: Path) -> list[list[str]]:
+    """The begins and ends of a run's saves, each with its time."""
+    file = folder / "saves"
+    return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def count(folder: Path, word: str) -> int:
     """How often a run has begun or ended a save."""
-    file = folder / "saves"
-    return file.read_text().split().count(word) if file.exists() else 0
+    return sum(line[:1] == [word] for line in noted(folder))
+
+
+def seconds_of_save(folder: Path) -> float:
+    """How long a run's saves took, median."""
+    times = [float(line[1]) for line in noted(folder)]
+    return median(end - begin for begin, end in zip(times[::2], times[1::2], strict=True))
 
 
 def is_saving(folder: Path) -> bool:
