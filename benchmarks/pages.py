@@ -11,6 +11,10 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- configs: FOLDER -->              a folder's configs, with the first sentence of each header
 <!-- classes: MODULE -->              what a module exports, with the first line of each docstring
 <!-- arguments: CLASS -->             a constructor's arguments, as its docstring has them
+<!-- scripts: FOLDER -->              a folder's scripts, with the first line of each docstring
+<!-- killed by -->                    runs that were killed, by what, and what became of them
+<!-- killed at -->                    the same at points of training
+<!-- soak -->                         what long runs took
 """
 
 import argparse
@@ -24,6 +28,7 @@ from pathlib import Path
 import docstring_parser
 import yaml
 
+from killing.table import FILE, SOAK, by_kind, by_point, read, soaked
 from recipes.running.recipe import SEARCH_SPACE, find_recipe, recipe_names
 from result_tables import ROOT, Rows, by_metric, by_result, listed
 
@@ -59,6 +64,17 @@ def configs(folder: str) -> Rows:
         lines = path.read_text().split("\n\n")[0].splitlines()
         header = [line.lstrip("# ") for line in lines if line.startswith("#")]
         rows.append([f"[`{path.stem}`]({path.name})", first_sentence(" ".join(header))])
+    return rows
+
+
+def scripts(folder: str) -> Rows:
+    """The scripts of a folder that can be run."""
+    rows = [["command", "what it measures or makes"]]
+    for path in sorted((ROOT / folder).glob("*.py")):
+        text = path.read_text()
+        if '__name__ == "__main__"' in text:
+            said = text.removeprefix('"""').splitlines()[0].rstrip(".")
+            rows.append([f"[`python {folder}/{path.name}`]({path.name})", said])
     return rows
 
 
@@ -106,6 +122,10 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "configs": configs,
     "classes": classes,
     "arguments": arguments,
+    "scripts": scripts,
+    "killed by": lambda _: by_kind(read(FILE)),
+    "killed at": lambda _: by_point(read(FILE)),
+    "soak": lambda _: soaked(read(SOAK)),
 }
 
 

@@ -10,7 +10,12 @@ Settings = list[dict[str, Any]]
 def settings(trainer: Trainer) -> Settings:
     """The numbers that each optimizer was made with, by name: lr, weight_decay, betas ..."""
     return [
-        {key: value for key, value in optimizer.defaults.items() if value is not None}
+        {
+            key: value
+            for key, value in optimizer.defaults.items()
+            # torch adds `differentiable` to any optimizer when it loads a state
+            if value is not None and key != "differentiable"
+        }
         for optimizer in trainer.optimizers
     ]
 

@@ -141,6 +141,10 @@ class Loader:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self._resume = state
+        self.epoch, self.position = (
+            state["epoch"],
+            state["position"],
+        )  # if it is saved before a batch
 
     def __len__(self) -> int:
         return self.batches

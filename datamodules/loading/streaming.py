@@ -50,6 +50,10 @@ class StreamLoader:
 
     def load_state_dict(self, state: dict[str, int | dict[str, int]]) -> None:
         self._resume = state
+        self.epoch, self.position = (
+            state["epoch"],
+            state["position"],
+        )  # if it is saved before a batch
 
     def __len__(self) -> int:
         return self.streams.batches

@@ -64,6 +64,7 @@ from recipes.running.run import Run
 from recipes.running.settings import fetch_nothing, in_order
 from recipes.running.terminal import outcome, shown
 from recipes.running.tracker import check_mode
+from recipes.running.whole_steps import WholeSteps
 from recipes.running.widths import WidthsParser
 
 # What Lightning's callbacks have as defaults, and YAML does not know.
@@ -87,6 +88,7 @@ DEFAULTS = (
     SameBatch,
     Convergence,
     Monitors,
+    WholeSteps,
     Requeue,  # last, when all others have done what they do after a step
 )
 

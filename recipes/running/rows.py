@@ -26,7 +26,9 @@ class MetricsFile(Logger):
     def __init__(self, path: str, checkpoint: str | None = None) -> None:
         super().__init__()
         self.path, self.checkpoint = Path(path), checkpoint
-        self.rewinds_to: int | None = None  # the step of a run that goes on, until its first row
+        # Of a run that goes on, until its first row: its step, and bytes when it was saved.
+        self.rewinds_to: int | None = None
+        self.rewinds_at: int | None = None
 
     @property
     def name(self) -> str:
@@ -42,9 +44,7 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        if self.rewinds_to is not None:
-            rewind(self.path, self.rewinds_to)
-            self.rewinds_to = None
+        self._rewind()
         row = {"step": step, **metrics}
         if self.checkpoint:
             row = {"checkpoint": self.checkpoint, **metrics}
@@ -55,26 +55,41 @@ class MetricsFile(Logger):
     def log_hyperparams(self, *args: object, **kwargs: object) -> None:
         """Nothing: they are in config.yaml."""
 
+    def _rewind(self) -> None:
+        if self.rewinds_to is not None:
+            rewind(self.path, self.rewinds_to, self.rewinds_at)
+            self.rewinds_to = None
 
-def rewind(path: Path, step: int) -> None:
+    def size(self) -> int:
+        """Bytes of the file's rows so far."""
+        self._rewind()
+        return self.path.stat().st_size if self.path.exists() else 0
+
+
+def rewind(path: Path, step: int, size: int | None = None) -> None:
     """Drops the rows of the steps that a run resumed at `step` will train again.
+
+    Validation after that step's last batch has the step before: of a checkpoint that was saved
+    between the two, `size` says how long the file was, in bytes.
 
     If there are any, or damaged lines, the file as it was is kept beside it, with the time in its
     name. A damaged line is named, unless it is the last, which a kill has cut off.
     """
     if not path.is_file():
         return
-    lines, kept = path.read_bytes().splitlines(), []
+    lines, kept, end = path.read_bytes().splitlines(keepends=True), [], 0
     for number, line in enumerate(lines, 1):
+        end += len(line)
         try:
             row = json.loads(line)
             is_past = row["step"] is None or row["step"] < step
+            is_past = is_past and (size is None or end <= size)
         except (ValueError, TypeError, KeyError, RecursionError):
             if number < len(lines):
                 rank_zero_warn(f"{path}, line {number} is damaged: left out, and kept in a .bak")
             continue
         if is_past:
-            kept.append(line.decode() + "\n")
+            kept.append(line.decode().rstrip("\r\n") + "\n")
     if len(kept) < len(lines):
         keep(path)
         replace_file(path, "".join(kept))

@@ -1,0 +1,1 @@
+"""Kills runs and resumes them, and compares what they leave with runs that nobody killed."""

@@ -1,0 +1,68 @@
+"""Which runs are killed, how and when."""
+
+import random
+from dataclasses import dataclass
+from typing import Literal
+
+from killing.points import POINTS
+from killing.setups import RECIPES, Setup
+
+MOMENTS, SAVES = 154, 35
+TO = ("every process", "the first", "the second")
+Kind = Literal["not killed", "random moment", "during a save", "fixed point", "one process", "two"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run that is killed and resumed.
+
+    Attributes:
+        kind: row of the table
+        setup: of the run
+        number: of the case among those of its kind, from which its moment is drawn
+        point: in training, of a fixed point
+        signal: that is sent
+        to: which process it is sent to
+    """
+
+    kind: Kind
+    setup: Setup
+    number: int = 0
+    point: str = ""
+    signal: str = "SIGKILL"
+    to: str = "every process"
+
+    def __str__(self) -> str:
+        parts = (self.kind, self.setup, self.point, self.signal, self.to, self.number)
+        return ", ".join(str(part) for part in parts if part != "")
+
+    def random(self, attempt: int) -> random.Random:
+        """Always the same numbers in an attempt to kill it."""
+        return random.Random(f"{self}, {attempt}")
+
+
+def setups(recipe: str) -> list[Setup]:
+    """The runs of a recipe that one process trains; a study's data has no workers."""
+    found = [Setup(recipe), Setup(recipe, "more")]
+    return found if recipe == "study" else [*found, Setup(recipe, workers=2)]
+
+
+def cases() -> list[Case]:
+    """All of them; what is cut off has some of each kind."""
+    every = [setup for recipe in RECIPES for setup in setups(recipe)]
+    found = [Case("not killed", setup) for setup in every]
+    found += [Case("random moment", every[i % len(every)], i) for i in range(MOMENTS)]
+    big = [Setup(recipe, "big") for recipe in RECIPES]
+    found += [Case("during a save", big[i % len(big)], i) for i in range(SAVES)]
+    read = [setup for setup in every if setup.kind == "plain"]
+    found += [Case("fixed point", setup, point=point) for point in POINTS for setup in read]
+    asked = ("SIGTERM", "SIGINT")
+    for number, sent in enumerate(asked * 2):
+        found += [Case("one process", Setup(r), number, signal=sent) for r in RECIPES]
+    pairs = [Setup(recipe, processes=2) for recipe in RECIPES]
+    found += [Case("not killed", setup) for setup in pairs]
+    for sent in (*asked, "SIGKILL"):
+        found += [Case("two", setup, signal=sent, to=to) for to in TO for setup in pairs]
+    order = random.Random(0)
+    order.shuffle(found)
+    return found

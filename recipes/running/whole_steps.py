@@ -1,0 +1,90 @@
+"""Checkpoints of whole steps: a run that goes on from one does all that it would have done."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.loops.fetchers import _DataFetcher
+from lightning.pytorch.trainer.states import TrainerFn
+
+from callbacks.requeue import Requeue
+from recipes.running.rows import MetricsFile
+
+SIZE = "metrics_size"  # in a checkpoint: bytes of the metrics file when a step had ended
+
+
+class WholeSteps(Callback):
+    """Saves after a step, and not within it.
+
+    ModelCheckpoint saves a run every few steps before the module's `on_train_batch_end` is called
+    and the step's row is logged. A run that is killed right then and resumed has lost that row; and
+    where validation or the end of the epoch was next, Lightning's resumed run leaves these out.
+
+    This calls ModelCheckpoint when the step is over, and saves what is next.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+        self.fetcher: _DataFetcher | None = None  # of the batches, while a step has just ended
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage != TrainerFn.FITTING:
+            return
+        for callback in trainer.callbacks:
+            if isinstance(callback, (Checkpoint, Requeue)):
+                callback.on_train_batch_end = partial(self._wait, callback.on_train_batch_end)
+        loop = trainer.fit_loop.epoch_loop
+        loop.on_advance_end = partial(self._end, loop.on_advance_end)
+
+    def _wait(self, save: Callable[..., None], *args: object) -> None:
+        self.waiting.append(partial(save, *args))
+
+    def _end(self, goes_on: Callable[[_DataFetcher], None], fetcher: _DataFetcher) -> None:
+        """A step has ended; then come validation and the next one."""
+        waiting, self.waiting, self.fetcher = self.waiting, [], fetcher
+        for save in waiting:
+            save()
+        self.fetcher = None
+        goes_on(fetcher)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self.fetcher is None:
+            return
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsFile) and trainer.is_global_zero:
+                checkpoint[SIZE] = logger.size()
+        loop, state = trainer.fit_loop.epoch_loop, checkpoint["loops"]["fit_loop"]
+        loaders = trainer.fit_loop._combined_loader.flattened
+        if loop._should_check_val_fx(self.fetcher):
+            # As if it had begun: Lightning goes back to it.
+            progress = state["epoch_loop.val_loop.batch_progress"]
+            begun = progress["total"]["completed"] + 1
+            progress["total"] |= {"ready": begun, "started": begun}
+            progress["current"] = dict.fromkeys(progress["current"], 0)
+            progress["is_last_batch"] = False
+        elif loop._num_ready_batches_reached() and not all(map(is_resumable, loaders)):
+            # It would begin its epoch anew, for one more step: as Lightning has it, the next one.
+            for counts in ("total", "current"):
+                state["epoch_loop.batch_progress"][counts]["completed"] -= 1
+        elif not loop._should_accumulate():
+            state["epoch_loop.state_dict"]["_batches_that_stepped"] += 1
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsFile):
+                logger.rewinds_at = checkpoint.get(SIZE)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.FITTING:  # no batch of this validation has begun
+            trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.reset_on_restart()
+
+
+def is_resumable(loader: object) -> bool:
+    """Whether a loader of batches goes on within an epoch."""
+    return hasattr(loader, "load_state_dict")

@@ -1,0 +1,142 @@
+"""A checkpoint of a step, where a run ends right after it: what was next is not left out."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader, TensorDataset
+
+import recipes.running.cli
+from killing.compare import difference
+from recipes.classify import Classify
+from recipes.parts.networks import MLP
+from recipes.running.files import AtomicCheckpointIO
+from recipes.running.whole_steps import WholeSteps
+from trains import rows
+
+SAVED = (  # at 7, 14 and 21 of an epoch's 21 batches
+    "--trainer.callbacks+=ModelCheckpoint",
+    "--trainer.callbacks.every_n_train_steps=7",
+    "--trainer.callbacks.filename=middle",
+    "--trainer.callbacks.enable_version_counter=false",
+    "--trainer.log_every_n_steps=1",
+    "--trainer.max_epochs=3",
+)
+CLASSIFY = (
+    *("--data.batch_size=50", "--model.network=MLP", "--model.network.inputs=64"),
+    *("--model.network.widths=[8]", "--model.network.dropout=0.3", *SAVED),
+)
+MIDDLE = "--trainer.val_check_interval=7"
+STUDY = (
+    *("--data.batch_size=13", "--model.network.widths=[8]", "--model.halving=2", *SAVED),
+    *("--model.optimizers={SGD: {class_path: SGD}}", "--model.rungs=1"),
+)
+UNVALIDATED = "--trainer.limit_val_batches=0"
+
+
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+class Interruption(Callback):
+    """Ends a run in a hook, at a step."""
+
+    def __init__(self, hook, step):
+        def end(trainer, *args):
+            if trainer.global_step == step and not trainer.sanity_checking:
+                raise MemoryError("interrupted")
+
+        setattr(self, hook, end)
+
+
+def interrupt(patch, hook, step):
+    if hook != "saved":
+        further = lambda: Interruption(hook, step)  # noqa: E731
+        defaults = recipes.running.cli.RecipeCLI.__init__
+
+        def with_further(self, module, args, callbacks=(), ending=None):
+            defaults(self, module, args, (*callbacks, further()), ending)
+
+        patch.setattr(recipes.running.cli.RecipeCLI, "__init__", with_further)
+        return
+    save = AtomicCheckpointIO.save_checkpoint
+
+    def save_and_end(self, checkpoint, path, **kwargs):
+        save(self, checkpoint, path, **kwargs)
+        if checkpoint["global_step"] == step:
+            raise MemoryError("interrupted")
+
+    patch.setattr(AtomicCheckpointIO, "save_checkpoint", save_and_end)
+
+
+def cut_and_resumed(recipe, monkeypatch, name, flags, hook, step):
+    """What is other in a run that was interrupted and resumed from its latest checkpoint."""
+    whole, cut = (Path("runs", name, which) for which in ("whole", "cut"))
+
+    def saves(folder):
+        return f"--trainer.callbacks.dirpath={folder}/checkpoints"
+
+    where = flags.index(SAVED[0]) + 1
+    before, after = flags[:where], flags[where:]
+    if not whole.exists():
+        recipe(name, "fit", "--name=whole", *before, saves(whole), *after)
+    with monkeypatch.context() as patch:
+        interrupt(patch, hook, step)
+        with pytest.raises(MemoryError):
+            recipe(name, "fit", "--name=cut", *before, saves(cut), *after)
+    latest = max((cut / "checkpoints").glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+    assert latest.stem == "middle"
+    assert torch.load(latest, weights_only=True)["global_step"] <= step
+    recipe(name, "fit", f"--ckpt_path={latest}")
+    return difference(cut, whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "hook", "step"),
+    [
+        ("classify", CLASSIFY, "saved", 14),  # the step's row is not lost
+        ("classify", CLASSIFY, "on_validation_start", 42),  # validation is not left out
+        ("classify", CLASSIFY, "on_train_epoch_end", 42),  # nor is its row there twice
+        ("classify", CLASSIFY, "on_validation_start", 63),  # nor the last epoch's end
+        ("study", (*STUDY, UNVALIDATED), "saved", 21),  # nor the members that it drops
+        slow("classify", (*CLASSIFY, MIDDLE), "on_validation_start", 28),
+        slow("classify", (*CLASSIFY, MIDDLE), "on_validation_end", 42),
+        slow("classify", (*CLASSIFY, UNVALIDATED), "saved", 21),
+        slow("regress", ("--data.batch_size=13", *SAVED), "saved", 14),
+    ],
+)
+def test_what_comes_after_a_step_is_not_lost(recipe, monkeypatch, name, flags, hook, step):
+    assert cut_and_resumed(recipe, monkeypatch, name, flags, hook, step) == ""
+
+
+@pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
+def test_a_loader_that_cannot_go_on_within_an_epoch_does_not_add_a_step(tmp_path):
+    rows = DataLoader(TensorDataset(torch.rand(32, 4), torch.randint(3, (32,))), 8)
+    saves = {"every_n_train_steps": 4, "filename": "middle", "enable_version_counter": False}
+
+    def trained(*callbacks, checkpoint=None):
+        callbacks = [WholeSteps(), *callbacks, ModelCheckpoint(tmp_path, **saves)]
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        trainer = Trainer(default_root_dir=tmp_path, max_epochs=3, callbacks=callbacks, **quiet)
+        trainer.fit(Classify(MLP(4, [4], outputs=3)), rows, ckpt_path=checkpoint)
+        return trainer.global_step
+
+    with pytest.raises(MemoryError):
+        trained(Interruption("on_train_epoch_end", 8))
+    assert trained(checkpoint=tmp_path / "middle.ckpt") == 12
+
+
+def test_within_a_step_it_is_lost(recipe, monkeypatch):
+    """The negative control: ModelCheckpoint as Lightning calls it."""
+
+    class Nothing(Callback):
+        pass
+
+    others = [Nothing if each is WholeSteps else each for each in recipes.running.cli.DEFAULTS]
+    monkeypatch.setattr(recipes.running.cli, "DEFAULTS", others)
+    cut_and_resumed(recipe, monkeypatch, "classify", CLASSIFY, "on_validation_start", 42)
+    found = {name: rows(Path("runs/classify", name)) for name in ("whole", "cut")}
+    lost = [row for row in found["whole"] if row not in found["cut"]]
+    assert [row["step"] for row in lost] == [41] and "val/accuracy" in lost[0]
