@@ -141,10 +141,8 @@ class Loader:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self._resume = state
-        self.epoch, self.position = (
-            state["epoch"],
-            state["position"],
-        )  # if it is saved before a batch
+        # For a checkpoint that is saved before the first batch.
+        self.epoch, self.position = state["epoch"], state["position"]
 
     def __len__(self) -> int:
         return self.batches
