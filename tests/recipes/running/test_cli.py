@@ -196,7 +196,7 @@ def test_test_and_predict_add_to_the_run(run, recipe):
         ((), 'expected "subcommand" to be one of {fit,validate,test,predict}'),
         (("fitt",), "invalid choice: 'fitt'"),
         (("fit", "--config=nope"), "--config=nope: no such file; shipped: digits, mnist"),
-        (("fit", "--model.temperature=-1"), "--model.temperature: Not of type PositiveFloat: -1"),
+        (("fit", "--model.temperature=-1"), "--model.temperature: Not of type Temperature: -1"),
         (("fit", "--model.temprature=1"), "is it --model.temperature?"),
         (("fit", "--model.scheme=frosen"), "--model.scheme: Expected a"),
         (("fit", "--model.student=MPL"), "--model.student: no class of this name"),
