@@ -227,6 +227,7 @@ def test_new_rows_are_read_as_those_of_the_fit(tmp_path):
             assert targets.isnan().all() and targets.shape == numbers.shape
             rows += numbers.tolist()
             names += new.identifiers(numbers)
+            assert len(loader.named) <= 2, "chunks in memory"
         inputs = batches(loader)[0]
         assert rows == list(range(442)) and names == frame.patient.tolist()
         train, val, test = data.rows_of(0)
@@ -251,6 +252,23 @@ def test_test_rows_have_their_numbers_and_identifiers(tmp_path):
         str(row) for row in rows[:2].tolist()
     ]
     assert inputs.shape == (len(rows), *data.input_shape)
+
+
+def test_new_rows_may_be_in_another_kind_of_file(tmp_path):
+    pytest.importorskip("pyarrow", reason="needs the extra: pip install -e '.[parquet]'")
+    path = own_tables.diabetes(tmp_path)
+    arguments = {"missing": "mean", "target": "progression", "id": "patient"}
+    state, frame = kept(ready(path, **arguments)), pandas.read_csv(path, parse_dates=["day"])
+    frame.astype({"sex": "category"}).to_parquet(tmp_path / "new.parquet", row_group_size=100)
+    found = []
+    for file in (path, tmp_path / "new.parquet"):
+        new = Tabular("gone.csv", predict=str(file), **arguments)
+        new.load_state_dict(state)
+        loader = new.predict_dataloader()
+        loader.chunk = 64
+        batch = batches(loader)
+        found.append((batch[0].tolist(), batch[2].tolist(), new.identifiers(batch[2][-64:])))
+    assert found[0] == found[1] and found[0][2] == frame.patient.tolist()[-64:]
 
 
 @pytest.mark.parametrize(
