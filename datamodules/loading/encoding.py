@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # half a second
 
 Missing = Literal["refuse", "mean", "median", "indicator", "most_frequent"]
 
+MOST_DISTINCT, FEW_ROWS = 0.9, 20  # from there on words tell rows apart, and are no categories
+
 
 @dataclass
 class Encoding:
@@ -96,7 +98,7 @@ def learn(
         unmarked: columns that get no indicator
 
     Raises:
-        ValueError: if a column has no value, or another one in every row
+        ValueError: if a column has no value, or another one in nearly every row
     """
     from sklearn.impute import SimpleImputer
 
@@ -129,10 +131,11 @@ def frequent(column: "Series", most: int) -> list[str]:
 
     # Of numbers, as it counts words in Python.
     codes, distinct = column.astype(object).factorize(sort=True)
-    if len(distinct) == len(column) > most:
+    if len(distinct) > MOST_DISTINCT * len(column) and len(column) > FEW_ROWS:
         raise ValueError(
-            f"column {column.name}: another value in every row, as identifiers have; leave it out "
-            f"with --data.ignore=[{column.name}], or say --data.id={column.name}"
+            f"column {column.name}: {len(distinct)} values in {len(column)} training rows, as "
+            f"names have; leave it out with --data.ignore=[{column.name}], or say "
+            f"--data.id={column.name}"
         )
     encoder = OneHotEncoder(max_categories=most).fit(codes[:, None])
     rare = encoder.infrequent_categories_[0]

@@ -82,6 +82,5 @@ class NewRows:
         """
         if self.id is None:
             return [str(row) for row in rows.tolist()]
-        firsts = sorted(self.named, reverse=True)
-        found = [(row, next(first for first in firsts if first <= row)) for row in rows.tolist()]
+        found = [(row, max(first for first in self.named if first <= row)) for row in rows.tolist()]
         return [self.named[first][row - first] for row, first in found]

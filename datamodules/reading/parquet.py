@@ -44,7 +44,8 @@ class ParquetSheet(Sheet):
             extra = "pip install -e '.[parquet]'"
             raise ValueError(f"{path}: Parquet needs {extra}") from error
         try:
-            with parquet.ParquetFile(path) as file:
+            # Buffered, all that has been read would stay in memory.
+            with parquet.ParquetFile(path, pre_buffer=False) as file:
                 yield file
         except (ArrowException, OSError) as error:
             raise ValueError(f"{path} is damaged or no Parquet file: {error}") from error

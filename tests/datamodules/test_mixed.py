@@ -139,12 +139,11 @@ def test_whole_numbers_are_one_category_however_they_are_written(tmp_path):
     assert data.identifiers(rows) == ["7.0", "True", "a b"]
 
 
-def test_identifiers_are_no_categories(tmp_path):
+@pytest.mark.parametrize("rows", [40, 200])
+def test_identifiers_are_no_categories(tmp_path, rows):
     path = tmp_path / "rows.csv"
-    path.write_text("name,x,y\n" + "".join(f"n{row},{row},{row}\n" for row in range(200)))
-    with pytest.raises(
-        ValueError, match=r"column name: another value in every row.*--data.id=name"
-    ):
+    path.write_text("name,x,y\n" + "".join(f"n{row},{row},{row}\n" for row in range(rows)))
+    with pytest.raises(ValueError, match=r"column name: \d+ values in \d+ .*--data.id=name"):
         ready(path)
     assert ready(path, ignore=["name"]).feature_names == ["x"]
 
@@ -227,6 +226,7 @@ def test_new_rows_are_read_as_those_of_the_fit(tmp_path):
             assert targets.isnan().all() and targets.shape == numbers.shape
             rows += numbers.tolist()
             names += new.identifiers(numbers)
+            assert len(loader.named) <= 2, "chunks in memory"
         inputs = batches(loader)[0]
         assert rows == list(range(442)) and names == frame.patient.tolist()
         train, val, test = data.rows_of(0)
@@ -251,6 +251,23 @@ def test_test_rows_have_their_numbers_and_identifiers(tmp_path):
         str(row) for row in rows[:2].tolist()
     ]
     assert inputs.shape == (len(rows), *data.input_shape)
+
+
+def test_new_rows_may_be_in_another_kind_of_file(tmp_path):
+    pytest.importorskip("pyarrow", reason="needs the extra: pip install -e '.[parquet]'")
+    path = own_tables.diabetes(tmp_path)
+    arguments = {"missing": "mean", "target": "progression", "id": "patient"}
+    state, frame = kept(ready(path, **arguments)), pandas.read_csv(path, parse_dates=["day"])
+    frame.astype({"sex": "category"}).to_parquet(tmp_path / "new.parquet", row_group_size=100)
+    found = []
+    for file in (path, tmp_path / "new.parquet"):
+        new = Tabular("gone.csv", predict=str(file), **arguments)
+        new.load_state_dict(state)
+        loader = new.predict_dataloader()
+        loader.chunk = 64
+        batch = batches(loader)
+        found.append((batch[0].tolist(), batch[2].tolist(), new.identifiers(batch[2][-20:])))
+    assert found[0] == found[1] and found[0][2] == frame.patient.tolist()[-20:]
 
 
 @pytest.mark.parametrize(
@@ -327,3 +344,19 @@ def test_processes_share_the_rows(tmp_path, world_size):
         for step, batch in enumerate(whole):
             shared = torch.cat([part[which][step][0] for part in parts])
             assert sorted(shared.tolist()) == sorted(batch[0].tolist())
+
+
+def test_several_streams_of_one_table(tmp_path):
+    path = own_tables.diabetes(tmp_path)
+    data = ready(path, missing="mean", **KINDS)
+    data.join([(0, 1), (1, 2), (0, 2)])
+    inputs, targets = next(iter(data.train_dataloader()))
+    assert inputs.shape == (3, 64, *data.input_shape) and targets.shape == (3, 64)
+    words = ["a", *["b", "c"] * 20]
+    pandas.DataFrame({"word": words, "y": range(41)}).to_csv(path, index=False)
+    data = ready(path, batch_size=8, split=3)
+    data.join([(split, 0) for split in range(10)])
+    with pytest.raises(ValueError, match=r"--data: the splits have 2 to 3 inputs: not every cat"):
+        data.train_dataloader()
+    with pytest.raises(ValueError, match=r"--data.target: several streams are of one number"):
+        ready(path, target="word", columns=["y"], stratify=False).join([(0, 0), (1, 0)])
