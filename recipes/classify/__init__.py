@@ -7,6 +7,7 @@ https://arxiv.org/abs/1512.00567
 
 Run:      python -m recipes.classify fit --config recipes/classify/digits.yaml
 Logs:     train/loss, val/loss (nats), val/accuracy (share), val/errors (count); test/... likewise
+Files:    report.txt, confusion.png after test, in the run's folder
 Differs:  val/loss and test/loss are without label smoothing, so that they compare
 """
 

@@ -16,7 +16,8 @@ Logs:     train/loss (of the standardised target, mean over networks; of a step,
           evaluation), train/evaluations (of the loss so far: one a batch, L-BFGS has more);
           val/loss likewise; in the target's own unit val/rmse, val/mae, val/nll (nats); val/r2;
           val/coverage (share within the central 90 % interval), val/calibration (mean distance of
-          shares observed and wanted in those of 10 to 90 %); test/... likewise
+          shares observed and wanted in those of 10 to 90 %); of several targets their means, and
+          those of each under val/rmse/<target>; test/... likewise
 Differs:  the mixture is taken as a Gaussian of its moments in every metric, as Lakshminarayanan et
           al. do, where Gal & Ghahramani average densities; no adversarial training; where the
           loss knows no variance, it is constant: what v lacks of the mean squared residual of the
