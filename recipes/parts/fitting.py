@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 
-from recipes.parts.networks import evaluating
+from recipes.parts.networks import MLP, evaluating
 
 
 def count_classes(data: LightningDataModule | None) -> int | None:
@@ -59,8 +59,10 @@ def wrong_inputs(network: nn.Module, shape: torch.Size) -> str:
         shape: of one input
     """
     first = next((m for m in network.modules() if isinstance(m, (nn.Linear, nn.Conv2d))), None)
-    if isinstance(first, nn.Linear) and first.in_features != math.prod(shape):
-        return f"{first.in_features}, but the data have {math.prod(shape)} features"
+    if isinstance(first, nn.Linear):
+        inputs = network.inputs if isinstance(network, MLP) else first.in_features
+        if inputs != math.prod(shape):
+            return f"{inputs}, but the data have {math.prod(shape)} features"
     if isinstance(first, nn.Conv2d) and len(shape) == 3 and first.in_channels != shape[0]:
         return f"{first.in_channels}, but the data's images have {shape[0]} channels"
     return ""
