@@ -55,7 +55,7 @@ from recipes.running.restart import unfinished, warn_of_shared_store
 from recipes.running.resume import SameBatch, check_evaluated, check_resumed
 from recipes.running.run import Run
 from recipes.running.settings import fetch_nothing, in_order
-from recipes.running.terminal import outcome, shown
+from recipes.running.terminal import outcome, shown, why_stopped
 from recipes.running.widths import WidthsParser
 
 register_type(torch.device)  # which Lightning's callbacks have as a default, and YAML does not know
@@ -139,8 +139,9 @@ class RecipeCLI(LightningCLI):
         parser.add_argument(
             "--name",
             type=str | None,
-            help="Name of the run's folder, <root>/<recipe>/<name>; by default the config's, "
-            "numbered. The root is --trainer.default_root_dir, by default runs.",
+            help="Name of the run's folder, <root>/<recipe>/<name>; by default the config's, or "
+            "that of the file of --data.path, numbered. The root is --trainer.default_root_dir, "
+            "by default runs.",
         )
 
         parser.add_argument(
@@ -329,7 +330,8 @@ class RecipeCLI(LightningCLI):
         facts = {"converged": all(all(callback.converged) for callback in found)} if found else {}
         self.run.note(self.trainer.loggers, finished=True, **facts)
         last = outcome(self.model, self.trainer.callback_metrics)
-        return [line for line in (last, *(callback.warning for callback in found)) if line]
+        warnings = [callback.warning for callback in found]
+        return [line for line in (*why_stopped(self.trainer), last, *warnings) if line]
 
     @contextmanager
     def _no_empty_run(self) -> Iterator[None]:
