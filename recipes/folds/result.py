@@ -15,6 +15,7 @@ from recipes.folds.statistics import interval, resampled_t_test
 from recipes.seeds.result import final
 
 NAME = "folds.json"
+LOSS = "test/loss"  # each run's own, so that two of them may be of different things
 Result = dict[str, Any]  # `folds.json`
 
 
@@ -82,7 +83,7 @@ def comparison(result: Result, other: Result, against: Path) -> str:
         )
     rows = []
     for key in tested(result):
-        if len(other.get(key) or ()) != len(result[key]):
+        if key == LOSS or len(other.get(key) or ()) != len(result[key]):
             continue
         differences = [a - b for a, b in zip(result[key], other[key], strict=True)]
         t, p = resampled_t_test(differences, result["ratio"])

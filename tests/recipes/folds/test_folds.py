@@ -96,9 +96,15 @@ def test_without_overlap_it_is_the_paired_t_test():
 
 
 def test_other_folds_are_not_compared():
-    one = {"runs": ["a"], "rows": ["x", "y"], "ratio": 0.5, "test/rmse": [1.0, 2.0]}
+    one = {
+        "runs": ["a"],
+        "rows": ["x", "y"],
+        "ratio": 0.5,
+        "test/rmse": [1.0, 2.0],
+        "test/loss": [1.0, 2.0],
+    }
     said = comparison(one, one | {"test/rmse": [2.0, 2.0]}, Path("b"))
-    assert "| test/rmse |" in said and "-0.5000 ± 0.7071" in said
+    assert "| test/rmse |" in said and "test/loss" not in said and "-0.5000 ± 0.7071" in said
     for other, message in (
         ({"rows": ["x", "z"]}, "--against=b: its folds are of other rows"),
         ({"test/rmse": []}, "--against=b: no metric in common"),
