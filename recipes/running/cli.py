@@ -269,7 +269,7 @@ class RecipeCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         with self._no_empty_run():
             super().instantiate_classes()
-            self.datamodule = self.data or self.datamodule
+            self.datamodule = self.datamodule if self.data is None else self.data
             if self.trainer.precision == "64-true":
                 # Lightning would do so after it has loaded a checkpoint's weights, rounded.
                 self.model.double()
