@@ -141,6 +141,10 @@ class TabularData(LightningDataModule, ABC):
         self.input_mean, self.input_std = split.input_mean, split.input_std
         self.target_mean, self.target_std = split.target_mean, split.target_std
 
+    def training_inputs(self) -> Tensor:
+        """The inputs of all training rows, as batches have them, (rows, features), float64."""
+        return self.splits(self.split).train.inputs
+
     def join(self, members: list[tuple[int, int]], period: int | None = None) -> None:
         """From now on a batch holds one stream for each member, as `JoinedRows` gives them.
 

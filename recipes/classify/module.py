@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from datamodules.loading.missing import MISSING, is_known
 from datamodules.reading.classes import Classes, check_class_numbers, check_type
+from recipes.parts.embedded import show_inputs
 from recipes.parts.fitting import check_classifier, count_classes
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import class_numbers, full, mean_of_known
@@ -111,6 +112,10 @@ class Classify(LightningModule):
     def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, int | None]:
         """The sizes of a network that the data need, where they are not given."""
         return {"outputs": count_classes(data)}
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit" and not self.trainer.ckpt_path:
+            show_inputs(self.network, self.trainer.datamodule)
 
     def configure_model(self) -> None:
         distribute(self, network=self.network)

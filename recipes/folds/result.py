@@ -1,7 +1,6 @@
 """What the folds have come to: a small file, a table, and the test against another one."""
 
 import json
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from recipes.compare.groups import mean_std
 from recipes.folds.rows import Fold
 from recipes.folds.statistics import interval, resampled_t_test
 from recipes.seeds.result import final
 
 NAME = "folds.json"
+LOSS = "test/loss"  # each run's own, so that two of them may be of different things
 Result = dict[str, Any]  # `folds.json`
 
 
@@ -60,8 +61,7 @@ def summary(result: Result) -> str:
     for key in tested(result):
         values = result[key]
         low, high = interval(values, result["ratio"])
-        spread = f"{statistics.fmean(values):.4g} ± {statistics.stdev(values):.2g}"
-        rows.append((key, spread, f"{low:.4g} to {high:.4g}", str(len(values))))
+        rows.append((key, mean_std(values), f"{low:.4g} to {high:.4g}", str(len(values))))
     return markdown(("metric", "mean ± std", "95 % interval of the mean", "n"), rows)
 
 
@@ -83,12 +83,11 @@ def comparison(result: Result, other: Result, against: Path) -> str:
         )
     rows = []
     for key in tested(result):
-        if len(other.get(key) or ()) != len(result[key]):
+        if key == LOSS or len(other.get(key) or ()) != len(result[key]):
             continue
         differences = [a - b for a, b in zip(result[key], other[key], strict=True)]
         t, p = resampled_t_test(differences, result["ratio"])
-        spread = f"{statistics.fmean(differences):+.4g} ± {statistics.stdev(differences):.2g}"
-        rows.append((key, spread, f"{t:.2f}", f"{p:.2g}"))
+        rows.append((key, mean_std(differences), f"{t:.2f}", f"{p:.2g}"))
     if not rows:
         raise ValueError(f"--against={against}: no metric in common")
     return markdown(("metric", f"difference from {against}", "t", "p"), rows)

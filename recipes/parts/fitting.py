@@ -12,7 +12,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.modules.conv import _ConvNd
 
 from datamodules.reading.classes import Classes
-from recipes.parts.networks import evaluating
+from recipes.parts.networks import MLP, evaluating
 
 
 @torch.no_grad()
@@ -75,7 +75,8 @@ def other_inputs(network: nn.Module, shape: Sequence[int], option: str) -> str |
     kinds = (nn.Linear, _ConvNd)
     first = next((layer for layer in network.modules() if isinstance(layer, kinds)), None)
     if isinstance(first, nn.Linear):
-        taken, there, unit = first.in_features, math.prod(shape), "features"
+        taken = network.inputs if isinstance(network, MLP) else first.in_features  # if embedded
+        there, unit = math.prod(shape), "features"
     elif first is not None and len(shape) > 1:
         taken, there, unit = first.in_channels, shape[0], "channels"
     else:

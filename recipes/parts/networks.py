@@ -17,11 +17,14 @@ from torch.distributed.tensor.parallel.style import ParallelStyle
 from torch.nn import functional as F
 
 from datamodules.loading.splits import Share
+from recipes.parts.embedded import Embedded
+from recipes.parts.embeddings import EmbeddingCallable
 from recipes.parts.sharding import alternating
 
 # A size that the command line takes from the data, unless it is given, whatever its default is.
 Width = Annotated[PositiveInt, "from the data"]
-WIDTHS = ("inputs", "outputs", "numbers", "shape", "latent")  # what such parameters are called
+# What such parameters are called.
+WIDTHS = ("inputs", "outputs", "numbers", "blocks", "shape", "latent")
 
 # Makes a network, for those who need several from initialisations of their own.
 NetworkCallable = Callable[[], nn.Module]
@@ -53,6 +56,14 @@ class MLP(nn.Module):
         outputs: number of outputs, in classification one per class
         dropout: share of hidden units that are dropped while training, from 0 to below 1
         input_dropout: share of input values that are dropped while training, from 0 to below 1
+        embedding: of the inputs that are numbers: LinearEmbedding, PeriodicEmbedding,
+            PiecewiseLinearEmbedding, or any class_path
+        numbers: how many inputs are numbers, the first ones, for the embedding; by default all
+        category_width: values that each category, a one-hot block of the inputs, is embedded in
+        blocks: inputs in each one-hot block, from the first of these blocks to the last input
+
+    Raises:
+        ValueError: if numbers and blocks are more than the inputs, or category_width has no blocks
     """
 
     def __init__(
@@ -62,8 +73,16 @@ class MLP(nn.Module):
         outputs: Width = 10,
         dropout: Share = 0.0,
         input_dropout: Share = 0.0,
+        embedding: EmbeddingCallable | None = None,
+        numbers: NonNegativeInt | None = None,
+        category_width: PositiveInt | None = None,
+        blocks: list[PositiveInt] | None = None,
     ) -> None:
         super().__init__()
+        self.inputs = inputs
+        if embedding is not None or category_width is not None:
+            self.embedding = Embedded(inputs, embedding, numbers, category_width, blocks)
+            inputs = self.embedding.outputs
         layers: list[nn.Module] = [nn.Flatten()]
         if input_dropout:
             layers.append(nn.Dropout(input_dropout))
@@ -75,10 +94,13 @@ class MLP(nn.Module):
         self.head = Head([inputs, *widths][-1], outputs)
 
     def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
-        linear = [n for n, layer in self.named_modules() if isinstance(layer, nn.Linear)]
-        return alternating(linear)
+        layers = [*self.features.named_children()]
+        linear = [f"features.{n}" for n, layer in layers if isinstance(layer, nn.Linear)]
+        return alternating([*linear, "head"])
 
     def forward(self, inputs: Tensor) -> Tensor:
+        if hasattr(self, "embedding"):
+            inputs = self.embedding(inputs)
         return self.head(self.features(inputs))
 
 

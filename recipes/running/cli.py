@@ -62,7 +62,7 @@ from recipes.running.restart import unfinished, warn_of_shared_store
 from recipes.running.resume import SameBatch, check_evaluated, check_resumed
 from recipes.running.run import Run
 from recipes.running.settings import fetch_nothing, in_order
-from recipes.running.terminal import outcome, shown
+from recipes.running.terminal import outcome, shown, why_stopped
 from recipes.running.tracker import check_mode
 from recipes.running.whole_steps import WholeSteps
 from recipes.running.widths import WidthsParser
@@ -167,8 +167,9 @@ class RecipeCLI(LightningCLI):
         parser.add_argument(
             "--name",
             type=str | None,
-            help="Name of the run's folder, <root>/<recipe>/<name>; by default the config's, "
-            "numbered. The root is --trainer.default_root_dir, by default runs.",
+            help="Name of the run's folder, <root>/<recipe>/<name>; by default the config's, or "
+            "that of the file of --data.path, numbered. The root is --trainer.default_root_dir, "
+            "by default runs.",
         )
 
         parser.add_argument(
@@ -308,7 +309,7 @@ class RecipeCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         with self._no_empty_run():
             super().instantiate_classes()
-            self.datamodule = self.data or self.datamodule
+            self.datamodule = self.datamodule if self.data is None else self.data
             if self.trainer.precision == "64-true":
                 # Lightning would do so after it has loaded a checkpoint's weights, rounded.
                 self.model.double()
@@ -378,7 +379,8 @@ class RecipeCLI(LightningCLI):
         facts |= {"best": best.state_dict()} if best else {}
         self.run.note(self.trainer.loggers, finished=True, **facts)
         last = outcome(self.model, self.trainer.callback_metrics)
-        lines = last, str(best or ""), *(callback.warning for callback in found)
+        warnings = [callback.warning for callback in found]
+        lines = *why_stopped(self.trainer), last, str(best or ""), *warnings
         return [line for line in lines if line]
 
     @contextmanager

@@ -14,6 +14,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from recipes.running.classes import own_arguments, short
 from recipes.running.widths import open_names
 
+# For which parameter a network has these sizes; without it they are not filled in.
+USES = {"numbers": "embedding", "blocks": "category_width"}
 Known = dict[str, Any]  # sizes by the parameter's name
 
 
@@ -44,8 +46,8 @@ def missing(
             name
             for name in open_names(import_object(items["class_path"]))
             if (given.get(name) is None or f"{key}.{name}" in lapsed)
-            # Without an embedding a network does not care which of its inputs are numbers.
-            and not (name == "numbers" and given.get("embedding", True) is None)
+            # Without an embedding a network does not care what its inputs are.
+            and (name not in USES or given.get(USES[name], True) is not None)
         ]
         if names:
             yield key, config, names
@@ -109,7 +111,8 @@ def of_data(
     if shape is None:
         return {}
     count = getattr(made, "inputs_of", math.prod)
-    known: Known = {"inputs": int(count(shape)), "numbers": getattr(data, "numbers", None)}
+    known: Known = {"inputs": int(count(shape))}
+    known |= {name: getattr(data, name, None) for name in USES}
     return known | (module.widths(arguments, data) if hasattr(module, "widths") else {})
 
 

@@ -5,14 +5,16 @@ single file. It imports nothing that takes long.
 """
 
 import inspect
+import re
 import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:  # seconds
     from lightning.pytorch import LightningModule
@@ -98,6 +100,24 @@ class Recipe:
     def typed(self, command: Sequence[str]) -> str:
         """What was typed to start it with some arguments."""
         return shlex.join(["python", *self.target, *command])
+
+
+def data_name(flags: Sequence[str]) -> str | None:
+    """What runs on data of one's own are called: the name of the file or folder of --data.path.
+
+    Args:
+        flags: of a command line
+
+    Returns:
+        None without such a flag, or if nothing of the path is left as a name
+    """
+    for flag, after in zip(flags, [*flags[1:], ""], strict=False):
+        key, equals, value = flag.partition("=")
+        if key in ("--data.path", "--data.init_args.path"):
+            path = PurePath(urlsplit(value if equals else after).path)
+            parts = [part.split(".")[0] for part in (path.name, path.parent.name)]  # rows.csv.gz
+            return next((part for part in parts if re.fullmatch(r"[\w-]+", part)), None)
+    return None
 
 
 def find_recipe(name: str) -> Recipe:

@@ -27,7 +27,7 @@ from recipes.parts.keys import dotted
 from recipes.parts.trust import Trust, strings
 from recipes.parts.weights import STARTS
 from recipes.running.config_files import read_config_file
-from recipes.running.recipe import SHIPPED, Recipe
+from recipes.running.recipe import SHIPPED, Recipe, data_name
 
 HARDWARE = SHIPPED / "hardware"
 
@@ -51,9 +51,10 @@ def in_order(
         recipe: that is run
 
     Returns:
-        the arguments; the name of what they configure: the configs' names, joined by dashes; the
-        folder of the run that they go on with: the checkpoint's, if no config of the recipe is
-        given; and what the checkpoint was trained with, nothing without one
+        the arguments; the name of what they configure: the configs' names, joined by dashes, where
+        there are none that of the data's file; the folder of the run that they go on with: the
+        checkpoint's, if no config of the recipe is given; and what the checkpoint was trained with,
+        nothing without one
 
     Raises:
         ValueError, OSError: if a config or the checkpoint does not exist or is damaged
@@ -67,7 +68,8 @@ def in_order(
     names_recipe = any(Path(path).resolve().parent != HARDWARE for path in configs)
     run = None if names_recipe else run_of(checkpoint)
     default = recipe.default
-    names = [] if names_recipe else [default.stem if default else recipe.name]
+    named = data_name(flags) or (default.stem if default else recipe.name)
+    names = [] if names_recipe else [named]
     name = "-".join([*names, *(Path(path).stem for path in configs)])
     base, saved = [], {}
     if run:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelSummary, ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, ModelSummary, ProgressBar, RichProgressBar
 from rich import get_console
 from rich.table import Table
 from torch import Tensor
@@ -90,3 +90,14 @@ def outcome(module: LightningModule, metrics: Mapping[str, Tensor]) -> str:
         return module.summary(validated)
     key = headline(validated)
     return f"validation: {key.removeprefix('val/')} {float(validated[key]):.4g}"
+
+
+def why_stopped(trainer: Trainer) -> list[str]:
+    """Why early stopping has ended a run, a line for each such callback that has."""
+    found = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]
+    return [
+        f"stopped early, after epoch {callback.stopped_epoch}: "
+        + callback.stopping_reason_message.removesuffix(". Signaling Trainer to stop.")
+        for callback in found
+        if trainer.should_stop and callback.stopping_reason_message
+    ]

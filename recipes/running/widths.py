@@ -1,10 +1,10 @@
 """Sizes of networks that the data know: where the user gives none, they are filled in.
 
-A network's parameters called `inputs`, `outputs`, `numbers`, `shape` and `latent` need no value on
-the command line if they have no default, or None, or are of the type `Width`. `inputs` is how many
-values one input has, unless the network's class says otherwise (`inputs_of`), and `numbers` how
-many of them, the first, are numbers; the others the recipe's module tells (`widths`). config.yaml
-and the checkpoints hold the sizes as if they had been given: `filling.py`.
+A network's parameters of the names in `WIDTHS` need no value on the command line if they have no
+default, or None, or are of the type `Width`. `inputs` is how many values one input has, unless the
+network's class says otherwise (`inputs_of`); `numbers` and `blocks` are the data's own, where an
+embedding has use for them; the others the recipe's module tells (`widths`). config.yaml and the
+checkpoints hold the sizes as if they had been given: `filling.py`.
 """
 
 import inspect

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from recipes.running.commands import run_recipe
 from recipes.running.launch import Task, last_line, launch
 from recipes.running.mistakes import Parser, ending_in_one_line
-from recipes.running.recipe import find_recipe, recipe_names
+from recipes.running.recipe import data_name, find_recipe, recipe_names
 from recipes.seeds.wanted import Wanted
 
 
@@ -30,7 +30,11 @@ def parser(tool: str, card: str, suffix: str) -> Parser:
         help=f"{', '.join(recipe_names())}, or the module of your own, such as lab.vae",
     )
     made.add_argument("--config", action="append", default=[], help="as for the recipe's fit")
-    made.add_argument("--name", help=f"of the runs, before {suffix}; by default the config's")
+    made.add_argument(
+        "--name",
+        help=f"of the runs, before {suffix}; by default the config's, or "
+        "that of the file of --data.path",
+    )
     made.add_argument("--jobs", type=int, default=1, help="runs at once; by default 1")
     made.add_argument("--save", type=Path, metavar="FILE", help="keep all numbers as JSON")
     return made
@@ -46,10 +50,11 @@ def parsed(made: Parser, args: list[str]) -> tuple[argparse.Namespace, list[str]
     if arguments.jobs < 1:
         raise ValueError(f"--jobs={arguments.jobs}: 1 or more")
     recipe = find_recipe(arguments.recipe)
+    of_data = None if arguments.config else data_name(flags)
     if not arguments.config and recipe.default:
         arguments.config = [recipe.default.stem]
     named = "-".join(Path(file).stem for file in arguments.config)
-    arguments.name = arguments.name or named or recipe.name
+    arguments.name = arguments.name or of_data or named or recipe.name
     if Path(arguments.name).name != arguments.name:
         raise ValueError(f"--name={arguments.name}: a name, not a path")
     return arguments, flags

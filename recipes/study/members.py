@@ -9,6 +9,7 @@ from torch.func import functional_call, vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parameters_to_vector
 
+from recipes.parts.embedded import needs_inputs
 from recipes.parts.networks import MLP, Head, NetworkCallable
 
 
@@ -70,6 +71,11 @@ class Networks(nn.Module):
         template = self.made(0)
         if any(isinstance(module, _BatchNorm) for module in template.modules()):
             raise ValueError("--model.network: batch-norm keeps statistics that cannot be batched")
+        if needs_inputs(template):
+            raise ValueError(
+                "--model.network.embedding: each split of a study has other quantiles; of those "
+                "that need none, PeriodicEmbedding"
+            )
         self._own_buffers(template)
         self.shapes = {name: p.shape for name, p in template.named_parameters()}
         self.sizes = [shape.numel() for shape in self.shapes.values()]
@@ -108,7 +114,7 @@ class Networks(nn.Module):
         """
         if self.template.training != self.training:
             self.template.train(self.training)
-        if type(self.template) is MLP:
+        if type(self.template) is MLP and not hasattr(self.template, "embedding"):
             return self._perceptrons(parameters, inputs)
         buffers = dict(self._buffer_items())
 

@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from datamodules import Linear
+from recipes.compare.groups import mean_std
 from recipes.folds.__main__ import main, make
 from recipes.folds.result import comparison
 from recipes.folds.statistics import interval, resampled_t_test
@@ -65,7 +66,7 @@ def test_ridge_is_scikit_learns_cross_validation(folds, capsys):
     np.testing.assert_allclose([float(row["target"]) for row in table], targets, atol=1e-6)
     said = capsys.readouterr().out
     (row,) = [line for line in said.splitlines() if line.startswith("| test/rmse")]
-    assert f"{expected.mean():.4g} ± {expected.std(ddof=1):.2g}" in row
+    assert mean_std(expected.tolist()) in row
     facts = json.loads(Path("runs/regress/a-f1/run.json").read_text())
     assert facts["group"] == "a" and facts["settings"]["data.fold"] == 1
 
@@ -95,9 +96,15 @@ def test_without_overlap_it_is_the_paired_t_test():
 
 
 def test_other_folds_are_not_compared():
-    one = {"runs": ["a"], "rows": ["x", "y"], "ratio": 0.5, "test/rmse": [1.0, 2.0]}
+    one = {
+        "runs": ["a"],
+        "rows": ["x", "y"],
+        "ratio": 0.5,
+        "test/rmse": [1.0, 2.0],
+        "test/loss": [1.0, 2.0],
+    }
     said = comparison(one, one | {"test/rmse": [2.0, 2.0]}, Path("b"))
-    assert "| test/rmse |" in said and "-0.5 ± 0.71" in said
+    assert "| test/rmse |" in said and "test/loss" not in said and "-0.5000 ± 0.7071" in said
     for other, message in (
         ({"rows": ["x", "z"]}, "--against=b: its folds are of other rows"),
         ({"test/rmse": []}, "--against=b: no metric in common"),

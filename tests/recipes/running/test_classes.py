@@ -44,7 +44,7 @@ OTHERS = {
     "network": (
         {"model": {"network": given("MLP", inputs=10, widths=[7], outputs=1, dropout=0.5)}},
         {"model": {"network": given("ConvNet", channels=[4])}},
-        ("model.network", {"channels": [4], "inputs": 1, "outputs": 10, "dropout": 0.0}),
+        ("model.network", {"channels": [4], "inputs": 10, "outputs": 1, "dropout": 0.0}),
         "without MLP's inputs=10, widths=[7], outputs=1, dropout=0.5",
     ),
     "data": (

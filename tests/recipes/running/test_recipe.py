@@ -13,7 +13,7 @@ import yaml
 from forks import Forked, ended_well
 from launches import ROOT, environment
 from recipes.classify import Classify
-from recipes.running.recipe import Recipe, find_recipe, recipe_names, start_as
+from recipes.running.recipe import Recipe, data_name, find_recipe, recipe_names, start_as
 from recipes.seeds.__main__ import main as seeds
 from snippets import blocks
 from trains import rows
@@ -275,3 +275,29 @@ def test_a_recipe_in_this_project_passes_its_tests(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stdout[-4000:]
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        (["--data=Tabular", "--data.path=a/train.csv"], "train"),
+        (["--data.path", "b.csv.gz"], "b"),
+        (["--data.init_args.path=https://host/x/wine.parquet?raw=1"], "wine"),
+        (["--data.path=shards/*.parquet"], "shards"),
+        (["--data.path=ylecun/mnist"], "mnist"),
+        (["--data.path=*.csv"], None),
+        (["--data.val_size=0.1"], None),
+    ],
+)
+def test_runs_on_ones_own_data_are_called_as_the_file(flags, name):
+    assert data_name(flags) == name
+
+
+def test_the_name_of_the_file_gives_way_to_a_config_s(tmp_path):
+    from recipes.running.settings import in_order
+
+    regress = find_recipe("regress")
+    assert in_order(["--data.path=train.csv"], regress)[1] == "train"
+    assert in_order(["--data.path=train.csv", "--config=lbfgs"], regress)[1] == "lbfgs"
+    assert in_order(["--data.path=train.csv", "--config=bf16"], regress)[1] == "train-bf16"
+    assert in_order([], regress)[1] == "diabetes"

@@ -74,3 +74,14 @@ def test_the_users_own_bar_and_summary_stay(printed):
     assert kinds([], False, False) == []
     lines, _ = printed("classify", "fit", *SHORT, "--trainer.enable_model_summary=false")
     assert not any("ConvNet" in line for line in lines)
+
+
+def test_early_stopping_says_why(recipe, capsys):
+    stop = "{class_path: EarlyStopping, init_args: {monitor: val/rmse, patience: 2, min_delta: 99}}"
+    flags = ("--trainer.max_epochs=9", "--trainer.enable_model_summary=false", "--name=a")
+    recipe("regress", "fit", *flags, f"--trainer.callbacks=[{stop}]")
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.search(r"stopped early, after epoch 2: .*val/rmse did not improve .* 2 rec", last)
+    assert "Signaling" not in last and last.count("stopped early") == 1
+    recipe("regress", "fit", *flags[:2], f"--trainer.callbacks=[{stop}]", "--trainer.max_epochs=1")
+    assert "stopped early" not in capsys.readouterr().out
