@@ -11,7 +11,8 @@ import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from datamodules.augmentation import Augmentation, Mix
+from datamodules.augmentation.changes import Augmentation
+from datamodules.augmentation.mixing import Mix
 from datamodules.loading.pictures import PictureTable
 from datamodules.loading.shares import hold_out_of_each
 from datamodules.picture_data import PictureData

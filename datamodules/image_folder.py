@@ -10,7 +10,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from datamodules.augmentation import Augmentation, Mix
+from datamodules.augmentation.changes import Augmentation
+from datamodules.augmentation.mixing import Mix
 from datamodules.loading.loader import Loader
 from datamodules.loading.missing import MISSING
 from datamodules.loading.pictures import Numbered, PictureTable, UndecodedPictures, class_numbers

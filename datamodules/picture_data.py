@@ -9,8 +9,8 @@ import torch
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from torch import Tensor
 
-from datamodules.augmentation import Augmentation, Mix, Mixed
-from datamodules.augmentation.changes import Changes
+from datamodules.augmentation.changes import Augmentation, Changes
+from datamodules.augmentation.mixing import Mix, Mixed
 from datamodules.loading.in_memory import InMemory
 from datamodules.loading.loader import Loader
 from datamodules.loading.pictures import PictureTable

@@ -106,16 +106,15 @@ class Classify(LightningModule):
         self.start = Start(weights_except, weights=weights)
 
     def setup(self, stage: str) -> None:
-        check_classifier(self.network, self.trainer.datamodule, stage, "--model.network")
+        data = self.trainer.datamodule
+        check_classifier(self.network, data, stage, "--model.network")
+        if stage == "fit" and not self.trainer.ckpt_path:
+            show_inputs(self.network, data)
 
     @staticmethod
     def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, int | None]:
         """The sizes of a network that the data need, where they are not given."""
         return {"outputs": count_classes(data)}
-
-    def setup(self, stage: str) -> None:
-        if stage == "fit" and not self.trainer.ckpt_path:
-            show_inputs(self.network, self.trainer.datamodule)
 
     def configure_model(self) -> None:
         distribute(self, network=self.network)

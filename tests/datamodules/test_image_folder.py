@@ -3,6 +3,8 @@
 import csv
 import io
 import os
+import shutil
+import signal
 from itertools import chain, islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +16,7 @@ from PIL import Image
 
 from datamodules import ImageFolder
 from datamodules.loading.missing import MISSING
+from forks import Forked, until
 from photos import class_folders, noise, numbers, plain
 from trains import seen_by
 
@@ -537,3 +540,17 @@ def test_a_run_is_fitted_tested_and_predicts_where_its_pictures_are_not(recipe):
     recipe("classify", "predict", f"--ckpt_path={last}", "--data.predict=new/")
     lines = Path("runs/classify/a/predictions.csv").read_text().splitlines()
     assert lines[0].startswith("prediction,probability_0") and len(lines) == 2
+
+
+@pytest.mark.slow
+def test_decoding_is_ended_by_a_signal_at_once():
+    """With exit status 143, and without a part of the file, or a run's folder."""
+    noise("photos/a/0.png", size=(1500, 1500))
+    for number in range(1, 300):
+        shutil.copy("photos/a/0.png", f"photos/a/{number}.png")
+    flags = ("--data=ImageFolder", "--data.path=photos", "--model.network.inputs=3")
+    run = Forked("recipes.classify", "fit", *flags)
+    until(lambda: list(Path().glob("data/pictures/*.partial")) or run.poll() is not None)
+    run.send_signal(signal.SIGTERM)
+    assert run.wait() == 143, run.output()
+    assert list(Path("data/pictures").iterdir()) == []

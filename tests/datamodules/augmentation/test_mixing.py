@@ -4,8 +4,8 @@ import pytest
 import torch
 from scipy import stats
 
-from datamodules.augmentation import CutMix, Mixed, MixUp
-from datamodules.augmentation.mixing import beta
+from datamodules.augmentation import CutMix, MixUp
+from datamodules.augmentation.mixing import Mixed, beta
 from datamodules.loading.keyed import uniforms
 from datamodules.loading.missing import MISSING
 from datamodules.loading.pictures import PictureTable
