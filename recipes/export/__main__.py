@@ -1,0 +1,111 @@
+"""The command line: python -m recipes.export."""
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import recipes.export
+from recipes.running.mistakes import Parser, ending_in_one_line
+
+# One process on the CPU, without files of its own, and with gradients as an export needs them.
+QUIET = (
+    *("--trainer.logger=false", "--trainer.enable_progress_bar=false"),
+    *("--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.num_nodes=1"),
+    *("--trainer.strategy=auto", "--trainer.inference_mode=false"),
+)
+
+
+def parser() -> Parser:
+    """Of this command; what it does not know is for `validate`."""
+    made = Parser("export", recipes.export.__doc__)
+    made.add_argument("run", type=Path, help="folder of a run, or a checkpoint in one")
+    made.add_argument(
+        "--format",
+        required=True,
+        choices=["onnx", "torch_export", "safetensors"],
+        help="of the file",
+    )
+    made.add_argument(
+        "--which",
+        choices=["best", "last"],
+        default="best",
+        help="the state after the best validation, where the run kept it (default), or the last",
+    )
+    made.add_argument("--output", type=Path, help="path of the file; default: in the run's folder")
+    made.add_argument(
+        "--tolerance",
+        type=float,
+        default=1e-4,
+        help="largest difference from the run's predictions, relative where they are above 1; "
+        "default: 0.0001",
+    )
+    return made
+
+
+def checkpoint_of(run: Path, which: str) -> Path:
+    """The checkpoint that is meant by a run's folder or by itself.
+
+    Raises:
+        FileNotFoundError: if there is none
+    """
+    if run.is_file():
+        return run
+    names = ["best", "last"] if which == "best" else ["last"]
+    paths = [run / "checkpoints" / f"{name}.ckpt" for name in names]
+    found = next((path for path in paths if path.is_file()), None)
+    if found is None:
+        raise FileNotFoundError(f"{run} has no checkpoints/{names[-1]}.ckpt: not a run's folder")
+    return found
+
+
+def export(arguments: argparse.Namespace, flags: Sequence[str]) -> str:
+    """Writes the file; returns what there is to say of it.
+
+    Args:
+        arguments: of this command
+        flags: of `validate`
+
+    Raises:
+        ValueError, OSError: if the run cannot be read
+        SystemExit: with the line of what else went wrong
+    """
+    checkpoint = checkpoint_of(arguments.run.expanduser(), arguments.which)
+    from recipes.export.formats import FORMATS  # seconds of imports
+    from recipes.export.writer import Writer
+    from recipes.parts.checkpoints import read_config, run_of
+    from recipes.running.cli import main as run_recipe
+    from recipes.running.folders import read_facts
+    from recipes.running.recipe import find_recipe
+
+    folder = run_of(str(checkpoint))
+    if folder is None:
+        raise ValueError(f"{checkpoint} is in no run's folder: which recipe it is of is not known")
+    recipe = str(read_facts(folder).get("recipe"))
+    is_double = read_config(folder).get("trainer", {}).get("precision") == "64-true"
+    path = arguments.output or folder / FORMATS[arguments.format][0]
+    writer = Writer(arguments.format, path, arguments.tolerance, str(checkpoint))
+    precision = f"--trainer.precision={'64' if is_double else '32'}-true"
+    args = ["validate", f"--ckpt_path={checkpoint}", *QUIET, precision, *flags]
+    with redirect_stdout(io.StringIO()):
+        run_recipe(find_recipe(recipe).module, args, [writer])
+    return f"{path}: {writer.said}"
+
+
+def main(args: list[str] | None = None) -> None:
+    """Exports a run; a mistake of the user's ends in one line.
+
+    Args:
+        args: command-line arguments, those of the process by default
+
+    Raises:
+        SystemExit: with status 1 after an error, or if the file predicts otherwise than the run
+    """
+    with ending_in_one_line():
+        print(export(*parser().parse_known_args(sys.argv[1:] if args is None else args)))
+
+
+if __name__ == "__main__":
+    main()

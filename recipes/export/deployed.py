@@ -1,0 +1,94 @@
+"""A run's predictions as one network: from raw inputs to what `predict` writes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from torch import Tensor, nn
+
+NETWORKS = ("network", "student")  # the attribute of a recipe that predicts
+
+
+class Deployed(nn.Module):
+    """Preprocessing, network and predictions of a run.
+
+    Args:
+        module: with the weights that are to be used
+        data: that it was trained on, set up
+
+    Raises:
+        ValueError: if its predictions are no function of the inputs
+    """
+
+    def __init__(self, module: LightningModule, data: LightningDataModule) -> None:
+        super().__init__()
+        if not (name := network_name(module)):
+            kind = type(module).__name__
+            raise ValueError(f"{kind} has no {' or '.join(NETWORKS)} that predicts from inputs")
+        if getattr(module, "mc_samples", 0):
+            raise ValueError("--model.mc_samples: predictions by dropout are drawn at random")
+        self.network = getattr(module, name).requires_grad_(False)
+        # No submodules: the network is the only one that has weights.
+        self.__dict__["module"], self.__dict__["data"] = module, data
+        if hasattr(data, "input_mean"):
+            self.register_buffer("input_mean", data.input_mean.double().clone())
+            self.register_buffer("input_std", data.input_std.double().clone())
+
+    def preprocess(self, inputs: Tensor) -> Tensor:
+        """Raw inputs as the network takes them."""
+        if hasattr(self, "input_mean"):
+            return ((inputs - self.input_mean) / self.input_std).to(self.module.dtype)
+        return self.data.scale(inputs) if hasattr(self.data, "scale") else inputs
+
+    def raw(self, inputs: Tensor) -> Tensor:
+        """Inputs of a batch that a loader gives, as they were before all preprocessing."""
+        if hasattr(self, "input_mean"):
+            return inputs.double() * self.input_std + self.input_mean
+        return inputs
+
+    def forward(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Predictions (batch, ...) by name, of raw inputs (batch, ...)."""
+        return predicted(self.module, self.preprocess(inputs))
+
+
+def predicted(module: LightningModule, inputs: Tensor) -> dict[str, Tensor]:
+    """A module's predictions of preprocessed inputs, those that are floating-point numbers."""
+    found = module.predict_step((inputs, torch.zeros(inputs.shape[0])), 0)
+    return {k: v for k, v in found.items() if k != "target" and v.is_floating_point()}
+
+
+def network_name(module: LightningModule) -> str | None:
+    """The attribute of a module that predicts, if it has one."""
+    return next((name for name in NETWORKS if hasattr(module, name)), None)
+
+
+def examples(deployed: Deployed) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """Batches of the validation data: raw inputs, and the run's own predictions of them.
+
+    Raises:
+        ValueError: if there are none
+    """
+    data, count = deployed.data, 0
+    for batch in data.val_dataloader():
+        inputs = data.on_after_batch_transfer(batch, 0)[0]
+        with torch.no_grad():
+            yield deployed.raw(batch[0]), predicted(deployed.module, inputs)
+        count += 1
+    if not count:
+        raise ValueError("the run has no validation data to check the file on; see --data")
+
+
+def facts(deployed: Deployed, checkpoint: str) -> dict[str, Any]:
+    """What a file says of itself: plain text, by name."""
+    data = deployed.data
+    found = {
+        "recipe": type(deployed.module).__name__,
+        "checkpoint": checkpoint,
+        "features": getattr(data, "feature_names", None),
+        "target": getattr(data, "target_name", None),
+        "classes": getattr(data, "class_names", None),
+        "white": getattr(data, "white", None),
+        "scaling": getattr(deployed.module, "scaling", None),
+    }
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,91 @@
+"""The formats: how each is written, and how its file predicts."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.export import Dim
+
+from recipes.export.deployed import Deployed
+from recipes.parts.weights import give
+
+Predict = Callable[[Tensor], dict[str, Tensor]]  # from raw inputs
+BATCH = {0: Dim("batch", min=1)}  # any number of rows
+EXTRA = "pip install -e '.[export]'"
+
+
+def torch_export(deployed: Deployed, example: Tensor, facts: dict[str, Any], path: Path) -> Predict:
+    """Writes a program that torch.export.load reads, without this package.
+
+    Args:
+        deployed: what to write
+        example: of its raw inputs, at least two rows
+        facts: that the file says of itself
+        path: of the file
+
+    Returns:
+        how the file predicts
+    """
+    program = torch.export.export(deployed, (example,), dynamic_shapes={"inputs": BATCH})
+    torch.export.save(program, path, extra_files={"facts.json": json.dumps(facts)})
+    return torch.export.load(path).module()
+
+
+def onnx(deployed: Deployed, example: Tensor, facts: dict[str, Any], path: Path) -> Predict:
+    """Writes a program for ONNX Runtime; arguments as `torch_export`.
+
+    Raises:
+        ValueError: if the extra is not installed
+    """
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401 - which torch needs
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--format=onnx needs {error.name}: {EXTRA}") from error
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses packages of no use here
+    with torch.no_grad():
+        outputs = list(deployed(example))
+    names = {"input_names": ["inputs"], "output_names": outputs}
+    program = torch.onnx.export(
+        deployed, (example,), dynamo=True, verbose=False, dynamic_shapes={"inputs": BATCH}, **names
+    )
+    program.model.metadata_props.update({k: json.dumps(v) for k, v in facts.items()})
+    program.save(path, external_data=False)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def predict(inputs: Tensor) -> dict[str, Tensor]:
+        found = session.run(outputs, {"inputs": np.asarray(inputs)})
+        return dict(zip(outputs, map(torch.from_numpy, found), strict=True))
+
+    return predict
+
+
+def safetensors(deployed: Deployed, example: Tensor, facts: dict[str, Any], path: Path) -> Predict:
+    """Writes the network's weights alone; arguments as `torch_export`.
+
+    Raises:
+        ValueError: if safetensors is not installed
+    """
+    try:
+        from safetensors.torch import save_model
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--format=safetensors needs: pip install safetensors") from error
+    texts = {name: json.dumps(value) for name, value in facts.items()}
+    save_model(deployed.network, str(path), metadata=texts)
+    with torch.no_grad():  # what is read must come from the file
+        for value in deployed.network.state_dict().values():
+            value.zero_()
+    give(deployed.network, str(path), "--format=safetensors")
+    return deployed
+
+
+FORMATS: dict[str, tuple[str, Callable[..., Predict]]] = {
+    "onnx": ("model.onnx", onnx),
+    "torch_export": ("model.pt2", torch_export),
+    "safetensors": ("model.safetensors", safetensors),
+}

@@ -1,0 +1,161 @@
+"""Exported files predict what `predict` writes, from raw inputs, in other programs."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from datamodules import Diabetes, Digits
+from recipes.export.__main__ import main
+from recipes.export.deployed import Deployed
+
+GIVES = {
+    **{name: ["probability"] for name in ("classify", "distill")},
+    **{"regress": ["prediction", "std"], "quantile": ["prediction", "quantile"]},
+}
+SLOW = ("distill", "averaged", "ensemble", "quantile")  # whose siblings are not
+SHORT = ("--trainer.max_epochs=2",)
+RUNS = {
+    "classify": ("--model.network.channels=[4]",),
+    "distill": ("--model.student.channels=[4]", "--model.teacher.channels=[4]"),
+    "averaged": ("--trainer.callbacks+=EMA", "--trainer.callbacks.module=network"),
+    "regress": (),
+    "ensemble": ("--model.ensemble=2",),
+    "quantile": ("--model.loss=quantile", "--model.network.outputs=3"),
+}
+RECIPES = {"averaged": "classify", "ensemble": "regress", "quantile": "regress"}
+
+
+@pytest.fixture
+def fit(recipe):
+    def run(name, *flags):
+        technique = RECIPES.get(name, name)
+        recipe(technique, "fit", f"--name={name}", *RUNS.get(name, ()), *SHORT, *flags)
+        return Path("runs", technique, name)
+
+    return run
+
+
+def test_rows(folder):
+    """Raw inputs of the test data, and what `predict` has written of them, by column."""
+    with (folder / "predictions.csv").open() as file:
+        table = list(csv.DictReader(file))
+    columns = {name: np.array([float(row[name]) for row in table]) for name in table[0]}
+    data = Digits() if folder.parent.name != "regress" else Diabetes()
+    data.setup("test")
+    if isinstance(data, Digits):
+        return data.tables["test"].images.unsqueeze(1), columns
+    rows = data.split_rows(len(data.examples[1]), data.split)[2]
+    return data.examples[0][rows], columns
+
+
+test_rows.__test__ = False
+
+
+def assert_same(found, columns, scale=1.0):
+    for name, values in found.items():
+        values = np.asarray(values)
+        named = {name: values}
+        if values.ndim == 2:
+            named = {f"{name}_{number}": part for number, part in enumerate(values.T)}
+        for column, part in named.items():
+            assert np.abs(part - columns[column]).max() <= 1e-4 * max(
+                1, np.abs(columns[column]).max()
+            )
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in RUNS]
+)
+def test_a_program_of_torch_predicts_what_the_run_does(name, fit, recipe, capsys):
+    folder = fit(name)
+    best = folder / "checkpoints/best.ckpt"
+    recipe(folder.parent.name, "predict", f"--ckpt_path={best}")
+    capsys.readouterr()
+    main([str(folder), "--format=torch_export"])
+    said = capsys.readouterr().out
+    assert said.startswith(f"{folder}/model.pt2: largest difference from the run's own predictions")
+    extra = {"facts.json": ""}
+    program = torch.export.load(folder / "model.pt2", extra_files=extra)
+    inputs, columns = test_rows(folder)
+    found = program.module()(inputs)
+    assert [*found] == GIVES.get(name if name == "quantile" else folder.parent.name)
+    assert_same(found, columns)
+    assert len(program.module()(inputs[:1])[next(iter(found))]) == 1
+    assert json.loads(extra["facts.json"])["checkpoint"] == str(best)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("name", ["classify", pytest.param("regress", marks=pytest.mark.slow)])
+def test_onnx_runtime_predicts_what_the_run_does(name, fit, recipe):
+    pytest.importorskip("onnxscript", reason="needs the extra: export")
+    runtime = pytest.importorskip("onnxruntime", reason="needs the extra: export")
+    folder = fit(name)
+    recipe(name, "predict", f"--ckpt_path={folder}/checkpoints/last.ckpt")
+    main([str(folder), "--format=onnx", "--which=last", "--output=other/mine.onnx"])
+    session = runtime.InferenceSession("other/mine.onnx")
+    (inputs,) = session.get_inputs()
+    assert inputs.name == "inputs" and inputs.shape[0] == "batch"
+    names = [output.name for output in session.get_outputs()]
+    raw, columns = test_rows(folder)
+    found = session.run(names, {"inputs": raw.numpy()})
+    assert_same(dict(zip(names, found, strict=True)), columns)
+    facts = session.get_modelmeta().custom_metadata_map
+    assert json.loads(facts["checkpoint"]).endswith("last.ckpt")
+    assert [path.name for path in Path("other").iterdir()] == ["mine.onnx"]
+
+
+def test_safetensors_are_weights_to_start_from(fit, recipe):
+    safetensors = pytest.importorskip("safetensors", reason="needs the extra: export")
+    folder = fit("averaged")
+    main([str(folder), "--format=safetensors"])
+    exported = torch.load(folder / "network.pt", weights_only=True)
+    with safetensors.safe_open(folder / "model.safetensors", "pt") as file:
+        assert {*file.keys()} == exported.keys()
+        assert all(torch.equal(file.get_tensor(name), exported[name]) for name in exported)
+        assert json.loads(file.metadata()["white"]) == 16.0
+    fit(
+        "classify",
+        f"--model.weights={folder}/model.safetensors",
+        "--model.network.channels=[32,64]",
+    )
+
+
+def test_a_file_that_predicts_otherwise_is_not_left(fit, monkeypatch):
+    """Also where one is there already."""
+    folder = fit("classify")
+    wrong = Deployed.preprocess
+    monkeypatch.setattr(Deployed, "preprocess", lambda self, inputs: wrong(self, inputs) * 1.01)
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(ValueError, match=r"--tolerance=0.0001: largest difference .*; nothing is"):
+        main([str(folder), "--format=torch_export"])
+    assert sorted(folder.rglob("*")) == before
+    monkeypatch.delenv("RECIPES_DEBUG")
+    with pytest.raises(SystemExit) as stop:
+        main([str(folder), "--format=torch_export"])
+    assert stop.value.code not in (0, None)
+    main([str(folder), "--format=torch_export", "--tolerance=1"])
+    assert (folder / "model.pt2").exists()
+
+
+def test_what_cannot_be_exported_is_said(fit, recipe):
+    with pytest.raises(
+        FileNotFoundError, match=r"nothing has no checkpoints/last.ckpt: not a run's"
+    ):
+        main(["nothing", "--format=onnx"])
+    with pytest.raises(ValueError, match=r"argument|--format|invalid choice"):
+        main(["nothing", "--format=tflite"])
+    folder = fit("regress", "--model.mc_samples=4", "--model.network.dropout=0.1")
+    with pytest.raises(ValueError, match=r"--model.mc_samples: predictions by dropout are drawn"):
+        main([str(folder), "--format=torch_export"])
+    alone = (folder / "checkpoints/last.ckpt").rename("alone.ckpt")
+    with pytest.raises(ValueError, match=r"alone.ckpt is in no run's folder"):
+        main([str(alone), "--format=torch_export"])
+    recipe("gan", "fit", "--config=ring", "--name=a", *SHORT, "--trainer.limit_train_batches=2")
+    with pytest.raises(ValueError, match="GAN has no network or student that predicts"):
+        main(["runs/gan/a", "--format=torch_export"])
+    for path in Path("runs").rglob("model.*"):
+        raise AssertionError(path)
