@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.loops.fetchers import _DataFetcher
 from lightning.pytorch.trainer.states import TrainerFn
 
@@ -22,7 +22,11 @@ class WholeSteps(Callback):
     and the step's row is logged. A run that is killed right then and resumed has lost that row; and
     where validation or the end of the epoch was next, Lightning's resumed run leaves these out.
 
-    This calls ModelCheckpoint when the step is over, and saves what is next.
+    This calls ModelCheckpoint when the step is over, and saves what is next. It refuses to save at
+    a validation that is within the batches of one step: their gradients are not in a checkpoint.
+
+    Raises:
+        ValueError: if validation falls within steps, and ModelCheckpoint would save then
     """
 
     def __init__(self) -> None:
@@ -37,6 +41,17 @@ class WholeSteps(Callback):
                 callback.on_train_batch_end = partial(self._wait, callback.on_train_batch_end)
         loop = trainer.fit_loop.epoch_loop
         loop.on_advance_end = partial(self._end, loop.on_advance_end)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        batches, every = trainer.accumulate_grad_batches, trainer.val_check_batch
+        if every >= trainer.num_training_batches or every % batches == 0:
+            return
+        if any(map(partial(saves_at_validation, trainer), trainer.checkpoint_callbacks)):
+            raise ValueError(
+                f"--trainer.val_check_interval={trainer.val_check_interval}: ModelCheckpoint would "
+                f"save after {every} batches, within a step of "
+                f"--trainer.accumulate_grad_batches={batches}: give a multiple of {batches}"
+            )
 
     def _wait(self, save: Callable[..., None], *args: object) -> None:
         self.waiting.append(partial(save, *args))
@@ -83,6 +98,13 @@ class WholeSteps(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:  # no batch of this validation has begun
             trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.reset_on_restart()
+
+
+def saves_at_validation(trainer: Trainer, callback: Checkpoint) -> bool:
+    """Whether a callback saves when validation has ended."""
+    if not isinstance(callback, ModelCheckpoint) or not callback._every_n_epochs:
+        return False
+    return not callback._should_save_on_train_epoch_end(trainer)
 
 
 def is_resumable(loader: object) -> bool:

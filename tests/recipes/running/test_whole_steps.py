@@ -111,6 +111,20 @@ def test_what_comes_after_a_step_is_not_lost(recipe, monkeypatch, name, flags, h
     assert cut_and_resumed(recipe, monkeypatch, name, flags, hook, step) == ""
 
 
+BEST = ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=val/loss")
+FOURS = ("--trainer.accumulate_grad_batches=4", "--trainer.max_epochs=1")
+
+
+def test_nothing_is_saved_within_a_step(recipe):
+    """Seven batches are one step of four, and three quarters of one that no checkpoint has."""
+    flags = (*CLASSIFY, *FOURS)
+    line = "val_check_interval=7: .* after 7 batches, within a step of .* give a multiple of 4"
+    with pytest.raises(ValueError, match=line):
+        recipe("classify", "fit", *flags, *BEST, MIDDLE)
+    recipe("classify", "fit", *flags, *BEST, "--trainer.val_check_interval=8")
+    recipe("classify", "fit", *flags, MIDDLE)  # which saves at steps and epochs alone
+
+
 @pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
 def test_a_loader_that_cannot_go_on_within_an_epoch_does_not_add_a_step(tmp_path):
     rows = DataLoader(TensorDataset(torch.rand(32, 4), torch.randint(3, (32,))), 8)
