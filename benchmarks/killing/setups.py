@@ -14,7 +14,7 @@ BATCH = {recipe: 14 if recipe in ("regress", "study") else 50 for recipe in RECI
 WIDE = "[1700,1700]"
 BIG = {
     "classify": (f"--model.network.widths={WIDE}", "--trainer.max_epochs=2"),
-    "distill": (f"--model.student.widths={WIDE}", "--trainer.max_epochs=1"),
+    "distill": (f"--model.student.widths={WIDE}", "--trainer.max_epochs=2"),
     "gan": (f"--model.generator.widths={WIDE}", "--trainer.max_epochs=2"),
     "regress": (f"--model.network.widths={WIDE}", "--trainer.max_epochs=3"),
     "study": ("--model.network.widths=[500,500]", "--trainer.max_epochs=3"),

@@ -119,7 +119,7 @@ class Trials:
         if case.kind == "random moment":
             time.sleep(draw.random() * self.seconds[name] / (1 + attempt / 3))
             return
-        saves = 1 + draw.randrange(2)
+        saves = 2 + draw.randrange(2)
         while count(folder, "begin") < saves and first.status is None:
             time.sleep(0.001)
         longest = self.saves[name] if case.kind == "during a save" else self.seconds[name] / 2

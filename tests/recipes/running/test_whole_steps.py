@@ -1,6 +1,8 @@
 """A checkpoint of a step, where a run ends right after it: what was next is not left out."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -111,6 +113,20 @@ def test_what_comes_after_a_step_is_not_lost(recipe, monkeypatch, name, flags, h
     assert cut_and_resumed(recipe, monkeypatch, name, flags, hook, step) == ""
 
 
+BEST = ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=val/loss")
+FOURS = ("--trainer.accumulate_grad_batches=4", "--trainer.max_epochs=1")
+
+
+def test_nothing_is_saved_within_a_step(recipe):
+    """Seven batches are one step of four, and three quarters of one that no checkpoint has."""
+    flags = (*CLASSIFY, *FOURS)
+    line = "val_check_interval=7: .* after 7 batches, within a step of .* give a multiple of 4"
+    with pytest.raises(ValueError, match=line):
+        recipe("classify", "fit", *flags, *BEST, MIDDLE)
+    recipe("classify", "fit", *flags, *BEST, "--trainer.val_check_interval=8")
+    recipe("classify", "fit", *flags, MIDDLE)  # which saves at steps and epochs alone
+
+
 @pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
 def test_a_loader_that_cannot_go_on_within_an_epoch_does_not_add_a_step(tmp_path):
     rows = DataLoader(TensorDataset(torch.rand(32, 4), torch.randint(3, (32,))), 8)
@@ -126,6 +142,29 @@ def test_a_loader_that_cannot_go_on_within_an_epoch_does_not_add_a_step(tmp_path
     with pytest.raises(MemoryError):
         trained(Interruption("on_train_epoch_end", 8))
     assert trained(checkpoint=tmp_path / "middle.ckpt") == 12
+
+
+class Mean(Callback):
+    """Logs a mean over the epoch, as a user's module does."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, *args):
+        pl_module.log("train/mean", outputs["loss"], on_step=False, on_epoch=True, batch_size=50)
+
+
+def test_a_row_of_an_epoch_is_not_lost(recipe, monkeypatch):
+    means = ModuleType("means")
+    means.Mean = Mean
+    monkeypatch.setitem(sys.modules, "means", means)
+    flags = (*CLASSIFY[: -len(SAVED)], *SAVED[-2:], "--trainer.callbacks+=means.Mean")
+    recipe("classify", "fit", "--name=whole", *flags)
+    with monkeypatch.context() as patch:
+        interrupt(patch, "saved", 42)
+        with pytest.raises(MemoryError):
+            recipe("classify", "fit", "--name=cut", *flags)
+    recipe("classify", "fit", "--ckpt_path=runs/classify/cut/checkpoints/last.ckpt")
+    assert difference(Path("runs/classify/cut"), Path("runs/classify/whole")) == ""
+    found = [row["step"] for row in rows(Path("runs/classify/cut")) if "train/mean" in row]
+    assert found == [20, 41, 62]
 
 
 def test_within_a_step_it_is_lost(recipe, monkeypatch):
