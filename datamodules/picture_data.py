@@ -14,6 +14,7 @@ from datamodules.augmentation.mixing import Mix, Mixed
 from datamodules.loading.in_memory import InMemory
 from datamodules.loading.loader import Loader
 from datamodules.loading.pictures import PictureTable
+from datamodules.reading.classes import Classes
 
 
 class PictureData(InMemory):
@@ -57,6 +58,17 @@ class PictureData(InMemory):
     def classes(self) -> int | None:
         """How many classes there are; None if there are no labels."""
         return self.class_names and len(self.class_names)
+
+    def check_classes(self, classes: Classes) -> None:
+        """Refuses pictures without labels, and more classes than a network knows.
+
+        Raises:
+            ValueError: if there are no labels, or more classes
+        """
+        name = f"--data={type(self).__name__}"
+        if self.classes is None:
+            raise ValueError(f"{name} has pictures without labels: put each class in its own folder")
+        classes.check_room(self.classes, name)
 
     def scale(self, inputs: Tensor) -> Tensor:
         """From bytes to 0 to 1, in the type of the network's weights."""

@@ -554,3 +554,16 @@ def test_decoding_is_ended_by_a_signal_at_once():
     run.send_signal(signal.SIGTERM)
     assert run.wait() == 143, run.output()
     assert list(Path("data/pictures").iterdir()) == []
+
+
+def test_a_classifier_is_refused_what_it_cannot_learn(recipe):
+    class_folders("photos")
+    flags = ["--data=ImageFolder", "--data.size=8", "--trainer.max_epochs=1"]
+    with pytest.raises(ValueError, match=r"^--model.network.outputs=2: --data=ImageFolder has 3"):
+        recipe("classify", "fit", *flags, "--data.path=photos", "--model.network.outputs=2")
+    Path("bare").mkdir()
+    for file in Path("photos").rglob("*.png"):
+        shutil.copy(file, Path("bare", f"{file.parent.name}-{file.name}"))
+    with pytest.raises(ValueError, match=r"^--data=ImageFolder has pictures without labels"):
+        recipe("classify", "fit", *flags, "--data.path=bare", "--model.network.outputs=3")
+    assert not Path("runs").exists() or not list(Path("runs").rglob("config.yaml"))
