@@ -13,6 +13,7 @@ import yaml
 from forks import Forked, ended_well
 from launches import ROOT, environment
 from recipes.classify import Classify
+from recipes.compare.__main__ import main as compare
 from recipes.running import cli
 from recipes.running.recipe import Recipe, find_recipe, recipe_names, start_as
 from recipes.seeds.__main__ import main as seeds
@@ -52,7 +53,9 @@ def package():
         "method: grid\nmetric: {name: val/loss, goal: minimize}\n"
         "parameters: {model.latent: {values: [1, 2]}}\n"
     )
-    return folder
+    yield folder
+    for name in [name for name in sys.modules if name.startswith("lab")]:
+        del sys.modules[name]
 
 
 def facts(folder):
@@ -160,11 +163,14 @@ def test_what_is_missing_is_named(single):
     assert "error: fit needs --data, such as --data=Digits" in process.output()
 
 
-def test_a_package_of_ones_own_is_a_recipe(package):
+def test_a_package_of_ones_own_is_a_recipe(package, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(tmp_path)
     ended_well(Forked("lab.vae", "fit"))
     folder = Path("runs/vae/small-1")
     assert facts(folder)["command"] == "python -m lab.vae fit"
     assert yaml.safe_load((folder / "config.yaml").read_text())["model"]["latent"] == 2
+    compare(["--recipe=lab.vae", "--output=compared"])
+    assert "small-1" in Path("compared/compare.html").read_text()
     helped = Forked("lab.vae", "fit", "--help")
     ended_well(helped)
     assert "Without any, small" in " ".join(helped.output().split())
@@ -191,8 +197,6 @@ def test_two_processes_are_started_as_the_first_was(monkeypatch, package):
         assert sys.modules["__main__"].__spec__.name == "recipes.classify.__main__"
     finally:
         sys.argv, sys.modules["__main__"].__spec__ = before
-        for name in [name for name in sys.modules if name.startswith("lab")]:
-            del sys.modules[name]
 
 
 def test_a_recipe_of_this_project_is_found_by_its_short_name():
