@@ -1,12 +1,12 @@
 """A trained teacher from a checkpoint or a class_path."""
 
 import os
-from textwrap import shorten
 
 from lightning.pytorch import LightningDataModule
 from torch import nn
 
 from callbacks.averages import read_evaluated
+from recipes.parts.brief import brief
 from recipes.parts.checkpoints import read_checkpoint
 from recipes.parts.saved import load_network, saved_network
 
@@ -37,7 +37,7 @@ def load_teacher(network: nn.Module | None, checkpoint: str | None) -> nn.Module
     try:
         return load_network(network, saved)
     except RuntimeError as error:
-        reason = shorten(str(error), 200)  # which also joins its lines
+        reason = brief(str(error))  # which also joins its lines
         raise ValueError(f"{option}={checkpoint} does not fit {fitting}: {reason}") from error
 
 

@@ -1,7 +1,5 @@
 """Checks that refuse a run in one line that names the option, most before its first step."""
 
-from textwrap import shorten
-
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
@@ -11,6 +9,7 @@ from callbacks import Compile
 from recipes.gan.examples import packed
 from recipes.gan.gradients import Method
 from recipes.gan.penalties import Penalty, refuse_batch_norm, refuse_dropout
+from recipes.parts.brief import brief
 from recipes.parts.manual_ddp import ManualDDP
 from recipes.parts.networks import evaluating
 
@@ -102,7 +101,7 @@ def outputs(network: nn.Module, option: str, what: str, *inputs: Tensor) -> Tens
         with evaluating(network):
             return network(*inputs)
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
-        reason = shorten(str(error), 160)
+        reason = brief(str(error))
         raise ValueError(f"{option} does not take {what}: {reason}") from error
 
 

@@ -1,12 +1,12 @@
 """What does not fit together, said in one line before the first step."""
 
 import math
-from textwrap import shorten
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import nn
 
+from recipes.parts.brief import brief
 from recipes.parts.networks import evaluating
 from recipes.regress.dropout import dropouts
 from recipes.regress.losses import Loss
@@ -49,7 +49,7 @@ def check_network(network: nn.Module, data: LightningDataModule | None, loss: Lo
         if linear is not None and linear.in_features != features:
             inputs = f"--model.network.inputs={linear.in_features}"
             raise ValueError(f"{inputs}, but the data have {features} features") from error
-        reason = shorten(str(error), 200)
+        reason = brief(str(error))
         raise ValueError(
             f"--model.network does not take inputs {tuple(rows.shape)}: {reason}"
         ) from error
