@@ -111,6 +111,7 @@ PRESENT = "pytorch_lightning: import lightning.pytorch as pl, its present name"
 
 def test_the_old_name_of_lightning_is_told(single, tmp_path, monkeypatch):
     """Its classes are others, which the present one would not know."""
+    pytest.importorskip("pytorch_lightning", reason="needs the old package")
     old = SINGLE.replace("from lightning.pytorch import", "from pytorch_lightning import")
     assert old != SINGLE
     single.write_text(old)
