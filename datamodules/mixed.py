@@ -141,6 +141,7 @@ class MixedData(TabularData):
         """Sets the attributes that say what the data are."""
         fit = self.fitted
         self.feature_names, self.numbers = fit.encoding.feature_names, len(fit.encoding.numbers)
+        self.blocks = [len(known) for known in fit.encoding.categories.values()]
         self.input_shape = torch.Size((len(self.feature_names),))
         self.target_name = fit.schema.targets[0] if len(fit.schema.targets) == 1 else None
         self.class_names = fit.schema.class_names

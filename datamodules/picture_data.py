@@ -67,7 +67,7 @@ class PictureData(InMemory):
         """
         name = f"--data={type(self).__name__}"
         if self.classes is None:
-            raise ValueError(f"{name} has pictures without labels: put each class in its own folder")
+            raise ValueError(f"{name} has pictures without labels: give each class a folder")
         classes.check_room(self.classes, name)
 
     def scale(self, inputs: Tensor) -> Tensor:

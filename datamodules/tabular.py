@@ -6,9 +6,9 @@ from typing import Literal
 
 import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
-from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from datamodules.loading.data_module import DataModule
 from datamodules.loading.folds import check_fold, fold_rows
 from datamodules.loading.joined import JoinedRows, Rows
 from datamodules.loading.loader import Loader, data_rank, place
@@ -19,7 +19,7 @@ __all__ = ["JoinedRows", "Rows", "Share", "Split", "TabularData"]
 Part = Literal["train", "val", "test"]
 
 
-class TabularData(LightningDataModule, ABC):
+class TabularData(DataModule, ABC):
     """Rows of numbers with one target each, split into train, val and test and standardised.
 
     A subclass says where they come from (`load`), and may say which are for what (`split_rows`).

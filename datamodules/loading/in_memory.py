@@ -4,15 +4,15 @@ from abc import ABC, abstractmethod
 from functools import partial
 
 import torch
-from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from datamodules.loading.data_module import DataModule
 from datamodules.loading.loader import Loader, Table, data_rank, place
 from datamodules.loading.missing import check_known
 from datamodules.reading.classes import Classes
 
 
-class InMemory(LightningDataModule, ABC):
+class InMemory(DataModule, ABC):
     """A table for each split, drawn from by the shared loader.
 
     A subclass fills `tables` with `train`, `val` and `test` in `setup`, which may be called again,

@@ -5,6 +5,7 @@ from pathlib import Path
 from recipes import compare as card
 from recipes.compare.report import compare
 from recipes.running.mistakes import Parser, ending_in_one_line
+from recipes.running.recipe import find_recipe
 
 
 def main(args: list[str] | None = None) -> None:
@@ -24,13 +25,21 @@ def main(args: list[str] | None = None) -> None:
         help="run folders, folders above them, W&B's folders on disk, or a W&B entity/project; "
         "default: runs",
     )
+    parser.add_argument(
+        "--recipe",
+        help="only its runs: such as distill, or the module of your own, such as lab.vae",
+    )
     parser.add_argument("--metric", help="log key to compare by; default: what the recipe is about")
     parser.add_argument(
         "--output", type=Path, help="folder of the files; default: the one that holds the runs"
     )
     with ending_in_one_line():
         given = parser.parse_args(args)
-        compare(given.runs, given.metric, given.output)
+        runs = given.runs
+        if given.recipe:
+            name = find_recipe(given.recipe).name
+            runs = [str(Path(folder, name)) for folder in runs]
+        compare(runs, given.metric, given.output)
 
 
 if __name__ == "__main__":

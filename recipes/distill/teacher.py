@@ -1,13 +1,13 @@
 """A trained teacher from a checkpoint or a class_path."""
 
 import os
-from textwrap import shorten
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from recipes.parts.averages import read_evaluated
+from recipes.parts.brief import brief
 from recipes.parts.checkpoints import read_checkpoint
 from recipes.parts.saved import load_network, saved_network
 from recipes.parts.weights import give
@@ -47,7 +47,7 @@ def load_teacher(
     try:
         return load_network(network, saved)
     except RuntimeError as error:
-        reason = shorten(str(error), 200)  # which also joins its lines
+        reason = brief(str(error))  # which also joins its lines
         raise ValueError(f"{option}={checkpoint} does not fit {fitting}: {reason}") from error
 
 

@@ -6,12 +6,12 @@ from argparse import Namespace
 from enum import Enum
 from pathlib import Path
 from pickle import UnpicklingError
-from textwrap import shorten
 from typing import Any
 
 import torch
 import yaml
 
+from recipes.parts.brief import brief
 from recipes.parts.trust import strings
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -38,7 +38,7 @@ def read_checkpoint(path: str, option: str) -> dict[str, Any]:
         if is_of_lightning(saved) and not isinstance(saved.get("state_dict", {}), dict):
             raise ValueError("its state_dict is no mapping")
     except (zipfile.BadZipFile, ValueError, RuntimeError, UnpicklingError) as error:
-        reason = shorten(str(error), 200)
+        reason = brief(str(error))
         raise ValueError(f"{option}={path} is damaged or no checkpoint: {reason}") from error
     if not is_of_lightning(saved):
         raise ValueError(

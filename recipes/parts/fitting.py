@@ -3,7 +3,6 @@
 import inspect
 import math
 from collections.abc import Sequence
-from textwrap import shorten
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -12,6 +11,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.modules.conv import _ConvNd
 
 from datamodules.reading.classes import Classes
+from recipes.parts.brief import brief
 from recipes.parts.networks import MLP, evaluating
 
 
@@ -34,7 +34,7 @@ def outputs(network: nn.Module, option: str, what: str, *inputs: Tensor) -> Tens
         with torch.random.fork_rng(devices=[]), evaluating(network):
             return network(*inputs)
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
-        reason = shorten(str(error), 160)
+        reason = brief(str(error))
         raise ValueError(f"{option} does not take {what}: {reason}") from error
 
 

@@ -57,7 +57,7 @@ from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
 from recipes.running.monitors import Monitors
 from recipes.running.predict import OwnOptions
-from recipes.running.recipe import Recipe
+from recipes.running.recipe import OLD, PRESENT, Recipe, is_old
 from recipes.running.restart import unfinished, warn_of_shared_store
 from recipes.running.resume import SameBatch, check_evaluated, check_resumed
 from recipes.running.run import Run
@@ -113,6 +113,8 @@ class RecipeCLI(LightningCLI):
         self.command, self.ending = args, ending or Ending()
         self.further = [self.ending, *callbacks]
         self.recipe = Recipe.of(module)
+        if is_old(module):
+            raise ValueError(f"{module.__name__} is a LightningModule of {OLD}: {PRESENT}")
         every = {"exit_on_error": False, "allow_abbrev": False, "formatter_class": HelpFormatter}
         fetch_nothing()
         main = {**every, "prog": self.recipe.typed([]), "description": self.recipe.card}

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser
 
-from recipes.running.options import concrete, fitting, options_of, similar
+from recipes.running.options import concrete, fitting, named, options_of, similar
+from recipes.running.recipe import OLD, PRESENT, is_old
 
 # The types of options, by the names that jsonargparse has for them, in words.
 TYPES = {
@@ -45,6 +46,10 @@ LEAVES = (
     (TYPE, r"Expected (?:an? )?<class '(?:\w+\.)*(\w+)'>(?:\. Got value: (.*))?$"),
     (CLASS, r"Expected (?:a )?dot import path string: (\S+)"),
     (CLASS, r"(?:module '[\w.]+' has no attribute|No module named)()"),
+)
+OTHER_KIND = re.compile(
+    r"(?:Import path|Expected) ?'?([\w.]*)'? (?:does not correspond to|to be) a subclass of "
+    r"(?:<class ')?(\w+)"
 )
 SKIPPED = re.compile(
     r"Expected a path but|Does not validate|Subtypes: |Errors:|Given value|Not a valid subclass|"
@@ -167,9 +172,13 @@ def in_words(kind: str) -> str:
 
 
 def of_text(fault: Fault, text: str, parser: ArgumentParser | None) -> str:
-    """What was raised, with the option in front; of an abstract class, which ones there are."""
+    """What was raised, with the option in front; of a class that does not fit, why."""
     if "is abstract" in fault.said:
         name = (fault.value or "").rpartition(".")[2]
         names = ", ".join(concrete(fitting(parser, fault.option), name))
         return f"--{fault.option}={name} is the base of others: name one of {names}"
+    if other := OTHER_KIND.match(fault.said):
+        name = other[1] or re.search(r"\w+(\.\w+)+|$", fault.value or "")[0]
+        said = f"is of {OLD}: {PRESENT}" if is_old(named(name)) else f"is no {other[2]}"
+        return f"--{fault.option}={name} {said}"
     return fault.said if "--" in fault.said else f"--{fault.option}: {fault.said}"

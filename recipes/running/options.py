@@ -13,10 +13,18 @@ PLAIN = (type(None), str, int, float, bool, list, dict, Namespace)
 
 def options_of(path: str) -> list[str]:
     """The options of a class, or of a function that makes something, by its path."""
-    parser, made = ArgumentParser(), import_object(path)
+    parser, made = ArgumentParser(), named(path)
     add = parser.add_class_arguments if isinstance(made, type) else parser.add_function_arguments
     names = add(made, fail_untyped=False, sub_configs=True)
     return [name for name in names if name != "params"]  # which an optimizer gets otherwise
+
+
+def named(path: str) -> object:
+    """What a class_path is of; None if there is no such thing."""
+    try:
+        return import_object(path)
+    except (ValueError, ImportError, AttributeError):
+        return None
 
 
 def fitting(parser: ArgumentParser | None, option: str) -> list[type]:

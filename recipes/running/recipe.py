@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # seconds
 
 SHIPPED = Path(__file__).resolve().parents[1]
 SEARCH_SPACE = "sweep"  # a recipe's, beside its configs
+# The same package under its old name has other classes.
+OLD, PRESENT = "pytorch_lightning", "import lightning.pytorch as pl, its present name"
 # Of a recipe that ships several configs, the first of these is what runs without --config.
 DEFAULTS = ("digits", "diabetes", "default")
 
@@ -57,6 +59,8 @@ class Recipe:
             full = spec.name if spec else ""  # none of a script
         try:
             file = Path(inspect.getfile(module)).resolve()
+            if not file.is_file():  # python - < my_vae.py
+                raise OSError(file)
         except (TypeError, OSError):  # of a notebook
             return cls(module, module.__name__.lower(), Path().resolve(), False, ())
         if full and (file.parent / "__main__.py").is_file():
@@ -145,6 +149,12 @@ def find_recipe(name: str) -> Recipe:
     return Recipe.of(module_of(module, name))
 
 
+def is_old(made: object) -> bool:
+    """Whether a class is of pytorch_lightning, by which the present Lightning's knows it not."""
+    parents = getattr(made, "__mro__", ())
+    return any(parent.__module__.partition(".")[0] == OLD for parent in parents)
+
+
 def module_of(module: object, name: str) -> "type[LightningModule]":
     """The LightningModule of a recipe's package or file.
 
@@ -162,6 +172,8 @@ def module_of(module: object, name: str) -> "type[LightningModule]":
         and issubclass(value, LightningModule)
         and f"{value.__module__}.".startswith(f"{name}.")
     ]
+    if not found and (old := [value for value in vars(module).values() if is_old(value)]):
+        raise ValueError(f"--recipe={name}: {old[-1].__name__} is of {OLD}: {PRESENT}")
     if len(found) != 1:
         names = ", ".join(value.__name__ for value in found) or "none"
         raise ValueError(

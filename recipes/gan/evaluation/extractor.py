@@ -3,12 +3,12 @@
 import hashlib
 import os
 from pathlib import Path
-from textwrap import shorten
 
 import torch
 from torch import Tensor, nn
 
 from recipes.parts.averages import read_evaluated
+from recipes.parts.brief import brief
 from recipes.parts.networks import Frozen
 from recipes.parts.saved import load_network, saved_network
 
@@ -50,7 +50,7 @@ class Extractor(nn.Module):
         try:
             network = load_network(network, saved).float()
         except RuntimeError as error:
-            reason = shorten(str(error), 200)
+            reason = brief(str(error))
             raise ValueError(f"{OPTION}={path} does not fit its network: {reason}") from error
         if not (hasattr(network, "features") and hasattr(network, "head")):
             kind = type(network).__name__

@@ -13,6 +13,8 @@ import yaml
 from forks import Forked, ended_well
 from launches import ROOT, environment
 from recipes.classify import Classify
+from recipes.compare.__main__ import main as compare
+from recipes.running import cli
 from recipes.running.recipe import Recipe, data_name, find_recipe, recipe_names, start_as
 from recipes.seeds.__main__ import main as seeds
 from snippets import blocks
@@ -51,7 +53,9 @@ def package():
         "method: grid\nmetric: {name: val/loss, goal: minimize}\n"
         "parameters: {model.latent: {values: [1, 2]}}\n"
     )
-    return folder
+    yield folder
+    for name in [name for name in sys.modules if name.startswith("lab")]:
+        del sys.modules[name]
 
 
 def facts(folder):
@@ -90,17 +94,84 @@ def test_a_single_file_is_repeated_over_seeds_by_the_name_of_its_module(
     assert facts(Path("runs/my_vae/my_vae-s0"))["command"].startswith("python -m my_vae fit")
 
 
+def test_a_file_without_a_guard_is_a_recipe_too(tmp_path, monkeypatch, capsys):
+    """It trains when it is run, by its path or its module, and not when a tool imports it."""
+    Path("my_vae.py").write_text(f"{VAE}\n\nmain(VAE)\n")
+    for module in ("my_vae.py", "my_vae"):
+        ended_well(Forked(module, "fit", *FLAGS))
+    assert {path.name for path in Path("runs/my_vae").iterdir()} >= {"my_vae-1", "my_vae-2"}
+    monkeypatch.syspath_prepend(tmp_path)
+    seeds(["--recipe=my_vae", "--seeds=1", "--name=a", *FLAGS])
+    sys.modules.pop("my_vae")
+    assert facts(Path("runs/my_vae/a-s0"))["seed"] == 0
+
+
+PRESENT = "pytorch_lightning: import lightning.pytorch as pl, its present name"
+
+
+def test_the_old_name_of_lightning_is_told(single, tmp_path, monkeypatch):
+    """Its classes are others, which the present one would not know."""
+    pytest.importorskip("pytorch_lightning", reason="needs the old package")
+    old = SINGLE.replace("from lightning.pytorch import", "from pytorch_lightning import")
+    assert old != SINGLE
+    single.write_text(old)
+    (tmp_path / "theirs.py").write_text(
+        "import pytorch_lightning as pl\n"
+        "class Data(pl.LightningDataModule):\n    pass\n"
+        "class Talk(pl.Callback):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    process = Forked("my_vae.py", "fit", "--data=Digits")
+    assert process.wait() == 1
+    said = process.output()
+    assert f"error: VAE is a LightningModule of {PRESENT}" in said and "Traceback" not in said
+    for flags, line in (
+        (["--data=theirs.Data"], f"--data=theirs.Data is of {PRESENT}"),
+        (["--trainer.callbacks+=theirs.Talk"], f"--trainer.callbacks=theirs.Talk is of {PRESENT}"),
+    ):
+        with pytest.raises(SystemExit, match=line.replace("+", r"\+")):
+            cli.main(Classify, ["fit", *flags])
+    with pytest.raises(SystemExit, match=f"--recipe=my_vae: VAE is of {PRESENT}"):
+        seeds(["--recipe=my_vae"])
+    for name in ("my_vae", "theirs"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("name", ["callbacks", "datamodules"])
+def test_a_folder_of_the_users_that_hides_ours_is_named(name):
+    folder = Path(name).resolve()
+    folder.mkdir()
+    command = [sys.executable, "-m", "recipes.compare"]
+    compared = run(command)
+    assert "error: runs: no such folder" in compared.stderr, "one without __init__.py hides none"
+    (folder / "__init__.py").touch()
+    hidden = run(command)
+    assert hidden.returncode == 1
+    assert hidden.stderr.startswith(f"error: {folder} hides this project's {name}: rename it, ")
+    assert hidden.stderr.count("\n") == 1
+    command.insert(1, "-P")
+    assert "error: runs: no such folder" in run(command).stderr, "the way on that it tells"
+
+
+def run(command):
+    """A command, started in the present folder as a user does."""
+    return subprocess.run(command, capture_output=True, text=True, env=environment())
+
+
 def test_what_is_missing_is_named(single):
     process = Forked("my_vae.py", "fit")
     assert process.wait() == 1
     assert "error: fit needs --data, such as --data=Digits" in process.output()
 
 
-def test_a_package_of_ones_own_is_a_recipe(package):
+def test_a_package_of_ones_own_is_a_recipe(package, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(tmp_path)
     ended_well(Forked("lab.vae", "fit"))
     folder = Path("runs/vae/small-1")
     assert facts(folder)["command"] == "python -m lab.vae fit"
     assert yaml.safe_load((folder / "config.yaml").read_text())["model"]["latent"] == 2
+    compare(["--recipe=lab.vae", "--output=compared"])
+    assert "small-1" in Path("compared/compare.html").read_text()
     helped = Forked("lab.vae", "fit", "--help")
     ended_well(helped)
     assert "Without any, small" in " ".join(helped.output().split())
@@ -127,8 +198,6 @@ def test_two_processes_are_started_as_the_first_was(monkeypatch, package):
         assert sys.modules["__main__"].__spec__.name == "recipes.classify.__main__"
     finally:
         sys.argv, sys.modules["__main__"].__spec__ = before
-        for name in [name for name in sys.modules if name.startswith("lab")]:
-            del sys.modules[name]
 
 
 def test_a_recipe_of_this_project_is_found_by_its_short_name():

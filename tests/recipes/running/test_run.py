@@ -381,6 +381,12 @@ def test_an_interrupted_run_without_metrics_keeps_its_checkpoints(recipe, monkey
     assert Path("runs/classify/digits-1/checkpoints/last.ckpt").exists()
 
 
+def test_an_empty_mode_of_wandb_is_none(recipe, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "")
+    recipe("classify", "fit", *SHORT)
+    assert list(Path("runs/classify/digits-1").glob("wandb/offline-run-*"))
+
+
 def test_in_a_sweep_the_agent_finds_its_result(recipe, monkeypatch):
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")

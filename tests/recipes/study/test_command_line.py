@@ -259,6 +259,13 @@ def test_one_process_and_two_train_the_same_members(tmp_path):
             )
 
 
+def test_a_study_all_of_whose_members_diverge_has_nothing_to_choose_from(recipe):
+    only = ("--model.optimizers={SGD: SGD}", "--model.search.learning_rate=[1e30]")
+    with pytest.raises(FloatingPointError, match=r"^every member has diverged: give --model.sear"):
+        recipe("study", "fit", "--model.search=Grid", *only, "--trainer.max_epochs=1")
+    assert not Path("runs/study/diabetes-1/table.md").exists()
+
+
 def test_the_table_counts_what_diverged_by_optimizer(recipe):
     grid = '--model.search.learning_rate={"SGD": [0.01, 1e30], "Adam": [0.01]}'
     Path("two.yaml").write_text(

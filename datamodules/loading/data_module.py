@@ -1,0 +1,26 @@
+"""The LightningDataModule that all of this project's are made of."""
+
+from typing import Any
+
+from lightning.pytorch import LightningDataModule
+
+OLD = "pytorch_lightning"
+
+
+class DataModule(LightningDataModule):
+    """Lightning's, which tells what to import where the Trainer is of another package.
+
+    The same package under its old name has other classes, and fails by `Expected a parent`.
+    """
+
+    @property
+    def trainer(self) -> Any:  # noqa: ANN401 - a Trainer, or None
+        """The Trainer that it is attached to."""
+        return self._trainer
+
+    @trainer.setter
+    def trainer(self, trainer: Any) -> None:  # noqa: ANN401 - a Trainer, or None
+        if type(trainer).__module__.partition(".")[0] == OLD:
+            name = type(self).__name__
+            raise ValueError(f"{name} is no datamodule of {OLD}: import lightning.pytorch as pl")
+        self._trainer = trainer
