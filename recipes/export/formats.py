@@ -74,7 +74,7 @@ def safetensors(deployed: Deployed, example: Tensor, facts: dict[str, Any], path
     try:
         from safetensors.torch import save_model
     except ModuleNotFoundError as error:
-        raise ValueError(f"--format=safetensors needs: pip install safetensors") from error
+        raise ValueError("--format=safetensors needs: pip install safetensors") from error
     texts = {name: json.dumps(value) for name, value in facts.items()}
     save_model(deployed.network, str(path), metadata=texts)
     with torch.no_grad():  # what is read must come from the file
