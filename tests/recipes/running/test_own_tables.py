@@ -131,3 +131,22 @@ def test_a_mistake_is_one_line(tmp_path, flags, line):
     assert stop.value.code.startswith("error: ") and line in stop.value.code
     assert "\n" not in stop.value.code
     assert not Path("runs").exists() or not [*Path("runs").glob("*/*")]
+
+
+@pytest.mark.parametrize("embedding", ["PiecewiseLinearEmbedding", "PeriodicEmbedding"])
+def test_numbers_and_categories_are_embedded(recipe, tmp_path, embedding):
+    """What an embedding has learned of the training rows comes back with the checkpoint."""
+    path = own_tables.diabetes(tmp_path)
+    flags = [flag for flag in DIABETES if "inputs" not in flag]
+    embedded = [f"--model.network.embedding={embedding}", "--model.network.category_width=3"]
+    short = "--trainer.max_epochs=2"
+    recipe("regress", "fit", f"--data.path={path}", *flags, *embedded, short, "--name=a")
+    folder = Path("runs/regress/a")
+    state = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    tables = [value for name, value in state.items() if "categories" in name]
+    data = Tabular(str(path), "progression", missing="indicator", group="patient", id="patient")
+    data.setup("fit")
+    assert [table.shape[1] for table in tables] == data.blocks and data.blocks
+    recipe("regress", "validate", checkpoint(folder))
+    trained, loaded = rows(folder)[-1], rows(folder, "validate")[-1]
+    assert loaded["val/rmse"] == pytest.approx(trained["val/rmse"], rel=1e-6)
