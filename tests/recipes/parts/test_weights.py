@@ -299,7 +299,7 @@ def test_networks_of_this_project_are_such_files(recipe):
     recipe("classify", "fit", "--name=a", *ema, "--trainer.max_epochs=2", *CONV)
     folder = Path("runs/classify/a")
     exported = torch.load(folder / "network.pt", weights_only=True)
-    for number, path in enumerate((folder / "network.pt", folder / "checkpoints/last.ckpt")):
+    for number, path in enumerate((folder / "network.pt", folder / "checkpoints/best.ckpt")):
         recipe("classify", "fit", f"--name=b{number}", f"--model.weights={path}", *CONV, *STILL)
         found = first(Path(f"runs/classify/b{number}"))
         for name in dict(net().named_parameters()):

@@ -31,7 +31,7 @@ def test_the_outcome_is_the_last_line_and_nothing_is_advertised(printed):
     percent = r"[\d.]+ %"
     assert re.fullmatch(
         rf"validation accuracy: teacher {percent}, student {percent}, student alone {percent}: "
-        r"gain [+-][\d.]+ points",
+        r"gain [+-][\d.]+ points; best: val/accuracy [\d.]+ in epoch \d+, best.ckpt",
         lines[-1],
     )
     assert not re.search("FLOP|Tip|Seed set|[GT]PU|v_num", "".join(lines) + errors)
