@@ -155,7 +155,8 @@ class Tabular(MixedData):
     @property
     def numeric_target(self) -> str | None:
         hint = "--data.target without --data.class_target=true"
-        return None if self.class_names else hint
+        is_known = hasattr(self, "input_shape")  # not yet where a checkpoint will tell
+        return hint if is_known and not self.class_names else None
 
     def sheet(self, path: Path) -> Sheet:
         return read_sheet(path, self.header, self.dialect)

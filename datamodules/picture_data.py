@@ -39,6 +39,7 @@ class PictureData(InMemory):
     white: ClassVar[float] = 255.0
     tables: dict[str, PictureTable]
     class_names: list[str] | None = None
+    id = "file"  # what tells pictures apart: the column's name in predictions
     input_shape: torch.Size
 
     def __init__(

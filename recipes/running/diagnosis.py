@@ -18,6 +18,12 @@ TYPES = {
     "NonNegativeInt": "a whole number, 0 or above",
     "PositiveFloat": "a number above 0",
     "NonNegativeFloat": "a number, 0 or above",
+    "PositiveFinite": "a finite number above 0",
+    "NonNegativeFinite": "a finite number, 0 or above",
+    "AtLeastOne": "a number, 1 or above",
+    "AtLeastTwo": "a whole number, 2 or above",
+    "Factor": "a number, 1 or above",
+    "Temperature": "a number from 0.001 to 1000",
     "ClosedUnitInterval": "a number from 0 to 1",
     "OpenUnitInterval": "a number between 0 and 1",
     "ShareBelowOne": "a number from 0 to below 1",
@@ -45,6 +51,7 @@ LEAVES = (
     (TYPE, r"Expected an? (Literal\[.*?\])(?:\. Got value: (.*))?$"),
     (TYPE, r"Expected (?:an? )?<class '(?:\w+\.)*(\w+)'>(?:\. Got value: (.*))?$"),
     (CLASS, r"Expected (?:a )?dot import path string: (\S+)"),
+    (CLASS, r"Unexpected import path format: (.+)"),
     (CLASS, r"(?:module '[\w.]+' has no attribute|No module named)()"),
 )
 OTHER_KIND = re.compile(
@@ -81,7 +88,7 @@ def faults(text: str) -> list[Fault]:
     found: list[Fault] = []
     within: list[tuple[int, str, str]] = []  # columns, option and class of what is above
     made = re.search(r"Got value: Namespace\(class_path='([\w.]+)'", text)
-    for line in text.replace("typing.", "").splitlines():
+    for line in text.replace("typing.", "").split("\n"):  # values may hold other ends of lines
         said = line.strip().removeprefix("- ")
         depth = len(line) - len(line.lstrip())
         while within and within[-1][0] >= depth and said:

@@ -135,7 +135,8 @@ def early_data(cli: LightningCLI, chosen: Namespace | None) -> LightningDataModu
     parser.add_subclass_arguments(LightningDataModule, "data")
     parser.add_instantiator(_InstantiatorFn(cli=cli, key="data"), LightningDataModule)
     config = Namespace(data=chosen)
-    cli.config_dump = yaml.safe_load(parser.dump(config, skip_validation=True))
+    dumped = parser.dump(config, skip_unset=False, skip_validation=True)
+    cli.config_dump = yaml.safe_load(dumped)
     data = parser.instantiate_classes(config).data
     try:
         data.prepare_data()

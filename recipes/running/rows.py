@@ -26,9 +26,11 @@ class MetricsFile(Logger):
     def __init__(self, path: str, checkpoint: str | None = None) -> None:
         super().__init__()
         self.path, self.checkpoint = Path(path), checkpoint
-        # Of a run that goes on, until its first row: its step, and bytes when it was saved.
+        # Of a run that goes on, until its first row: its step, and how many rows the step before
+        # had when it was saved.
         self.rewinds_to: int | None = None
         self.rewinds_at: int | None = None
+        self.latest: tuple[int | None, int] = (None, 0)  # a step, and its rows so far
 
     @property
     def name(self) -> str:
@@ -50,6 +52,7 @@ class MetricsFile(Logger):
             row = {"checkpoint": self.checkpoint, **metrics}
             row.pop("epoch", None)
         append_line(self.path, json.dumps(row))
+        self.latest = (step, self.latest[1] + 1 if self.latest[0] == step else 1)
 
     @rank_zero_only
     def log_hyperparams(self, *args: object, **kwargs: object) -> None:
@@ -57,39 +60,45 @@ class MetricsFile(Logger):
 
     def _rewind(self) -> None:
         if self.rewinds_to is not None:
-            rewind(self.path, self.rewinds_to, self.rewinds_at)
+            self.latest = rewind(self.path, self.rewinds_to, self.rewinds_at)
             self.rewinds_to = None
 
-    def size(self) -> int:
-        """Bytes of the file's rows so far."""
+    def rows_of(self, step: int) -> int:
+        """How many rows a step has so far, which is the latest, or has none."""
         self._rewind()
-        return self.path.stat().st_size if self.path.exists() else 0
+        return self.latest[1] if self.latest[0] == step else 0
 
 
-def rewind(path: Path, step: int, size: int | None = None) -> None:
+def rewind(path: Path, step: int, count: int | None = None) -> tuple[int, int]:
     """Drops the rows of the steps that a run resumed at `step` will train again.
 
-    Validation after that step's last batch has the step before: of a checkpoint that was saved
-    between the two, `size` says how long the file was, in bytes.
+    Validation after a batch is a further row of its step: of a checkpoint that was saved between
+    the two, `count` says how many rows there were of the step before `step`.
 
     If there are any, or damaged lines, the file as it was is kept beside it, with the time in its
     name. A damaged line is named, unless it is the last, which a kill has cut off.
+
+    Returns:
+        the step before `step`, and how many rows of it are kept
     """
+    latest = 0
     if not path.is_file():
-        return
-    lines, kept, end = path.read_bytes().splitlines(keepends=True), [], 0
+        return step - 1, latest
+    lines, kept = path.read_bytes().splitlines(), []
     for number, line in enumerate(lines, 1):
-        end += len(line)
         try:
             row = json.loads(line)
             is_past = row["step"] is None or row["step"] < step
-            is_past = is_past and (size is None or end <= size)
+            if row["step"] == step - 1:
+                is_past = count is None or latest < count
+                latest += is_past
         except (ValueError, TypeError, KeyError, RecursionError):
             if number < len(lines):
                 rank_zero_warn(f"{path}, line {number} is damaged: left out, and kept in a .bak")
             continue
         if is_past:
-            kept.append(line.decode().rstrip("\r\n") + "\n")
+            kept.append(line.decode() + "\n")
     if len(kept) < len(lines):
         keep(path)
         replace_file(path, "".join(kept))
+    return step - 1, latest

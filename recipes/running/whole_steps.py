@@ -12,7 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from callbacks.requeue import Requeue
 from recipes.running.rows import MetricsFile
 
-SIZE = "metrics_size"  # in a checkpoint: bytes of the metrics file when a step had ended
+ROWS = "metrics_rows"  # in a checkpoint: how many rows its last step had
 
 
 class WholeSteps(Callback):
@@ -88,7 +88,7 @@ class WholeSteps(Callback):
             return
         for logger in trainer.loggers:
             if isinstance(logger, MetricsFile) and trainer.is_global_zero:
-                checkpoint[SIZE] = logger.size()
+                checkpoint[ROWS] = logger.rows_of(trainer.global_step - 1)
         loop, state = trainer.fit_loop.epoch_loop, checkpoint["loops"]["fit_loop"]
         loaders = trainer.fit_loop._combined_loader.flattened
         if self.has_epoch_ended:
@@ -112,7 +112,7 @@ class WholeSteps(Callback):
     ) -> None:
         for logger in trainer.loggers:
             if isinstance(logger, MetricsFile):
-                logger.rewinds_at = checkpoint.get(SIZE)
+                logger.rewinds_at = checkpoint.get(ROWS)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:  # no batch of this validation has begun

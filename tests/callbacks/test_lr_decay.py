@@ -106,7 +106,9 @@ def test_max_time_may_end_a_run_that_is_bounded_otherwise(tmp_path, bound):
 
 @pytest.mark.parametrize("endless", [{"max_epochs": -1}, {"max_epochs": None}])
 def test_max_time_alone_is_refused_unless_the_length_is_given(tmp_path, endless):
-    with pytest.raises(ValueError, match=r"--trainer.max_time alone leaves .* schedule's length"):
+    with pytest.raises(
+        ValueError, match=r"--trainer.max_time \(or a Timer\) alone leaves .* schedule's length"
+    ):
         rates(tmp_path, max_time="00:01:00:00", **endless)
     decay = LRDecay(warmup=3, final=0.1, length="3ep")
     found = rates(tmp_path, callbacks=[decay, StopAfter(10)], max_time="00:01:00:00", **endless)

@@ -539,7 +539,7 @@ def test_a_run_is_fitted_tested_and_predicts_where_its_pictures_are_not(recipe):
     Path("photos").rename("elsewhere")
     recipe("classify", "predict", f"--ckpt_path={last}", "--data.predict=new/")
     lines = Path("runs/classify/a/predictions.csv").read_text().splitlines()
-    assert lines[0].startswith("prediction,probability_0") and len(lines) == 2
+    assert lines[0].startswith("file,prediction,probability_ant") and len(lines) == 2
 
 
 @pytest.mark.slow

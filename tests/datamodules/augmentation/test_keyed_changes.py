@@ -177,10 +177,10 @@ def test_two_processes_train_the_network_that_one_does(photos, recipe):
 @pytest.mark.parametrize(
     ("flag", "line"),
     [
-        ("augment+=Flipp", "augment+=Flipp: no class of this name, nor a class_path"),
+        ("augment+=Flipp", "augment=Flipp: no class of this name, nor a class_path"),
         ("mix=Mixup", "mix=Mixup: no class of this name, nor a class_path"),
-        ("mix.alpha=-1", "mix.alpha=-1: Not of type PositiveFloat"),
-        ("augment.strength=1", "augment.strength=1: TrivialAugment does not take strength"),
+        ("mix.alpha=-1", "mix.alpha=-1 must be a number above 0"),
+        ("augment.strength=1", "augment.strength: no such option; TrivialAugment has none"),
     ],
 )
 def test_a_mistake_in_them_is_a_line(photos, flag, line):

@@ -43,21 +43,33 @@ def test_misfits_are_refused_by_their_option(recipe, name, flags, line):
 
 
 OUT_OF_RANGE = [
-    ("distill", "--model.alpha=2", "alpha.* v>=0 and v<=1"),
-    ("distill", "--model.alpha=nan", "alpha.* v>=0 and v<=1"),
-    ("distill", "--model.temperature=0", "temperature.* v>=0.001 and v<=1000"),
-    ("distill", "--model.temperature=inf", "temperature.* v>=0.001 and v<=1000"),
-    ("distill", "--model.temperature=1e-300", "temperature.* v>=0.001 and v<=1000"),
-    ("distill", "--model.loss=DKD --model.loss.alpha=-1", r"alpha.*NonNegativeFinite"),
-    ("distill", "--model.loss=DKD --model.loss.beta=inf", r"beta.*NonNegativeFinite"),
-    ("distill", "--model.loss=DIST --model.loss.gamma=inf", r"gamma.*NonNegativeFinite"),
-    ("classify", "--model.label_smoothing=1.5", "label_smoothing.* v>=0 and v<=1"),
-    ("regress", "--model.loss=huber --model.delta=inf", "delta.* v>0 and v<inf"),
-    ("regress", "--model.loss=quantile --model.quantiles=[0,0.5]", "quantiles.* v>0 and v<1"),
+    ("distill", "--model.alpha=2", "alpha.*a number from 0 to 1"),
+    ("distill", "--model.alpha=nan", "alpha.*a number from 0 to 1"),
+    ("distill", "--model.temperature=0", "temperature.*a number from 0.001 to 1000"),
+    ("distill", "--model.temperature=inf", "temperature.*a number from 0.001 to 1000"),
+    ("distill", "--model.temperature=1e-300", "temperature.*a number from 0.001 to 1000"),
+    ("distill", "--model.loss=DKD --model.loss.alpha=-1", r"alpha.*a finite number, 0 or above"),
+    ("distill", "--model.loss=DKD --model.loss.beta=inf", r"beta.*a finite number, 0 or above"),
+    ("distill", "--model.loss=DIST --model.loss.gamma=inf", r"gamma.*a finite number, 0 or above"),
+    ("classify", "--model.label_smoothing=1.5", "label_smoothing.*a number from 0 to 1"),
+    ("regress", "--model.loss=huber --model.delta=inf", "delta.*a finite number above 0"),
+    (
+        "regress",
+        "--model.loss=quantile --model.quantiles=[0,0.5]",
+        "quantiles.*a number between 0 and 1",
+    ),
     ("gan", "--model.weight_clip=inf", "--model.weight_clip=inf"),
-    ("gan", "--model.penalties+=R1 --model.penalties.weight=inf", "weight.*PositiveFinite"),
-    ("study", "--model.delta=inf", "delta.* v>0 and v<inf"),
-    ("study", "--model.search=Grid --model.search.learning_rate=[inf]", "rate.*PositiveFinite"),
+    (
+        "gan",
+        "--model.penalties+=R1 --model.penalties.weight=inf",
+        "weight.*a finite number above 0",
+    ),
+    ("study", "--model.delta=inf", "delta.*a finite number above 0"),
+    (
+        "study",
+        "--model.search=Grid --model.search.learning_rate=[inf]",
+        "rate.*a finite number above 0",
+    ),
 ]
 
 

@@ -196,7 +196,10 @@ def test_test_and_predict_add_to_the_run(run, recipe):
         ((), 'expected "subcommand" to be one of {fit,validate,test,predict}'),
         (("fitt",), "invalid choice: 'fitt'"),
         (("fit", "--config=nope"), "--config=nope: no such file; shipped: digits, mnist"),
-        (("fit", "--model.temperature=-1"), "--model.temperature=-1 must be a number above 0"),
+        (
+            ("fit", "--model.temperature=-1"),
+            "--model.temperature=-1 must be a number from 0.001 to 1000",
+        ),
         (("fit", "--model.temprature=1"), "is it --model.temperature?"),
         (
             ("fit", "--model.scheme=frosen"),

@@ -188,7 +188,7 @@ def test_yamls_own_loader_drops_the_first_of_two_keys(recipe):
         (
             "study",
             ("--model.search.weight_decay=[-1.0]",),
-            r"weight_decay=\[-1.0\]: each must be a number, 0 or above",
+            r"weight_decay=\[-1.0\]: each must be a finite number, 0 or above",
         ),
         ("study", ("--model.halving=2", "--trainer.max_epochs=1"), "halving=2 drops nothing"),
         (

@@ -116,8 +116,11 @@ def test_two_processes_train_the_same_network(recipe, tmp_path):
             ("--data.missing=mean", "--data.folds=3", "--data.time=bottle"),
             "--data.folds=3 excludes",
         ),
-        (("--data.missing=mean", "--data.max_categories=1"), "--data.max_categories=1: "),
-        (("--data.missing=zero",), "--data.missing=zero: "),
+        (
+            ("--data.missing=mean", "--data.max_categories=1"),
+            "--data.max_categories=1 must be a whole number, 2 or above",
+        ),
+        (("--data.missing=zero",), "--data.missing=zero must be one of refuse, mean"),
         (("--data.predict=new.csv", "--data.path=none.csv"), "none.csv: no such file"),
     ],
 )

@@ -123,7 +123,7 @@ def test_a_recipe_has_options_of_its_own(capsys):
     assert (folder / "config.yaml").read_bytes() == before
     for wrong, said in (
         ([*predict[:3], "--count=3"], "predict needs --prompt"),
-        ([*predict, "--count=0"], "--count: Not of type PositiveInt: 0"),
+        ([*predict, "--count=0"], "--count=0 must be a whole number above 0"),
     ):
         with pytest.raises(SystemExit, match=f"^error: {said}"):
             main(Prompted, wrong)

@@ -119,8 +119,8 @@ def test_images_say_their_channels(recipe):
     [
         ("regress", ["inputs=9"], "--model.network.inputs=9, but the data have 10 features"),
         ("regress", ["outputs=9"], "--model.loss=gaussian_nll needs --model.network.outputs=2"),
-        ("classify", ["inputs=3"], "--model.network.inputs=3, but the data's images have 1 chan"),
-        ("classify", ["outputs=9"], "--model.network.outputs=9, but the data have 10 classes"),
+        ("classify", ["inputs=3"], "--model.network.inputs=3, but the data have 1 chan"),
+        ("classify", ["outputs=9"], "--model.network.outputs=9: --data=Digits has 10 classes"),
     ],
 )
 def test_a_size_given_wrongly_is_named(recipe, name, flags, message):
