@@ -81,7 +81,7 @@ def faults(text: str) -> list[Fault]:
     found: list[Fault] = []
     within: list[tuple[int, str, str]] = []  # columns, option and class of what is above
     made = re.search(r"Got value: Namespace\(class_path='([\w.]+)'", text)
-    for line in text.replace("typing.", "").splitlines():
+    for line in text.replace("typing.", "").split("\n"):
         said = line.strip().removeprefix("- ")
         depth = len(line) - len(line.lstrip())
         while within and within[-1][0] >= depth and said:
@@ -148,7 +148,7 @@ def no_option(name: str, owner: str) -> str:
 
 def of_class(fault: Fault, text: str, parser: ArgumentParser | None) -> str:
     """That there is no class of a name, and which one may be meant."""
-    given = re.search(r"Expected a path but (\S+) either|class_path '([\w.]+)'", text)
+    given = re.search(r"Expected a path but (.+) either|class_path '([\w.]+)'", text)
     name = fault.said or (given and (given[1] or given[2])) or ""
     known = [each.__name__ for each in fitting(parser, fault.option)]
     hint = similar(name.rpartition(".")[2], known)
