@@ -28,13 +28,29 @@ def elsewhere(tmp_path, monkeypatch):
         distributed.destroy_process_group()
 
 
+class Undrawn:
+    """A matplotlib figure of which only the file is made, empty."""
+
+    def __init__(self, **options):
+        pass
+
+    def __getattr__(self, name):
+        return lambda *args, **options: Undrawn()
+
+    def savefig(self, path, **options):
+        path.touch()
+
+
 @pytest.fixture
 def recipe(monkeypatch):
     """Runs a recipe's command line in this process: recipe("distill", "fit", "--name=a")."""
+    import callbacks.curves
     from recipes.running.cli import main
     from recipes.running.recipe import find_recipe
 
     monkeypatch.setenv("RECIPES_DEBUG", "1")  # errors come as what they are
+    # A quarter of a short run's time; tests of the curves, and runs in other processes, draw them.
+    monkeypatch.setattr(callbacks.curves, "Figure", Undrawn)
 
     def run(name, *args):
         main(find_recipe(name).module, [*args, "--trainer.enable_progress_bar=false"])
