@@ -155,7 +155,7 @@ def no_option(name: str, owner: str) -> str:
 
 def of_class(fault: Fault, text: str, parser: ArgumentParser | None) -> str:
     """That there is no class of a name, and which one may be meant."""
-    given = re.search(r"Expected a path but (\S+) either|class_path '([\w.]+)'", text)
+    given = re.search(r"Expected a path but (.+) either|class_path '([\w.]+)'", text)
     name = fault.said or (given and (given[1] or given[2])) or ""
     known = [each.__name__ for each in fitting(parser, fault.option)]
     hint = similar(name.rpartition(".")[2], known)

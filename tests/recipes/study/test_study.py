@@ -304,14 +304,14 @@ def test_a_loss_that_overflows_ends_a_member(tmp_path):
 def test_a_step_that_overflows_is_taken_back(tmp_path):
     """The member ends where it was, whatever its momentum would do."""
     study = together(
-        {"momentum": partial(optim.SGD, momentum=0.9)},
-        Grid([3e38]),
+        {"momentum": partial(optim.SGD, momentum=0.9), "SGD": optim.SGD},
+        Grid({"momentum": [3e38], "SGD": [0.01]}),
         epochs=1,
         seeds=[0],
         network=partial(LinearModel, 10),
         flags={"default_root_dir": tmp_path, "limit_train_batches": 3},
     )
-    assert study.records[0].lost.tolist() == [True]
+    assert study.records[0].lost.tolist() == [True, False]
     assert not members(study)[0][1].any(), "a linear model starts at zero"
 
 
