@@ -73,10 +73,8 @@ class GAN(LightningModule):
         generator_optimizer: the first optimizer; any class_path; by default fused Adam at 2e-4
             with betas 0.5 and 0.999 (DCGAN)
         discriminator_optimizer: the second; likewise
-        generator_weights: file of the weights that the generator starts from: a state_dict of
-            anyone, by torch.save or safetensors, or a checkpoint; not read when a run is resumed or
-            tested
-        discriminator_weights: likewise, of the discriminator
+        generator_weights: file that a fit starts from, as classify's weights
+        discriminator_weights: likewise
         weights_except: layers, or patterns of names, that stay as initialised
     """
 

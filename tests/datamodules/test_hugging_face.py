@@ -444,7 +444,8 @@ def test_a_run_records_the_commit_of_the_hub(shards, cache, recipe, monkeypatch)
         common = ("--data=HuggingFace", f"--data.path={path}", *data, *network, *short)
         recipe("classify", "fit", *common)
         monkeypatch.setattr(sources, "load_dataset_builder", of_the_hub)
-    facts = [json.loads(path.read_text()) for path in sorted(Path("runs").glob("*/*/run.json"))]
+    runs = sorted(Path("runs").glob("*/*/run.json"), key=lambda path: path.stat().st_mtime_ns)
+    facts = [json.loads(path.read_text()) for path in runs]
     assert [fact.get("data") for fact in facts] == [None, {"commit": "0123456789" * 4}]
 
 
