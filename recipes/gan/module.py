@@ -74,7 +74,7 @@ class GAN(LightningModule):
             with betas 0.5 and 0.999 (DCGAN)
         discriminator_optimizer: the second; likewise
         generator_weights: file that a fit starts from, as classify's weights
-        discriminator_weights: likewise
+        discriminator_weights: likewise, of the discriminator
         weights_except: layers, or patterns of names, that stay as initialised
     """
 
