@@ -26,9 +26,10 @@ class MetricsFile(Logger):
     def __init__(self, path: str, checkpoint: str | None = None) -> None:
         super().__init__()
         self.path, self.checkpoint = Path(path), checkpoint
-        # Of a run that goes on, until its first row: its step, and bytes when it was saved.
+        # Of a run that goes on, until its first row: its step, and its rows when it was saved.
         self.rewinds_to: int | None = None
         self.rewinds_at: int | None = None
+        self._count: int | None = None  # of rows, when it is known
 
     @property
     def name(self) -> str:
@@ -50,6 +51,7 @@ class MetricsFile(Logger):
             row = {"checkpoint": self.checkpoint, **metrics}
             row.pop("epoch", None)
         append_line(self.path, json.dumps(row))
+        self._count = None if self._count is None else self._count + 1
 
     @rank_zero_only
     def log_hyperparams(self, *args: object, **kwargs: object) -> None:
@@ -60,36 +62,37 @@ class MetricsFile(Logger):
             rewind(self.path, self.rewinds_to, self.rewinds_at)
             self.rewinds_to = None
 
-    def size(self) -> int:
-        """Bytes of the file's rows so far."""
+    def count(self) -> int:
+        """How many rows there are so far."""
         self._rewind()
-        return self.path.stat().st_size if self.path.exists() else 0
+        if self._count is None:
+            self._count = len(self.path.read_bytes().splitlines()) if self.path.exists() else 0
+        return self._count
 
 
-def rewind(path: Path, step: int, size: int | None = None) -> None:
+def rewind(path: Path, step: int, count: int | None = None) -> None:
     """Drops the rows of the steps that a run resumed at `step` will train again.
 
-    Validation after that step's last batch has the step before: of a checkpoint that was saved
-    between the two, `size` says how long the file was, in bytes.
+    Of the step before it there may be rows that come again, too, as those of a validation that
+    followed: `count` says how many rows there were when the run was saved.
 
     If there are any, or damaged lines, the file as it was is kept beside it, with the time in its
     name. A damaged line is named, unless it is the last, which a kill has cut off.
     """
     if not path.is_file():
         return
-    lines, kept, end = path.read_bytes().splitlines(keepends=True), [], 0
+    lines, kept = path.read_bytes().splitlines(), []
     for number, line in enumerate(lines, 1):
-        end += len(line)
         try:
             row = json.loads(line)
-            is_past = row["step"] is None or row["step"] < step
-            is_past = is_past and (size is None or end <= size)
+            was_there = count is None or len(kept) < count
+            is_past = row["step"] is None or row["step"] < (step if was_there else step - 1)
         except (ValueError, TypeError, KeyError, RecursionError):
             if number < len(lines):
                 rank_zero_warn(f"{path}, line {number} is damaged: left out, and kept in a .bak")
             continue
         if is_past:
-            kept.append(line.decode().rstrip("\r\n") + "\n")
+            kept.append(line.decode() + "\n")
     if len(kept) < len(lines):
         keep(path)
         replace_file(path, "".join(kept))

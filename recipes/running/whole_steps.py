@@ -12,7 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from callbacks.requeue import Requeue
 from recipes.running.rows import MetricsFile
 
-SIZE = "metrics_size"  # in a checkpoint: bytes of the metrics file when a step had ended
+ROWS = "metrics_rows"  # in a checkpoint: how many rows of metrics there were
 
 
 class WholeSteps(Callback):
@@ -88,18 +88,19 @@ class WholeSteps(Callback):
             return
         for logger in trainer.loggers:
             if isinstance(logger, MetricsFile) and trainer.is_global_zero:
-                checkpoint[SIZE] = logger.size()
+                checkpoint[ROWS] = logger.count()
         loop, state = trainer.fit_loop.epoch_loop, checkpoint["loops"]["fit_loop"]
         loaders = trainer.fit_loop._combined_loader.flattened
+        validation = state["epoch_loop.val_loop.batch_progress"]
+        # Of an earlier one, which a resumed run knows nothing of.
+        validation["current"] = dict.fromkeys(validation["current"], 0)
+        validation["is_last_batch"] = False
         if self.has_epoch_ended:
             state["epoch_loop.state_dict"]["_batches_that_stepped"] += 1  # one less for the row
         elif loop._should_check_val_fx(self.fetcher):
             # As if it had begun: Lightning goes back to it.
-            progress = state["epoch_loop.val_loop.batch_progress"]
-            begun = progress["total"]["completed"] + 1
-            progress["total"] |= {"ready": begun, "started": begun}
-            progress["current"] = dict.fromkeys(progress["current"], 0)
-            progress["is_last_batch"] = False
+            begun = validation["total"]["completed"] + 1
+            validation["total"] |= {"ready": begun, "started": begun}
         elif loop._num_ready_batches_reached() and not all(map(is_resumable, loaders)):
             # It would begin its epoch anew, for one more step: as Lightning has it, the next one.
             for counts in ("total", "current"):
@@ -112,7 +113,7 @@ class WholeSteps(Callback):
     ) -> None:
         for logger in trainer.loggers:
             if isinstance(logger, MetricsFile):
-                logger.rewinds_at = checkpoint.get(SIZE)
+                logger.rewinds_at = checkpoint.get(ROWS)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:  # no batch of this validation has begun
