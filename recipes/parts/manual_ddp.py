@@ -99,11 +99,14 @@ def from_rank_zero(tensor: Tensor) -> None:
 
 @contextmanager
 def manual_ddp() -> Iterator[None]:
-    """Within it, a Trainer's strategies named ddp, and its choice for devices, are ManualDDP."""
-    methods = {"ddp": "popen", "ddp_spawn": "spawn", "ddp_fork": "fork", "ddp_notebook": "fork"}
-    before = {name: StrategyRegistry[name] for name in methods}
-    for name, method in methods.items():
-        StrategyRegistry.register(name, ManualDDP, override=True, start_method=method)
+    """Within it, a Trainer's strategies named ddp..., and its choice for devices, are ManualDDP.
+
+    Also those that look for unused parameters: under manual optimization Lightning keeps torch's
+    from exchanging buffers, and each process would evaluate with statistics of its own.
+    """
+    before = {name: entry for name, entry in StrategyRegistry.items() if name.startswith("ddp")}
+    for name, entry in before.items():
+        StrategyRegistry.register(name, ManualDDP, override=True, **entry["init_params"])
     try:
         yield
     finally:

@@ -30,8 +30,7 @@ def started(name, *flags):
     note = ("--trainer.callbacks+=kills.Kill", "--trainer.callbacks.rank=0")
     first = Forked("recipes.classify", "fit", *config, *note, "--trainer.callbacks.step=-1", *flags)
     until(Path(f"runs/classify/{name}/checkpoints/last.ckpt").exists)
-    until(Path("pid-1").read_text)  # not while it is being written
-    return first, int(Path("pid-1").read_text())
+    return first, int(until(Path("pid-1").read_text))  # not while it is being written
 
 
 def slow(*values):
