@@ -49,6 +49,12 @@ class WholeSteps(Callback):
         connector.update_train_epoch_metrics = partial(self._end_epoch, log)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for callback in trainer.checkpoint_callbacks:
+            # Of a run that goes on: it has saved this step, and would again after the next batch,
+            # within the step that this is a part of.
+            every = getattr(callback, "_every_n_train_steps", 0)
+            if every and trainer.global_step % every == 0:
+                callback._last_global_step_saved = trainer.global_step
         batches, every = trainer.accumulate_grad_batches, trainer.val_check_batch
         if every >= trainer.num_training_batches or every % batches == 0:
             return

@@ -36,6 +36,7 @@ STUDY = (
     *("--data.batch_size=13", "--model.network.widths=[8]", "--model.halving=2", *SAVED),
     *("--model.optimizers={SGD: {class_path: SGD}}", "--model.rungs=1"),
 )
+TWOS = "--trainer.accumulate_grad_batches=2"
 UNVALIDATED = "--trainer.limit_val_batches=0"
 
 
@@ -102,6 +103,7 @@ def cut_and_resumed(recipe, monkeypatch, name, flags, hook, step):
         ("classify", CLASSIFY, "on_validation_start", 42),  # validation is not left out
         ("classify", CLASSIFY, "on_train_epoch_end", 42),  # nor is its row there twice
         ("classify", CLASSIFY, "on_validation_start", 63),  # nor the last epoch's end
+        ("classify", (*CLASSIFY, TWOS), "saved", 28),  # nor is a step saved again within the next
         ("study", (*STUDY, UNVALIDATED), "saved", 21),  # nor the members that it drops
         slow("classify", (*CLASSIFY, MIDDLE), "on_validation_start", 28),
         slow("classify", (*CLASSIFY, MIDDLE), "on_validation_end", 42),
