@@ -3,6 +3,7 @@
 Imports of seconds are within the fixtures: the process that only hands out the tests needs none.
 """
 
+import gc
 import os
 import sys
 
@@ -18,7 +19,9 @@ def elsewhere(tmp_path, monkeypatch):
     left = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # by Lightning
     for name in ("RECIPES_DEBUG", "WANDB_API_KEY", "WANDB_PROJECT", "PL_GLOBAL_SEED", *left):
         monkeypatch.delenv(name, raising=False)
+    known = set(sys.modules)
     yield
+    forget(sys.modules.keys() - known, tmp_path)
     if "forks" in sys.modules:
         sys.modules["forks"].end_all()
     if "wandb" in sys.modules:
@@ -26,6 +29,16 @@ def elsewhere(tmp_path, monkeypatch):
     distributed = sys.modules.get("torch.distributed")
     if distributed and distributed.is_initialized():  # by a run of a strategy of several processes
         distributed.destroy_process_group()
+
+
+def forget(names, folder):
+    """Modules whose files a test has written, and their classes, which a base class still knows."""
+    files = {name: str(getattr(sys.modules[name], "__file__", "")) for name in names}
+    theirs = [name for name, file in files.items() if file.startswith(str(folder))]
+    for name in theirs:
+        del sys.modules[name]
+    if theirs:
+        gc.collect()
 
 
 class Undrawn:

@@ -5,7 +5,6 @@ Each row is one of them. It must end in a line, and the trap beside it must not 
 
 import json
 import subprocess
-import sys
 import threading
 from base64 import b64encode
 from dataclasses import dataclass, field
@@ -82,7 +81,6 @@ def trap(tmp_path, monkeypatch):
     for name in ("settings", "settings.yaml"):
         Path(name).write_text("class_path: intruder.Net")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "intruder", raising=False)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -99,7 +97,6 @@ def trap(tmp_path, monkeypatch):
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield found
         server.shutdown()
-    sys.modules.pop("intruder", None)
 
 
 def refused(*args, module=Classify):

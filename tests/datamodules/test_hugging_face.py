@@ -350,8 +350,9 @@ def test_validation_rows_are_held_out_by_a_key(made):
 def test_a_run_keeps_the_share_that_it_was_given(size, capsys):
     """It was 0 in config.yaml and in the checkpoint, so that nothing could be run again."""
     data = ("--data=HuggingFace", "--data.path=x", "--data.inputs=image", "--data.target=label")
+    network = ("--model.network=MLP", "--model.network.inputs=64", "--model.network.outputs=10")
     with pytest.raises(SystemExit):
-        main(Classify, ["fit", *data, f"--data.val_size={size}", "--print_config"])
+        main(Classify, ["fit", *data, *network, f"--data.val_size={size}", "--print_config"])
     assert yaml.safe_load(capsys.readouterr().out)["data"]["init_args"]["val_size"] == size
 
 

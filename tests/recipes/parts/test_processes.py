@@ -66,6 +66,9 @@ trainer:
           class_path: torch.amp.GradScaler
           init_args: {device: cpu, init_scale: 1.0e+10, backoff_factor: 0.001}
 """
+# What every default run needs; the others' kinds are trained when a slow test asks for one.
+QUICK = {"sgd", "large", "few", "frozen"}
+QUICK_GAMES = {"ddp-adam", "ddp_find_unused_parameters_true-adam"}
 SHORT = "--trainer.max_epochs=1 --trainer.callbacks=fits.Placements"
 
 
@@ -80,6 +83,15 @@ def sizes(flags, batch, steps=4):
     return f"{flags} --data.batch_size={batch // parts} {limit}"
 
 
+def is_quick(recipe, name):
+    """Whether tests of the default suite look at a run."""
+    return name in QUICK_GAMES if recipe == "gan" else name.rpartition("-")[2] in QUICK
+
+
+def slow(kind):
+    return pytest.param(kind, marks=pytest.mark.slow)
+
+
 def run(commands, processes, folder):
     found = ranks(processes, "fits", json.dumps(commands), folder=folder, RECIPES_DEBUG="1")
     ended_well(*found)
@@ -87,10 +99,30 @@ def run(commands, processes, folder):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """All runs of this file, by one process and by two; the folder of one by recipe and name."""
+    """The folder of a run by recipe and name; all that are quick, or slow, are trained at once."""
     folder = tmp_path_factory.mktemp("processes")
     (folder / "game.yaml").write_text(GAME)
     (folder / "scaled.yaml").write_text(SCALED)
+    done = set()
+
+    def found(recipe, name):
+        quick = is_quick(recipe, name)
+        if quick not in done:
+            for processes, commands in enumerate(all_commands(), 1):
+                wanted = [c for c in commands if is_quick(c[0], name_of(c)) == quick]
+                run(wanted, processes, folder)
+            done.add(quick)
+        return folder / "runs" / recipe / name
+
+    return found
+
+
+def name_of(command):
+    return command[2].removeprefix("--name=")
+
+
+def all_commands():
+    """Those of runs by one process, and by two."""
     alone, together = [], []
     for recipe in ("classify", "distill", "regress"):
         default = "diabetes" if recipe == "regress" else "digits"
@@ -126,19 +158,14 @@ def trained(tmp_path_factory):
                     "gan", f"{strategy}-{kind}", sizes(f"--config=game.yaml {chosen} {flags}", 32)
                 )
             )
-    tested = ["test", "--ckpt_path=runs/regress/one-sgd/checkpoints/last.ckpt"]
-    alone.append(["regress", *tested])
-    together.append(["regress", *tested, "--config=ddp", "--data.batch_size=13"])
-    run(alone, 1, folder)
-    run(together, 2, folder)
-    return lambda recipe, name: folder / "runs" / recipe / name
+    return alone, together
 
 
 def placements(folder):
     return json.loads((folder / "placements-1.json").read_text())
 
 
-@pytest.mark.parametrize("kind", ["adam", "sgd", "accumulated"])
+@pytest.mark.parametrize("kind", [slow("adam"), "sgd", slow("accumulated")])
 @pytest.mark.parametrize("overlay", ["ddp", "fsdp", "tensor_parallel"])
 @pytest.mark.parametrize("recipe", ["classify", "distill", "regress"])
 def test_two_processes_train_what_one_does(trained, recipe, overlay, kind):
@@ -158,6 +185,10 @@ def test_two_processes_learn_what_one_does_from_few_labels(trained):
 
 def test_two_processes_test_as_one(trained):
     """Scores that are no means over batches, such as R2, of batches of another size."""
+    folder = trained("regress", "one-sgd").parents[2]
+    tested = ["regress", "test", "--ckpt_path=runs/regress/one-sgd/checkpoints/last.ckpt"]
+    run([tested], 1, folder)
+    run([[*tested, "--config=ddp", "--data.batch_size=13"]], 2, folder)
     one, two = rows(trained("regress", "one-sgd"), "test")
     one.pop("checkpoint"), two.pop("checkpoint")
     assert "test/r2" in one and two == pytest.approx(one, rel=1e-5)
@@ -173,6 +204,7 @@ def test_every_weight_is_split(trained, recipe):
     assert {"(Shard(dim=0),)", "(Shard(dim=1),)"} <= set(split.values())
 
 
+@pytest.mark.slow
 def test_a_sharded_run_goes_on_on_one_process(trained, recipe):
     alone = ["--trainer.strategy=auto", "--trainer.devices=1", "--data.batch_size=64"]
     for name in ("one-adam", "fsdp-adam"):
@@ -204,12 +236,14 @@ def test_a_teacher_is_split_while_the_student_is_whole(trained):
     assert evaluated[0] == pytest.approx(evaluated[1], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["classify", "distill", "regress"])
 def test_accumulated_batches_are_one(trained, recipe):
     one, halves = (trained(recipe, f"one-{kind}") for kind in ("sgd", "accumulated"))
     assert difference(weights(one), weights(halves)) < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlay", ["ddp", "fsdp", "tensor_parallel"])
 @pytest.mark.parametrize("recipe", ["classify", "distill", "regress"])
 def test_bfloat16_differs_by_its_rounding(trained, recipe, overlay):
@@ -222,7 +256,7 @@ def test_bfloat16_differs_by_its_rounding(trained, recipe, overlay):
     assert difference(one, two) < 2 * rounding
 
 
-@pytest.mark.parametrize("kind", GAMES)
+@pytest.mark.parametrize("kind", ["adam", *map(slow, sorted(GAMES.keys() - {"adam"}))])
 def test_ddp_plays_the_game_of_torch_s_own(trained, kind):
     """That one looks for unused parameters in every pass: an independent implementation."""
     ours, torchs = (
@@ -239,6 +273,7 @@ def test_ddp_plays_the_game_of_torch_s_own(trained, kind):
         assert 1 < scale < 1e9, "steps were skipped, on both processes, and then some were not"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["adam", "accumulated"])
 def test_sharded_networks_play_the_same_game(trained, kind):
     ours, sharded = (trained("gan", f"{strategy}-{kind}") for strategy in ("ddp", "fsdp"))

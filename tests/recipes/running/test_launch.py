@@ -42,8 +42,7 @@ def work(monkeypatch, tmp_path):
     Path("launched_work.py").write_text(WORK)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    yield __import__("launched_work")
-    sys.modules.pop("launched_work")
+    return __import__("launched_work")
 
 
 def test_a_log_stays_where_a_task_failed(work):

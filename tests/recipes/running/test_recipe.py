@@ -53,9 +53,7 @@ def package():
         "method: grid\nmetric: {name: val/loss, goal: minimize}\n"
         "parameters: {model.latent: {values: [1, 2]}}\n"
     )
-    yield folder
-    for name in [name for name in sys.modules if name.startswith("lab")]:
-        del sys.modules[name]
+    return folder
 
 
 def facts(folder):
@@ -88,7 +86,6 @@ def test_a_single_file_is_repeated_over_seeds_by_the_name_of_its_module(
 ):
     monkeypatch.syspath_prepend(tmp_path)
     seeds(["--recipe=my_vae", "--seeds=2", *FLAGS])
-    sys.modules.pop("my_vae")
     assert "| my_vae" in capsys.readouterr().out
     assert {path.name for path in Path("runs/my_vae").glob("*-s?")} == {"my_vae-s0", "my_vae-s1"}
     assert facts(Path("runs/my_vae/my_vae-s0"))["command"].startswith("python -m my_vae fit")
@@ -102,7 +99,6 @@ def test_a_file_without_a_guard_is_a_recipe_too(tmp_path, monkeypatch, capsys):
     assert {path.name for path in Path("runs/my_vae").iterdir()} >= {"my_vae-1", "my_vae-2"}
     monkeypatch.syspath_prepend(tmp_path)
     seeds(["--recipe=my_vae", "--seeds=1", "--name=a", *FLAGS])
-    sys.modules.pop("my_vae")
     assert facts(Path("runs/my_vae/a-s0"))["seed"] == 0
 
 
@@ -133,11 +129,9 @@ def test_the_old_name_of_lightning_is_told(single, tmp_path, monkeypatch):
             cli.main(Classify, ["fit", *flags])
     with pytest.raises(SystemExit, match=f"--recipe=my_vae: VAE is of {PRESENT}"):
         seeds(["--recipe=my_vae"])
-    for name in ("my_vae", "theirs"):
-        sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("name", ["callbacks", "datamodules"])
+@pytest.mark.parametrize("name", ["callbacks", pytest.param("datamodules", marks=pytest.mark.slow)])
 def test_a_folder_of_the_users_that_hides_ours_is_named(name):
     folder = Path(name).resolve()
     folder.mkdir()
@@ -222,7 +216,6 @@ def test_a_recipe_that_is_not_there_is_one_line(name, text, said, monkeypatch):
     monkeypatch.syspath_prepend(".")
     with pytest.raises(ValueError, match=said):
         find_recipe(name)
-    sys.modules.pop(name, None)
 
 
 def test_a_class_of_a_notebook_is_a_recipe(monkeypatch):
