@@ -87,7 +87,12 @@ def latest(callbacks: list[Callback], specs: list[Namespace]) -> list[Callback]:
     Args:
         callbacks: of a run
         specs: what each was made from, as `class_path` and `init_args`
+
+    Raises:
+        ValueError: if an entry names no class: jsonargparse takes the base, which does nothing
     """
+    if any(type(callback) is Callback for callback in callbacks):
+        raise ValueError("--trainer.callbacks: an entry names no callback: give its class_path")
     keys = [
         callback.state_key
         if type(callback).__module__.startswith("callbacks.")

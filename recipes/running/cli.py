@@ -59,7 +59,7 @@ from recipes.running.monitors import Monitors
 from recipes.running.predict import OwnOptions
 from recipes.running.recipe import OLD, PRESENT, Recipe, is_old
 from recipes.running.restart import unfinished, warn_of_shared_store
-from recipes.running.resume import SameBatch, check_evaluated, check_resumed
+from recipes.running.resume import Remaining, SameBatch, check_evaluated, check_resumed
 from recipes.running.run import Run
 from recipes.running.settings import fetch_nothing, in_order
 from recipes.running.terminal import outcome, shown, why_stopped
@@ -86,6 +86,7 @@ DEFAULTS = (
     Totals,
     ShardedOptimizers,
     SameBatch,
+    Remaining,
     Convergence,
     Monitors,
     WholeSteps,

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.loading.loader import data_rank
 from recipes.parts.keys import OURS, is_place
@@ -165,3 +167,31 @@ class SameBatch(Callback):
                 f"--trainer.accumulate_grad_batches={self.now['accumulated']}, but the run was "
                 f"trained with {was}"
             )
+
+
+class Remaining(Callback):
+    """Says where a resumed run has nothing left to train, and refuses less than it has trained.
+
+    Lightning ends such a run at once, as if it had been trained.
+    """
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+        begun = {"max_epochs": epochs["ready"], "max_steps": checkpoint["global_step"]}
+        for name, trained in begun.items():
+            asked, what = getattr(trainer, name), name.removeprefix("max_")
+            if asked in (None, -1) or asked > trained:
+                continue
+            if asked < trained:
+                raise ValueError(
+                    f"--trainer.{name}={asked}, but the run has trained {trained} {what}: give more"
+                )
+            if name == "max_steps" or epochs["processed"] == trained:
+                rank_zero_info(
+                    f"note: the run has trained its {trained} {what}: more go on, such as "
+                    f"--trainer.{name}={2 * trained}"
+                )
