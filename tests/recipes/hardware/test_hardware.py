@@ -19,6 +19,7 @@ from datamodules.loading.loader import Loader, place
 from datamodules.stacked_mnist import StackTable
 from forks import Forked, ended_well
 from launches import ROOT, difference, weights
+from marks import some
 from recipes.gan.checks import method_for
 from recipes.parts.activation_checkpointing import Checkpointed, checkpoint_activations
 from recipes.parts.networks import MLP, ConvNet
@@ -48,7 +49,7 @@ def refused(monkeypatch, capfd):
     return line
 
 
-@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", some(OVERLAYS, 4), ids=lambda path: path.stem)
 def test_an_overlay_says_only_where_and_how_fast(path, capsys):
     settings = yaml.safe_load(path.read_text())
     assert settings.keys() == {"trainer"}
@@ -114,6 +115,7 @@ def test_what_cannot_be_is_refused_in_one_line(refused, recipe, args, line):
     assert told.startswith("error: ") and line in told and "\n" not in told
 
 
+@pytest.mark.slow
 def test_two_processes_say_one_line():
     process = Forked("recipes.regress", "fit", "--config=lbfgs", "--config=ddp")
     assert process.wait() == 1

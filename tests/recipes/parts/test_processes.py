@@ -12,6 +12,7 @@ from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 import recipes.parts.manual_ddp
 from forks import ended_well, ranks
 from launches import GAME, difference, weights
+from marks import slow, some
 from recipes.parts.manual_ddp import ManualDDP, average_gradients, manual_ddp
 from trains import rows
 
@@ -86,10 +87,6 @@ def sizes(flags, batch, steps=4):
 def is_quick(recipe, name):
     """Whether tests of the default suite look at a run."""
     return name in QUICK_GAMES if recipe == "gan" else name.rpartition("-")[2] in QUICK
-
-
-def slow(kind):
-    return pytest.param(kind, marks=pytest.mark.slow)
 
 
 def run(commands, processes, folder):
@@ -256,7 +253,7 @@ def test_bfloat16_differs_by_its_rounding(trained, recipe, overlay):
     assert difference(one, two) < 2 * rounding
 
 
-@pytest.mark.parametrize("kind", ["adam", *map(slow, sorted(GAMES.keys() - {"adam"}))])
+@pytest.mark.parametrize("kind", some(GAMES, ["adam"]))
 def test_ddp_plays_the_game_of_torch_s_own(trained, kind):
     """That one looks for unused parameters in every pass: an independent implementation."""
     ours, torchs = (

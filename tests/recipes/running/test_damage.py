@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from marks import some
 from recipes.parts.files import append_line, keep, replace_file, replacing
 from recipes.running.files import AtomicCheckpointIO
 from recipes.running.folders import read_facts
@@ -41,7 +42,7 @@ def run(recipe):
     return RUN
 
 
-@pytest.mark.parametrize("content", [*DAMAGE.values(), *OF_A_KIND.values()])
+@pytest.mark.parametrize("content", some([*DAMAGE.values(), *OF_A_KIND.values()], 3))
 def test_a_damaged_run_json_is_named_and_kept_and_the_run_goes_on(run, recipe, content):
     before = rows(run)
     (run / "run.json").write_bytes(content)
@@ -59,7 +60,7 @@ def test_a_damaged_run_json_is_named_and_kept_and_the_run_goes_on(run, recipe, c
     assert facts["settings"]["trainer.max_epochs"] == 2
 
 
-@pytest.mark.parametrize("content", DAMAGE.values())
+@pytest.mark.parametrize("content", some(DAMAGE.values(), 3))
 def test_a_damaged_config_is_named_and_nothing_is_changed(run, recipe, content):
     (run / "config.yaml").write_bytes(content)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -70,7 +71,7 @@ def test_a_damaged_config_is_named_and_nothing_is_changed(run, recipe, content):
 
 
 @pytest.mark.parametrize(
-    "content", [*DAMAGE.values(), b'{"val/loss": 1}', b'{"step": "x"}', b"3", b"null"]
+    "content", some([b'{"val/loss": 1}', b'{"step": "x"}', b"3", b"null", *DAMAGE.values()], 5)
 )
 def test_damaged_rows_are_named_and_kept_and_the_others_stay(run, recipe, content):
     before = rows(run)

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import recipes.running.cli
 from killing.compare import difference
+from marks import slow
 from recipes.classify import Classify
 from recipes.parts.networks import MLP
 from recipes.running.files import AtomicCheckpointIO
@@ -38,10 +39,6 @@ STUDY = (
 )
 TWOS = "--trainer.accumulate_grad_batches=2"
 UNVALIDATED = "--trainer.limit_val_batches=0"
-
-
-def slow(*values):
-    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 class Interruption(Callback):
