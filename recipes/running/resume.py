@@ -183,15 +183,15 @@ class Remaining(Callback):
         epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
         begun = {"max_epochs": epochs["ready"], "max_steps": checkpoint["global_step"]}
         for name, trained in begun.items():
-            asked, what = getattr(trainer, name), name.removeprefix("max_")
+            asked = getattr(trainer, name)
             if asked in (None, -1) or asked > trained:
                 continue
             if asked < trained:
                 raise ValueError(
-                    f"--trainer.{name}={asked}, but the run has trained {trained} {what}: give more"
+                    f"--trainer.{name}={asked}, but the run has trained {trained}: give more"
                 )
             if name == "max_steps" or epochs["processed"] == trained:
                 rank_zero_info(
-                    f"note: the run has trained its {trained} {what}: more go on, such as "
-                    f"--trainer.{name}={2 * trained}"
+                    f"note: nothing is left to train after --trainer.{name}={trained}: give more, "
+                    f"such as {2 * trained}"
                 )
