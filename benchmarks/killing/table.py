@@ -18,6 +18,7 @@ KINDS = {
     "one process": "SIGTERM, SIGINT",
     "two": "SIGTERM, SIGINT, SIGKILL to one or both of two processes",
 }
+LATE = "never killed in time"  # a run that ended before the signal, at each attempt: not tried
 Rows = list[list[str]]  # of a table, its header first
 
 
@@ -39,8 +40,8 @@ def counted(verdicts: dict[str, str], labels: dict[str, str], what: str) -> Rows
     for part, label in labels.items():
         row, how = [label], ""
         for arm in ("ours", "stock"):
-            named = {key: v for key, v in verdicts.items() if key.startswith(f"{arm}: ")}
-            faults = [v for k, v in named.items() if part in k.removeprefix(arm).split(", ")]
+            tried = {k: v for k, v in verdicts.items() if k.startswith(f"{arm}: ") and v != LATE}
+            faults = [v for k, v in tried.items() if part in k.removeprefix(arm).split(", ")]
             lost = Counter(fault.partition(":")[0] for fault in faults if fault)
             row += map(str, (len(faults), len(faults) - lost.total(), lost.total()))
             how = ", ".join(f"{fault} {number}" for fault, number in lost.most_common())

@@ -15,6 +15,7 @@ from killing.compare import checkpoints, difference, is_readable
 from killing.points import Point
 from killing.processes import Started, all_ended, ranks
 from killing.setups import Setup
+from killing.table import LATE
 
 Arm = Literal["ours", "stock"]
 PATIENCE = 240  # seconds, of a run on a busy machine
@@ -53,7 +54,7 @@ class Trials:
             if not fault:
                 shutil.rmtree(folder)
             return fault
-        return "never killed in time"
+        return LATE
 
     def whole(self, arm: Arm, setup: Setup) -> Path:
         """The folder of the run that nobody killed."""
