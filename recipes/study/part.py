@@ -12,6 +12,10 @@ from recipes.parts.convergence import counts, has_converged
 from recipes.study.batching import PROBE, batching
 from recipes.study.members import Trial
 
+# Largest rate of a stock optimizer that members share: a higher one of one member would let the
+# others' updates overflow before they take their small shares of them.
+HIGHEST = 1e6
+
 
 def views(vector: Tensor, shapes: Sequence[torch.Size]) -> list[nn.Parameter]:
     """A vector's parts as parameters of these shapes, in its memory."""
@@ -27,8 +31,8 @@ def finite(rows: Tensor) -> Tensor:
 class Part:
     """Members that one stock optimizer updates.
 
-    A proportional optimizer runs at the largest rate r of its members, and member k takes its share
-    of the update:
+    A proportional optimizer runs at the largest rate r of its members, up to 1e6, and member k
+    takes its share of the update:
 
         w_k <- w_k + r_k / r (stock(w_k) - w_k)
 
@@ -60,7 +64,8 @@ class Part:
         # The only member's parameters in the network's shapes, in the memory of `weights`.
         self.views = views(weights[0], shapes) if mode == "one by one" else None
         self.decays: Tensor | None = None  # of a proportional optimizer's members
-        self.stock = make(self.views or [weights], lr=max(rates), **self._stock_decay(trials, make))
+        rate = min(max(rates), HIGHEST) if self.proportional else max(rates)
+        self.stock = make(self.views or [weights], lr=rate, **self._stock_decay(trials, make))
         defaults = self.stock.defaults
         self.decoupled = defaults.get("decoupled_weight_decay", isinstance(self.stock, optim.AdamW))
         self.needs_closure = isinstance(self.stock, optim.LBFGS)

@@ -270,10 +270,12 @@ def test_clipping_and_accumulation_are_of_each_member(algorithm, tmp_path):
         torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_member_that_diverges_changes_no_other(tmp_path):
+@pytest.mark.parametrize("rate", [1e30, 3e38])  # of which all others' updates would overflow, too
+def test_a_member_that_diverges_changes_no_other(rate, tmp_path):
+    heavy = partial(optim.SGD, momentum=0.9)
     flags = {"default_root_dir": tmp_path}
-    with_it = together({"SGD": optim.SGD}, Grid([1e30, 0.05]), seeds=[0, 1], flags=flags)
-    without = together({"SGD": optim.SGD}, Grid([0.05]), seeds=[0, 1], flags=flags)
+    with_it = together({"SGD": heavy}, Grid([rate, 0.05]), seeds=[0, 1], flags=flags)
+    without = together({"SGD": heavy}, Grid([0.05]), seeds=[0, 1], flags=flags)
     record = with_it.records[0]
     assert record.diverged.tolist() == [True, True, False, False]
     assert all(weights.isfinite().all() for weights in with_it.population.weights)
