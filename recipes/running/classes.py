@@ -92,7 +92,7 @@ def latest(callbacks: list[Callback], specs: list[Namespace]) -> list[Callback]:
         ValueError: if an entry names no class: jsonargparse takes the base, which does nothing
     """
     if any(type(callback) is Callback for callback in callbacks):
-        raise ValueError("--trainer.callbacks: an entry names no callback: give its class_path")
+        raise ValueError("--trainer.callbacks: init_args need a class_path beside them")
     keys = [
         callback.state_key
         if type(callback).__module__.startswith("callbacks.")

@@ -167,6 +167,8 @@ def of_types(fault: Fault, types: list[str]) -> str:
     words = [in_words(kind) for kind in dict.fromkeys(types)]
     words = [each for each in words if each != "null"] or words
     value = "" if fault.value is None else f"={fault.value}"
+    if "'init_args'" in value and "'class_path'" not in value:
+        return f"--{fault.option}{value}: init_args need a class_path beside them"
     within = ": each" if value.startswith("=[") and "list" not in types else ""
     return f"--{fault.option}{value}{within} must be {' or '.join(words)}"
 
