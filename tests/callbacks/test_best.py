@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-import recipes.running.cli
+import recipes.running.assembly
 from callbacks import WritePredictions
 from callbacks.best import BestCheckpoint, step_of
 from forks import Forked
@@ -134,8 +134,8 @@ def cut(recipe, monkeypatch, where, *flags):
             interrupt_after(where, patch)
         else:
             kind = type("Cut", (BetweenBestAndLast,), {"epoch": int(where[-1])})
-            others = recipes.running.cli.DEFAULTS[:-1]
-            patch.setattr(recipes.running.cli, "DEFAULTS", (*others, kind))
+            others = recipes.running.assembly.DEFAULTS[:-1]
+            patch.setattr(recipes.running.assembly, "DEFAULTS", (*others, kind))
         with pytest.raises(MemoryError):
             fit(recipe, "cut", *flags)
 
