@@ -360,3 +360,20 @@ def test_several_streams_of_one_table(tmp_path):
         data.train_dataloader()
     with pytest.raises(ValueError, match=r"--data.target: several streams are of one number"):
         ready(path, target="word", columns=["y"], stratify=False).join([(0, 0), (1, 0)])
+
+
+def test_a_fit_goes_on_with_the_numbers_of_its_checkpoint(tmp_path):
+    """As on a machine that rounds otherwise: they are its own, also of rows read before."""
+    path = tmp_path / "rows.csv"
+    path.write_text("x,y\n" + "".join(f"{row % 7},{row}\n" for row in range(50)))
+    data, other = ready(path), ready(path)
+    state = kept(data)
+    state["scale"]["input_mean"][0] += 5e-7 * state["scale"]["input_std"][0]
+    before = batches(data.val_dataloader())[0]
+    data.load_state_dict(state)
+    assert kept(data) == state != kept(other)
+    moved = before - batches(data.val_dataloader())[0]
+    torch.testing.assert_close(moved, torch.full_like(moved, 5e-7), rtol=0, atol=2e-7)
+    state["scale"]["input_mean"][0] += state["scale"]["input_std"][0]
+    with pytest.raises(ValueError, match="--data has other training inputs than the network was"):
+        data.load_state_dict(state)
