@@ -1,12 +1,15 @@
 """The state of the best validation: which it is, what is exported of it, and after a cut."""
 
 import json
+import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.trainer.states import TrainerFn
 
 import recipes.running.assembly
 from callbacks import WritePredictions
@@ -238,3 +241,19 @@ def test_the_middle_of_an_epoch_knows_of_the_best(recipe, monkeypatch, whole):
     one, two = saved(Path("runs/classify/cut")), saved(whole)
     assert_equal(one["state_dict"], two["state_dict"])
     assert_equal(one["optimizer_states"], two["optimizer_states"])
+
+
+def test_what_is_no_number_is_never_the_best(tmp_path):
+    """Nor is it what later ones are compared with."""
+    saved, best = [], BestCheckpoint(tmp_path, "val/x", "min")
+    strategy = SimpleNamespace(broadcast=lambda value: value)
+    state = SimpleNamespace(fn=TrainerFn.FITTING)
+    plain = {"sanity_checking": False, "fast_dev_run": False, "save_checkpoint": saved.append}
+    for step, value in enumerate([math.nan, 3.0, math.nan, 4.0, 2.0]):
+        progress = {"global_step": step, "current_epoch": step}
+        metrics = {"val/x": torch.tensor(value)}
+        trainer = SimpleNamespace(
+            state=state, strategy=strategy, callback_metrics=metrics, **plain, **progress
+        )
+        best.on_validation_end(trainer, None)
+    assert saved == [tmp_path / "best.ckpt"] * 2 and (best.value, best.step) == (2.0, 4)
