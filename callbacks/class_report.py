@@ -54,16 +54,17 @@ class ClassReport(Callback):
             classes = probability.shape[1]
             self.confusion = MulticlassConfusionMatrix(classes).to(probability.device)
             self.calibration = MulticlassCalibrationError(classes, BINS).to(probability.device)
-        if len(target):
-            self.confusion.update(probability, target)
-            self.calibration.update(probability, target)
+        self.confusion.update(probability, target)
+        self.calibration.update(probability, target)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.confusion is None or trainer.fast_dev_run:
             return
         counts = self.confusion.compute().cpu().numpy()  # of all processes
+        if not counts.sum():  # no target is known, of which there is no error
+            return
         error = float(self.calibration.compute())
-        if not trainer.is_global_zero or not counts.sum():
+        if not trainer.is_global_zero:
             return
         names = getattr(trainer.datamodule, "class_names", None) or ()
         names = [*names, *map(str, range(len(names), len(counts)))][: len(counts)]

@@ -1,10 +1,12 @@
 """Your own pictures: a folder, a CSV of files and labels, or Parquet."""
 
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from datamodules.augmentation.changes import Augmentation
 from datamodules.augmentation.mixing import Mix
-from datamodules.loading.loader import Loader
+from datamodules.loading.loader import Loader, data_rank
 from datamodules.loading.missing import MISSING
 from datamodules.loading.pictures import Numbered, PictureTable, UndecodedPictures, class_numbers
 from datamodules.loading.shares import hold_out_of_each
@@ -148,9 +150,7 @@ class ImageFolder(PictureData):
 
     def predict_dataloader(self) -> Loader:
         """Batches (inputs, targets, rows): `identifiers` has the rows' files."""
-        loader = super().predict_dataloader() if self.new is None else None
-        table = Numbered(loader.table) if loader else self.new
-        return Loader(table, self.batch_size)
+        return self._batches(Numbered(self._table("test")) if self.new is None else self.new)
 
     def identifiers(self, rows: Tensor) -> list[str]:
         """The files of what `predict` reads, relative to their folder.
@@ -162,11 +162,17 @@ class ImageFolder(PictureData):
         return [names[row] for row in rows.tolist()]
 
     def teardown(self, stage: str) -> None:
-        if self.new is None or not self.new.skipped or not self.trainer.is_global_zero:
+        if self.new is None:
+            return
+        every = [self.new.skipped] * data_rank(self.trainer)[1]
+        if len(every) > 1:
+            dist.all_gather_object(every, self.new.skipped)
+        skipped = dict(sorted(chain.from_iterable(part.items() for part in every)))
+        if not skipped or not self.trainer.is_global_zero:
             return
         path = Path(self.trainer.default_root_dir, "skipped.csv")
-        write_skipped(path, self.new.skipped)
-        count = f"{len(self.new.skipped)} of {len(self.new)} pictures"
+        write_skipped(path, skipped)
+        count = f"{len(skipped)} of {len(self.new)} pictures"
         said = f"cannot be read and are left out, listed in {path}"
         rank_zero_info(f"note: --data.predict={self.predict}: {count} {said}")
 

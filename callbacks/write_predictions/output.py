@@ -50,7 +50,11 @@ class Output:
         self.part.add(which | columns)
 
     def add_array(self, name: str, values: Tensor) -> None:
-        """Adds examples, (n, ...), to the array of a name."""
+        """Adds examples, (n, ...), to the array of a name.
+
+        Raises:
+            ValueError: if several processes write, or the examples are of unequal shapes or types
+        """
         path = self.path.with_name(f"{name}.npy")
         if self.processes > 1:
             raise ValueError(f"predict writes {path.name} on one process: --trainer.devices=1")
@@ -58,7 +62,10 @@ class Output:
             if name not in self.arrays:
                 self.arrays[name] = ArrayFile(self.held.enter_context(replacing(path)))
                 self.held.callback(self.arrays[name].close)
-            self.arrays[name].add(values)
+            try:
+                self.arrays[name].add(values)
+            except ValueError as error:
+                raise ValueError(f"predict writes {path.name}: {error}") from error
 
     def finish(self, is_first: bool) -> list[Path]:
         """Makes the table of all rows, when all are there, and returns the paths of all files.

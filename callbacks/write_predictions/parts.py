@@ -95,15 +95,24 @@ class ArrayFile:
     def __init__(self, path: Path) -> None:
         self.file = path.open("wb")
         self.rows = 0
+        self.kind: tuple[torch.Size, torch.dtype] | None = None  # of an example
 
     def add(self, values: Tensor) -> None:
-        """Adds examples, (n, ...)."""
+        """Adds examples, (n, ...).
+
+        Raises:
+            ValueError: if they are of another shape or type than the first
+        """
+        kind = (values.shape[1:], values.dtype)
         if values.dtype == torch.bfloat16:  # which numpy does not have
             values = values.float()
         array = np.ascontiguousarray(values.numpy())
-        self.shape, self.dtype = array.shape[1:], array.dtype
-        if not self.rows:
+        if self.kind is None:
+            self.kind, self.shape, self.dtype = kind, array.shape[1:], array.dtype
             self._write_header()
+        if kind != self.kind:
+            first, now = (f"{tuple(shape)} of {dtype}" for shape, dtype in (self.kind, kind))
+            raise ValueError(f"one array holds equal examples: the first is {first}, another {now}")
         self.rows += len(array)
         self.file.write(array.tobytes())
 

@@ -10,12 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from datamodules.reading.cells import Format
-
-if TYPE_CHECKING:  # half a second
-    pass
 
 SEPARATORS = ",;\t|"
 BLANKS = r"\s+"

@@ -109,7 +109,7 @@ class Classify(LightningModule):
         data = self.trainer.datamodule
         check_classifier(self.network, data, stage, "--model.network")
         if stage == "fit" and not self.trainer.ckpt_path:
-            show_inputs(self.network, data)
+            show_inputs(self.network, data, "--model.network")
 
     @staticmethod
     def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, int | None]:

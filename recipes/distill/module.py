@@ -17,6 +17,7 @@ from recipes.classify.module import accuracy, cross_entropies, cross_entropy, er
 from recipes.distill.losses import KD, SoftLoss
 from recipes.distill.teacher import check_same_classes, check_split, load_teacher
 from recipes.parts.clipping import clip_groups
+from recipes.parts.embedded import show_inputs
 from recipes.parts.fitting import check_classifier, count_classes
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import class_numbers, full, mean_of_known
@@ -118,6 +119,9 @@ class Distill(LightningModule):
         path = self.teacher_checkpoint
         option = f"--model.teacher_checkpoint={path}" if path else "--model.teacher"
         check_same_classes(count, check_classifier(teacher, data, stage, option))
+        if stage == "fit" and not self.trainer.ckpt_path:
+            for name, network in self.learning().items():
+                show_inputs(network, data, f"--model.{name}")
 
     @staticmethod
     def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, int | None]:
@@ -251,9 +255,13 @@ class Distill(LightningModule):
         """
         clip_groups(self, optimizer, gradient_clip_val, gradient_clip_algorithm)
 
+    def learning(self) -> dict[str, nn.Module]:
+        """The networks that are trained, by their attributes."""
+        found = {"student": self.student}
+        if self.control is not None:
+            found["control"] = self.control
+        return found if self.scheme == "frozen" else found | {"teacher": self.teacher}
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        learning = {"student": self.student, "control": self.control}
-        if self.scheme != "frozen":
-            learning["teacher"] = self.teacher
-        groups = [{"params": n.parameters(), "name": k} for k, n in learning.items() if n]
+        groups = [{"params": n.parameters(), "name": k} for k, n in self.learning().items()]
         return self.optimizer(groups)

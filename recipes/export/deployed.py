@@ -7,6 +7,9 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor, nn
 
+from callbacks.write_predictions.columns import is_target
+from recipes.regress.checks import count_targets
+
 NETWORKS = ("network", "student")  # the attribute of a recipe that predicts
 
 
@@ -49,13 +52,14 @@ class Deployed(nn.Module):
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Predictions (batch, ...) by name, of raw inputs (batch, ...)."""
-        return predicted(self.module, self.preprocess(inputs))
+        return self.predicted(self.preprocess(inputs))
 
-
-def predicted(module: LightningModule, inputs: Tensor) -> dict[str, Tensor]:
-    """A module's predictions of preprocessed inputs, those that are floating-point numbers."""
-    found = module.predict_step((inputs, torch.zeros(inputs.shape[0])), 0)
-    return {k: v for k, v in found.items() if k != "target" and v.is_floating_point()}
+    def predicted(self, inputs: Tensor) -> dict[str, Tensor]:
+        """The run's predictions of preprocessed inputs, those that are floating-point numbers."""
+        targets = count_targets(self.data)
+        shape = (inputs.shape[0], targets) if targets > 1 else inputs.shape[:1]
+        found = self.module.predict_step((inputs, torch.zeros(shape)), 0)
+        return {k: v for k, v in found.items() if not is_target(k) and v.is_floating_point()}
 
 
 def network_name(module: LightningModule) -> str | None:
@@ -73,7 +77,7 @@ def examples(deployed: Deployed) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
     for batch in data.val_dataloader():
         inputs = data.on_after_batch_transfer(batch, 0)[0]
         with torch.no_grad():
-            yield deployed.raw(batch[0]), predicted(deployed.module, inputs)
+            yield deployed.raw(batch[0]), deployed.predicted(inputs)
         count += 1
     if not count:
         raise ValueError("the run has no validation data to check the file on; see --data")
@@ -86,7 +90,7 @@ def facts(deployed: Deployed, checkpoint: str) -> dict[str, Any]:
         "recipe": type(deployed.module).__name__,
         "checkpoint": checkpoint,
         "features": getattr(data, "feature_names", None),
-        "target": getattr(data, "target_name", None),
+        "target": getattr(data, "target_name", None) or getattr(data, "target_names", None),
         "classes": getattr(data, "class_names", None),
         "white": getattr(data, "white", None),
         "scaling": getattr(deployed.module, "scaling", None),

@@ -60,7 +60,7 @@ def needs_inputs(network: nn.Module) -> bool:
     return any(hasattr(part, "see") for part in network.modules())
 
 
-def show_inputs(network: nn.Module, data: LightningDataModule | None) -> None:
+def show_inputs(network: nn.Module, data: LightningDataModule | None, option: str) -> None:
     """Shows the training inputs to those parts of a network that are made from them.
 
     Of many rows, evenly spaced ones. To be called at the start of a fresh fit: a resumed one has
@@ -69,6 +69,7 @@ def show_inputs(network: nn.Module, data: LightningDataModule | None) -> None:
     Args:
         network: a part of it may have `see`
         data: set up; has `training_inputs`, (rows, features)
+        option: that the network was given by
 
     Raises:
         ValueError: if such a part is there, and the data have no table of training inputs
@@ -77,7 +78,7 @@ def show_inputs(network: nn.Module, data: LightningDataModule | None) -> None:
         return
     if not hasattr(data, "training_inputs"):
         raise ValueError(
-            "--model.network.embedding: quantiles of the training rows need a table, such as "
+            f"{option}.embedding: quantiles of the training rows need a table, such as "
             "--data=Tabular"
         )
     inputs = data.training_inputs()

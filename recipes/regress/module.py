@@ -110,7 +110,7 @@ class Regress(LightningModule):
     def setup(self, stage: str) -> None:
         if stage == "fit" and not self.trainer.ckpt_path:
             for network in self.networks:
-                show_inputs(network, self.trainer.datamodule)
+                show_inputs(network, self.trainer.datamodule, "--model.network")
 
     def configure_model(self) -> None:
         for network in self.networks:

@@ -6,92 +6,47 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import torch
 import wandb
 import yaml
 from jsonargparse import Namespace
-from jsonargparse.typing import register_type, restricted_number_type
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.environments import LightningEnvironment
-from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.seed import isolate_rng
 
 import datamodules  # noqa: F401 - imported classes are known to the parser by their short names
 import recipes.parts.networks
 import recipes.parts.residual  # noqa: F401
-from callbacks import (
-    ChangedSettings,
-    ClassReport,
-    FiniteLoss,
-    GradientClip,
-    KeyedNoise,
-    Requeue,
-    Totals,
-    WritePredictions,
-)
 from callbacks.best import best_of
-from callbacks.evaluated import Evaluated
-from recipes.parts.checkpoints import can_resume
 from recipes.parts.convergence import Convergence
 from recipes.parts.keys import dotted
 from recipes.parts.manual_ddp import manual_ddp
-from recipes.parts.sharding import ShardedOptimizers
-from recipes.parts.stepping import Accumulation, IncompleteAccumulation
+from recipes.running.arguments import add_run_arguments, help_of_config
+from recipes.running.assembly import complete, listed
 from recipes.running.blame import blaming
 from recipes.running.classes import classes_first, latest, own_defaults
 from recipes.running.ending import Ending, Note, shared_folder
-from recipes.running.files import AtomicCheckpointIO, SaveConfig, with_checkpoints
+from recipes.running.files import SaveConfig
 from recipes.running.filling import early_data, fill, missing
 from recipes.running.folders import read_facts
 from recipes.running.lapsed import lapsed
-from recipes.running.limits import refuse_finders, refuse_meaningless
+from recipes.running.limits import refuse_meaningless
 from recipes.running.lock import Held, in_turn, lock_of, locked
 from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
-from recipes.running.monitors import Monitors
 from recipes.running.predict import OwnOptions
 from recipes.running.recipe import OLD, PRESENT, Recipe, is_old
 from recipes.running.restart import unfinished, warn_of_shared_store
-from recipes.running.resume import Remaining, SameBatch, check_evaluated, check_resumed
+from recipes.running.resume import check_checkpoint, check_evaluated, check_resumed
 from recipes.running.run import Run
 from recipes.running.settings import fetch_nothing, in_order
-from recipes.running.terminal import outcome, shown, why_stopped
+from recipes.running.terminal import outcome, why_stopped
 from recipes.running.tracker import check_mode
-from recipes.running.whole_steps import WholeSteps
 from recipes.running.widths import WidthsParser
-
-# What Lightning's callbacks have as defaults, and YAML does not know.
-register_type(torch.device)
-yaml.SafeDumper.add_multi_representer(
-    Enum, lambda dumper, value: dumper.represent_data(value.value)
-)
-
-Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])  # that NumPy takes
-
-# Of every run, unless it has its own.
-DEFAULTS = (
-    KeyedNoise,
-    ChangedSettings,
-    Evaluated,
-    FiniteLoss,
-    WritePredictions,
-    ClassReport,
-    Totals,
-    ShardedOptimizers,
-    SameBatch,
-    Remaining,
-    Convergence,
-    Monitors,
-    WholeSteps,
-    Requeue,  # last, when all others have done what they do after a step
-)
 
 
 class RecipeCLI(LightningCLI):
@@ -142,11 +97,8 @@ class RecipeCLI(LightningCLI):
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401
         parser = super().init_parser(**kwargs)
-        parser._option_string_actions["--config"].help = (
-            "A YAML file, or the bare name of one shipped with the recipe; may be given several "
-            "times, later ones override earlier ones."
-            + (f" Without any, {default.stem}." if (default := self.recipe.default) else "")
-        )
+        action = parser._option_string_actions["--config"]
+        action.help = help_of_config(self.recipe.default)
         return parser
 
     def _prepare_subcommand_parser(
@@ -161,29 +113,7 @@ class RecipeCLI(LightningCLI):
         return parser
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--seed_everything",
-            type=Seed,
-            default=0,
-            help="Seed of the initialisation, the order of the data, augmentation and dropout.",
-        )
-        parser.add_argument(
-            "--name",
-            type=str | None,
-            help="Name of the run's folder, <root>/<recipe>/<name>; by default the config's, or "
-            "that of the file of --data.path, numbered. The root is --trainer.default_root_dir, "
-            "by default runs.",
-        )
-
-        parser.add_argument(
-            "--group", type=str | None, help="What W&B groups the run by; by default the recipe."
-        )
-        parser.add_argument(
-            "--tags",
-            type=list[str] | None,
-            help="What W&B finds the run by; by default the recipe, the data and what the "
-            "model is made of.",
-        )
+        add_run_arguments(parser)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments("seed_everything", "data.init_args.seed")
@@ -222,15 +152,7 @@ class RecipeCLI(LightningCLI):
         check_mode()
         refuse_meaningless(config.trainer, self.subcommand)
         refuse_absent(config.trainer)
-        if config.ckpt_path and not any("--ckpt_path" in flag for flag in self.command):
-            raise ValueError("ckpt_path in a config: give --ckpt_path on the command line")
-        if self.subcommand != "fit" and not config.ckpt_path:
-            raise ValueError(f"{self.subcommand} needs the --ckpt_path of what has been trained")
-        if self.subcommand == "fit" and config.ckpt_path and not can_resume(config.ckpt_path):
-            raise ValueError(
-                f"--ckpt_path={config.ckpt_path} has the weights alone, without the optimizer's "
-                "state: it can be tested, but not trained on"
-            )
+        check_checkpoint(config.ckpt_path, self.subcommand, self.command)
         if self.subcommand == "fit" and not config.ckpt_path:
             warn_of_shared_store()
             parent = Path(config.trainer.default_root_dir or "runs") / self.recipe.name
@@ -320,41 +242,15 @@ class RecipeCLI(LightningCLI):
                 self.own.prepare(self.model, self.config_init[self.subcommand])
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - as in LightningCLI
-        config = self.config_init[self.subcommand].trainer
-        plugins, given = listed(config.plugins), self.config[self.subcommand].trainer.callbacks
-        callbacks = latest(listed(config.callbacks), listed(given))
-        refuse_finders(callbacks, self.model)
-        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            plugins.append(AtomicCheckpointIO())
-        clip = config.gradient_clip_val
-        if clip and clip > 0 and not self.model.automatic_optimization:
-            # Lightning refuses it there, and cannot know when to clip.
-            callbacks.append(GradientClip(clip, config.gradient_clip_algorithm or "norm"))
-            config.gradient_clip_val = config.gradient_clip_algorithm = None
-        if getattr(self.model, "accumulates", False) and config.accumulate_grad_batches > 1:
-            callbacks.insert(0, Accumulation(config.accumulate_grad_batches))
-            config.accumulate_grad_batches = 1
-        callbacks.insert(0, IncompleteAccumulation())
-        callbacks += self.further
+        config, given = self.config_init[self.subcommand], self.config[self.subcommand]
+        callbacks = latest(listed(config.trainer.callbacks), listed(given.trainer.callbacks))
         if self.subcommand == "predict":
-            callbacks = self.own.writer(callbacks, self.config_init[self.subcommand])
-        for default in DEFAULTS:
-            if not any(isinstance(callback, default) for callback in callbacks):
-                callbacks.append(default())
-        if not config.barebones:
-            bar, summary = config.enable_progress_bar, config.enable_model_summary
-            callbacks += shown(callbacks, bar is not False, summary is not False)
-            if not any(isinstance(callback, ModelSummary) for callback in callbacks):
-                config.enable_model_summary = False  # ours is there, or none is wanted
-            if config.enable_checkpointing is not False:
-                callbacks = with_checkpoints(callbacks, self.model, self.run.folder)
-        config.callbacks = callbacks
+            callbacks = self.own.writer(callbacks, config)
+        complete(config.trainer, callbacks, self.further, self.model, self.run.folder)
         # torch's own cannot do with networks that take turns.
         ddp = nullcontext() if self.model.automatic_optimization else manual_ddp()
         with ddp:
-            return super().instantiate_trainer(
-                default_root_dir=str(self.run.folder), plugins=plugins, **kwargs
-            )
+            return super().instantiate_trainer(default_root_dir=str(self.run.folder), **kwargs)
 
     def _run_subcommand(self, subcommand: str) -> None:
         start = time.monotonic()
@@ -400,13 +296,6 @@ class RecipeCLI(LightningCLI):
                 if checkpoint.exists() and self.subcommand == "fit":
                     print(f"resume with: fit --ckpt_path={checkpoint}", file=sys.stderr)
             raise
-
-
-def listed(value: Any) -> list[Any]:  # noqa: ANN401 - what Trainer takes: nothing, one, several
-    """A Trainer argument that may be None, one thing or a list, as a new list."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list) else [value]
 
 
 def main(

@@ -34,7 +34,7 @@ def read_config_file(name: str) -> dict[str, Any]:
             mapping
     """
     try:
-        settings = yaml.load(Path(name).read_text(), StrictLoader)
+        settings = yaml.load(Path(name).read_text(encoding="utf-8"), StrictLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f": line {mark.line + 1}: {error.problem}" if mark else ""

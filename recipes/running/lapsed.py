@@ -1,14 +1,13 @@
 """Sizes of networks in a config of the recipe that other data, or another loss, may change."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import yaml
-
 from recipes.parts.keys import dotted, is_place, is_seed
 from recipes.parts.networks import WIDTHS
+from recipes.running.config_files import read_config_file
+from recipes.running.flags import pairs, read_value
 from recipes.running.recipe import Recipe
 from recipes.running.resume import HOW
 
@@ -43,27 +42,15 @@ def sources(args: Sequence[str], recipe: Recipe) -> Iterator[tuple[bool, list[st
     Yields:
         whether it is a config of the recipe's, and the keys, `dotted`
     """
-    for word, after in zip(args, [*args[1:], ""], strict=False):
-        if not word.startswith("--"):
-            continue
-        key, equals, text = word.removeprefix("--").partition("=")
-        value = read(text if equals else after)
+    for key, text in pairs(args):
+        value = read_value(text)
         if key != "config":
             yield False, list(dotted({key.replace(".init_args", ""): value}))
         elif isinstance(value, dict):  # a checkpoint's hyperparameters
             yield False, list(dotted(value))
         else:
-            path = Path(text)
-            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-            yield path.resolve().parent == recipe.folder, list(dotted(content))
-
-
-def read(text: str) -> object:
-    """What a value is as JSON, or the text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+            is_shipped = Path(text).resolve().parent == recipe.folder
+            yield is_shipped, list(dotted(read_config_file(text)))
 
 
 def decides(key: str) -> bool:

@@ -16,6 +16,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from recipes.running.flags import pairs
+
 if TYPE_CHECKING:  # seconds
     from lightning.pytorch import LightningModule
 
@@ -115,10 +117,9 @@ def data_name(flags: Sequence[str]) -> str | None:
     Returns:
         None without such a flag, or if nothing of the path is left as a name
     """
-    for flag, after in zip(flags, [*flags[1:], ""], strict=False):
-        key, equals, value = flag.partition("=")
-        if key in ("--data.path", "--data.init_args.path"):
-            path = PurePath(urlsplit(value if equals else after).path)
+    for key, text in pairs(flags):
+        if key in ("data.path", "data.init_args.path"):
+            path = PurePath(urlsplit(text).path)
             parts = [part.split(".")[0] for part in (path.name, path.parent.name)]  # rows.csv.gz
             return next((part for part in parts if re.fullmatch(r"[\w-]+", part)), None)
     return None

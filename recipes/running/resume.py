@@ -5,7 +5,7 @@ of the settings that it was trained with. With another split, training images be
 with another seed or batch, the epoch that was cut off is finished on other rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.loading.loader import data_rank
+from recipes.parts.checkpoints import can_resume
 from recipes.parts.keys import OURS, is_place
 
 # How fast, and with how many processes: `SameBatch` looks at their batch.
@@ -111,6 +112,28 @@ def check_resumed(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
         f"{option(key, new).removeprefix('--')} (was {option(key, old).partition('=')[2]})"
         for key, (old, new) in shown.items()
     ]
+
+
+def check_checkpoint(path: str | None, subcommand: str, command: Sequence[str]) -> None:
+    """Refuses a checkpoint that is not asked for, lacks, or is not enough for what is to be done.
+
+    Args:
+        path: the resolved --ckpt_path
+        subcommand: fit, validate, test or predict
+        command: the arguments, as typed
+
+    Raises:
+        ValueError: with the way on
+    """
+    if path and not any("--ckpt_path" in flag for flag in command):
+        raise ValueError("ckpt_path in a config: give --ckpt_path on the command line")
+    if subcommand != "fit" and not path:
+        raise ValueError(f"{subcommand} needs the --ckpt_path of what has been trained")
+    if subcommand == "fit" and path and not can_resume(path):
+        raise ValueError(
+            f"--ckpt_path={path} has the weights alone, without the optimizer's state: it can be "
+            "tested, but not trained on"
+        )
 
 
 def check_evaluated(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:

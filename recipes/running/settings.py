@@ -18,7 +18,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import set_parsing_settings
 
 from recipes.parts.checkpoints import named_beside, read_checkpoint, read_config, run_of
@@ -27,6 +26,7 @@ from recipes.parts.keys import dotted
 from recipes.parts.trust import Trust, strings
 from recipes.parts.weights import STARTS
 from recipes.running.config_files import read_config_file
+from recipes.running.flags import pairs, read_value
 from recipes.running.recipe import SHIPPED, Recipe, data_name
 
 HARDWARE = SHIPPED / "hardware"
@@ -126,14 +126,10 @@ def given(configs: list[str], flags: list[str]) -> Iterator[tuple[str, Any]]:
         configs: paths
         flags: further arguments
     """
-    contents = (yaml.safe_load(Path(path).read_text()) for path in configs)
-    pairs = [pair for content in contents for pair in dotted(content).items()]
-    for flag, after in zip(flags, [*flags[1:], ""], strict=False):
-        key, equals, value = flag.partition("=")
-        if key.startswith("--"):
-            name = key.removeprefix("--").removesuffix("+")
-            pairs.append((name, read_value(value if equals else after)))
-    for key, value in pairs:
+    contents = map(read_config_file, configs)
+    found = [pair for content in contents for pair in dotted(content).items()]
+    found += [(key.removesuffix("+"), read_value(text)) for key, text in pairs(flags)]
+    for key, value in found:
         yield key.replace("init_args.", "").removesuffix(".class_path"), value
 
 
@@ -160,14 +156,6 @@ def without_networks(configs: list[str], flags: list[str], recipe: Recipe) -> li
     if not (dropped and last):
         return configs
     return [*configs[:last], json.dumps({"model": dropped}), *configs[last:]]
-
-
-def read_value(text: str) -> object:
-    """What a flag's value is as YAML, or the text if it is none."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
 
 
 def checkpoint_config(path: str, recipe: Recipe, trust: Trust) -> dict[str, Any]:

@@ -209,8 +209,14 @@ class Study(LightningModule):
     def on_test_epoch_end(self) -> None:
         self.log_dict(report_test(self.trainer, self.finalists.rows()))
 
-    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        inputs, targets = self.finalists.population.assign(batch)
+    def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
+        inputs, targets, *_ = batch
+        population = self.finalists.population
+        if targets.ndim > 1:
+            inputs, targets = population.assign((inputs, targets))
+        else:  # a file's, of --data.split: for its members, and others that do not count
+            many = len(population.members)
+            inputs, targets = (part.expand(many, *part.shape) for part in (inputs, targets))
         return self.finalists.columns(inputs, targets, self.trainer.datamodule.split)
 
     # Start and end of a fit, and checkpoints.

@@ -1,14 +1,17 @@
 """The state of the best validation: which it is, what is exported of it, and after a cut."""
 
 import json
+import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.trainer.states import TrainerFn
 
-import recipes.running.cli
+import recipes.running.assembly
 from callbacks import WritePredictions
 from callbacks.best import BestCheckpoint, step_of
 from forks import Forked
@@ -134,8 +137,8 @@ def cut(recipe, monkeypatch, where, *flags):
             interrupt_after(where, patch)
         else:
             kind = type("Cut", (BetweenBestAndLast,), {"epoch": int(where[-1])})
-            others = recipes.running.cli.DEFAULTS[:-1]
-            patch.setattr(recipes.running.cli, "DEFAULTS", (*others, kind))
+            others = recipes.running.assembly.DEFAULTS[:-1]
+            patch.setattr(recipes.running.assembly, "DEFAULTS", (*others, kind))
         with pytest.raises(MemoryError):
             fit(recipe, "cut", *flags)
 
@@ -238,3 +241,19 @@ def test_the_middle_of_an_epoch_knows_of_the_best(recipe, monkeypatch, whole):
     one, two = saved(Path("runs/classify/cut")), saved(whole)
     assert_equal(one["state_dict"], two["state_dict"])
     assert_equal(one["optimizer_states"], two["optimizer_states"])
+
+
+def test_what_is_no_number_is_never_the_best(tmp_path):
+    """Nor is it what later ones are compared with."""
+    saved, best = [], BestCheckpoint(tmp_path, "val/x", "min")
+    strategy = SimpleNamespace(broadcast=lambda value: value)
+    state = SimpleNamespace(fn=TrainerFn.FITTING)
+    plain = {"sanity_checking": False, "fast_dev_run": False, "save_checkpoint": saved.append}
+    for step, value in enumerate([math.nan, 3.0, math.nan, 4.0, 2.0]):
+        progress = {"global_step": step, "current_epoch": step}
+        metrics = {"val/x": torch.tensor(value)}
+        trainer = SimpleNamespace(
+            state=state, strategy=strategy, callback_metrics=metrics, **plain, **progress
+        )
+        best.on_validation_end(trainer, None)
+    assert saved == [tmp_path / "best.ckpt"] * 2 and (best.value, best.step) == (2.0, 4)

@@ -89,6 +89,14 @@ def test_a_picture_is_dark_where_the_examples_are(tmp_path):
         assert path.stat().st_size > 5000
 
 
+def test_of_targets_that_are_not_known_there_is_no_report(tmp_path):
+    """As of a file to test that has none; the other metrics are of no example, either."""
+    data = Questions()
+    data.probability, data.target = data.probability[:0], data.target[:0]
+    evaluate(tmp_path, data)
+    assert list(tmp_path.iterdir()) == []
+
+
 class Silent(Answers):
     def test_step(self, batch, batch_idx):
         return None

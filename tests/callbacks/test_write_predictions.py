@@ -138,3 +138,25 @@ def test_an_array_grows_beyond_a_number_of_another_length(tmp_path):
         file.add(part)
     file.close()
     assert np.array_equal(np.load(tmp_path / "a.npy"), values.numpy())
+
+
+def test_an_array_may_begin_with_no_example(tmp_path):
+    """As where all pictures of the first batch are left out."""
+    file = ArrayFile(tmp_path / "a.npy")
+    for count in (0, 2, 0, 1):
+        file.add(torch.full((count, 2, 2), float(count)))
+    file.close()
+    assert np.load(tmp_path / "a.npy")[:, 0, 0].tolist() == [2, 2, 1]
+
+
+@pytest.mark.parametrize("other", [torch.ones(1, 3, 1), torch.ones(1, 2, 2).double()])
+def test_unequal_examples_are_no_array(tmp_path, other):
+    """They would be read as others, without a word."""
+
+    class Unequal(Echo):
+        def predict_step(self, batch, batch_idx):
+            return {"image": other if batch_idx else torch.ones(1, 2, 2)}
+
+    with pytest.raises(ValueError, match=r"predict writes image.npy: one array holds equal exam"):
+        predict(tmp_path, Rows(), Unequal())
+    assert list(tmp_path.iterdir()) == []

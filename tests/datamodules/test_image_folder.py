@@ -451,6 +451,17 @@ def test_a_damaged_new_picture_is_named_or_skipped(tmp_path, caplog):
     assert Path("skipped.csv").read_text().splitlines()[1].startswith("001.png,")
 
 
+@pytest.mark.parametrize("new", ["photos", None])
+def test_each_process_predicts_its_own_pictures(new):
+    """Of new ones and of the test pictures: each is decoded, and predicted, once."""
+    class_folders("photos")
+    parts = [made(stage="predict", test_size=6, predict=new, rank=r, world_size=2) for r in (0, 1)]
+    found = [[name for *_, names in predicted(part) for name in names] for part in parts]
+    count = 24 if new else 6
+    assert [len(each) for each in found] == [count // 2] * 2
+    assert len(set(chain.from_iterable(found))) == count
+
+
 @pytest.mark.parametrize(
     ("path", "line"),
     [

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import torch
 from lightning.pytorch import Trainer
 
-import recipes.running.cli
+import recipes.running.assembly
 from callbacks import KeyedNoise, WritePredictions
 from datamodules import Digits
 
@@ -61,8 +61,8 @@ def interrupt_after(batches, monkeypatch):
             if trainer.global_step == batches:
                 raise MemoryError("interrupted")
 
-    others = recipes.running.cli.DEFAULTS[:-1]
-    monkeypatch.setattr(recipes.running.cli, "DEFAULTS", (*others, Interruption))
+    others = recipes.running.assembly.DEFAULTS[:-1]
+    monkeypatch.setattr(recipes.running.assembly, "DEFAULTS", (*others, Interruption))
 
 
 def weights(network):

@@ -88,6 +88,26 @@ def test_a_program_of_torch_predicts_what_the_run_does(name, fit, recipe, capsys
     assert json.loads(extra["facts.json"])["checkpoint"] == str(best)
 
 
+def test_several_targets_are_told_apart(recipe):
+    draw = torch.Generator().manual_seed(0)
+    raw = torch.randn(40, 2, generator=draw, dtype=torch.float64)
+    lines = [f"{a},{b},{100 * a},{b - a}" for a, b in raw.tolist()]
+    Path("two.csv").write_text("\n".join(["a,b,y,z", *lines]))
+    table = ("--data=Tabular", "--data.path=two.csv", "--data.target=[y,z]", "--data.batch_size=8")
+    recipe("regress", "fit", *table, "--name=a", *SHORT)
+    recipe("regress", "predict", "--ckpt_path=runs/regress/a/checkpoints/best.ckpt")
+    main(["runs/regress/a", "--format=torch_export"])
+    extra = {"facts.json": ""}
+    program = torch.export.load("runs/regress/a/model.pt2", extra_files=extra).module()
+    assert json.loads(extra["facts.json"])["target"] == ["y", "z"]
+    with Path("runs/regress/a/predictions.csv").open() as file:
+        written = list(csv.DictReader(file))
+    found = program(raw[[int(row["row"]) for row in written]])
+    assert [*found] == ["prediction_y", "prediction_z", "std_y", "std_z"]
+    columns = {name: np.array([float(row[name]) for row in written]) for name in found}
+    assert_same(found, columns)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("name", ["classify", pytest.param("regress", marks=pytest.mark.slow)])
 def test_onnx_runtime_predicts_what_the_run_does(name, fit, recipe):

@@ -9,7 +9,7 @@ import torch
 import yaml
 from torch import nn
 
-from datamodules import Diabetes, Digits
+from datamodules import Diabetes, Digits, Tabular
 from recipes.parts.embedded import Embedded, show_inputs
 from recipes.parts.embeddings import (
     LinearEmbedding,
@@ -171,9 +171,31 @@ def test_an_ensemble_and_a_study_have_embeddings_of_their_own(recipe):
         recipe("study", "fit", quantiles, *SHORT[:-1], "--name=b")
 
 
+@pytest.mark.parametrize("name", ["classify", "distill"])
+def test_all_that_learns_sees_the_training_inputs(recipe, name):
+    """Student, teacher and control each have bins of the rows, and not the ones to begin with."""
+    lines = ["a,b,k", *(f"{i * i},{i % 7},{'pq'[i % 3 == 0]}" for i in range(60))]
+    Path("own.csv").write_text("\n".join(lines))
+    networks = ["network"] if name == "classify" else ["student", "teacher"]
+    flags = [f"--model.{each}={part}" for each in networks for part in ("MLP",)]
+    flags += [f"--model.{each}.widths=[4]" for each in networks]
+    flags += [f"--model.{each}.embedding=PiecewiseLinearEmbedding" for each in networks]
+    if name == "distill":
+        networks.append("control")
+        flags += ["--model.scheme=online", "--model.control=true"]
+    table = ("--data=Tabular", "--data.path=own.csv", "--data.target=k", "--data.batch_size=8")
+    recipe(name, "fit", *table, *flags, *SHORT)
+    state = torch.load(f"runs/{name}/a/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    data = Tabular("own.csv", "k")
+    data.setup("fit")
+    expected, _ = quantile_bins(data.training_inputs(), 16)
+    for network in networks:
+        torch.testing.assert_close(state[f"{network}.embedding.numbers.left"], expected.float())
+
+
 def test_quantiles_need_a_table():
     data = Digits()
     data.setup("fit")
-    with pytest.raises(ValueError, match="need a table, such as --data=Tabular"):
-        show_inputs(MLP(64, [3], embedding=PiecewiseLinearEmbedding), data)
-    show_inputs(MLP(64, [3], embedding=PeriodicEmbedding), data)
+    with pytest.raises(ValueError, match=r"--model.a.embedding: .* need a table, such as"):
+        show_inputs(MLP(64, [3], embedding=PiecewiseLinearEmbedding), data, "--model.a")
+    show_inputs(MLP(64, [3], embedding=PeriodicEmbedding), data, "--model.a")

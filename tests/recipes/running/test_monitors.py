@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-import recipes.running.cli
+import recipes.running.assembly
 from recipes.running.monitors import Monitors
 from recipes.running.recipe import recipe_names
 
@@ -27,7 +27,8 @@ class Count(Callback):
 def counted(recipe, monkeypatch):
     """Runs a recipe; how many steps it has trained is in STEPS."""
     STEPS.clear()
-    monkeypatch.setattr(recipes.running.cli, "DEFAULTS", (*recipes.running.cli.DEFAULTS, Count))
+    others = recipes.running.assembly.DEFAULTS
+    monkeypatch.setattr(recipes.running.assembly, "DEFAULTS", (*others, Count))
     return recipe
 
 
@@ -83,7 +84,8 @@ def test_all_that_validation_logs_is_known_before_the_first_step(name, recipe, m
             found = {key for key in trainer.callback_metrics if key.startswith("val/")}
             known[trainer.sanity_checking] = found
 
-    monkeypatch.setattr(recipes.running.cli, "DEFAULTS", (*recipes.running.cli.DEFAULTS, Keys))
+    others = recipes.running.assembly.DEFAULTS
+    monkeypatch.setattr(recipes.running.assembly, "DEFAULTS", (*others, Keys))
     recipe(name, "fit", *SHORT)
     assert known[True] == known[False]
 

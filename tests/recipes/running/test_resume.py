@@ -10,6 +10,7 @@ from datamodules import Digits
 from forks import ended_well, ranks
 from recipes.classify import Classify
 from recipes.parts.networks import MLP
+from recipes.running.resume import check_evaluated
 from trains import rows
 
 SMALL = ("--model.network=MLP", "--model.network.inputs=64", "--model.network.widths=[16]")
@@ -145,3 +146,15 @@ def test_a_run_that_has_nothing_left_to_train_says_so(run, recipe, caplog):
             recipe("classify", "fit", last, flag)
     recipe("classify", "test", last, "--trainer.max_epochs=1")  # which trains none
     assert rows(run) == before
+
+
+SPLITS = "split split_seed val_size test_size folds fold repeat stratify group time split_column"
+
+
+@pytest.mark.parametrize("name", SPLITS.split())
+def test_each_setting_that_says_which_rows_are_tested_is_the_run_s(name):
+    """Of other data it may be another."""
+    key = f"data.{name}"
+    with pytest.raises(ValueError, match=f"--{key}=2, but the run was trained with 1: it has seen"):
+        check_evaluated({key: 1}, {key: 2})
+    check_evaluated({key: 1, "data.path": "a.csv"}, {key: 2, "data.path": "b.csv"})

@@ -15,7 +15,7 @@ from jsonargparse import Namespace
 from jsonargparse.typing import PositiveFloat
 from lightning.pytorch import Callback
 
-import recipes.running.cli
+import recipes.running.assembly
 from callbacks import KeyedNoise
 from forks import Forked, until
 from recipes.compare.tracked import try_records
@@ -151,8 +151,8 @@ def test_without_keyed_noise_a_resumed_run_differs(recipe, monkeypatch):
     class Nothing(Callback):
         pass
 
-    others = [default for default in recipes.running.cli.DEFAULTS if default is not KeyedNoise]
-    monkeypatch.setattr(recipes.running.cli, "DEFAULTS", (Nothing, *others))
+    others = [default for default in recipes.running.assembly.DEFAULTS if default is not KeyedNoise]
+    monkeypatch.setattr(recipes.running.assembly, "DEFAULTS", (Nothing, *others))
     recipe("distill", "fit", "--name=whole", *LONG)
     with monkeypatch.context() as patch:
         interrupt_after(20, patch)

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
 
+import recipes.running.assembly
 import recipes.running.cli
 from killing.compare import difference
 from marks import slow
@@ -172,8 +173,9 @@ def test_within_a_step_it_is_lost(recipe, monkeypatch):
     class Nothing(Callback):
         pass
 
-    others = [Nothing if each is WholeSteps else each for each in recipes.running.cli.DEFAULTS]
-    monkeypatch.setattr(recipes.running.cli, "DEFAULTS", others)
+    defaults = recipes.running.assembly.DEFAULTS
+    others = [Nothing if each is WholeSteps else each for each in defaults]
+    monkeypatch.setattr(recipes.running.assembly, "DEFAULTS", others)
     cut_and_resumed(recipe, monkeypatch, "classify", CLASSIFY, "on_validation_start", 42)
     found = {name: rows(Path("runs/classify", name)) for name in ("whole", "cut")}
     lost = [row for row in found["whole"] if row not in found["cut"]]

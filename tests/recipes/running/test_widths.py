@@ -138,6 +138,18 @@ def test_a_size_that_is_given_stands_whatever_the_data(recipe, table):
         recipe("regress", "fit", "--config=mine.yaml", *table, *SHORT)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{class_path: MLP, init_args: {widths: [8], outputs: 11}}",
+        '{"class_path": "MLP", "init_args": {"widths": [8], "outputs": 11}}',
+    ],
+)
+def test_a_size_that_is_given_within_a_class_stands(text):
+    """As YAML or as JSON, which the parser takes both."""
+    assert resolved("classify", (f"--model.network={text}",))["model.network.outputs"] == 11
+
+
 def test_the_loss_decides_over_the_outputs(table):
     flags = ("--model.loss=quantile", "--model.quantiles=[0.1,0.9]")
     assert resolved("regress", flags)["model.network.outputs"] == 2

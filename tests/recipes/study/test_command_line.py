@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import launches
-from datamodules import Diabetes
+from datamodules import Diabetes, Tabular
 from trains import interrupt_after
 
 RUN = ("--trainer.max_epochs=8", "--model.seeds=[0,1]", "--model.search=Grid")
@@ -227,6 +227,36 @@ def test_predictions_are_of_the_chosen_ensembles(recipe):
     data.setup("test")
     targets = data.splits(0).test.targets * data.target_std + data.target_mean
     assert [float(row["target"]) for row in rows] == pytest.approx(targets.tolist(), rel=1e-5)
+
+
+def test_a_table_of_ones_own_is_predicted_by_row(recipe):
+    """The rows held out, and others, by the members of --data.split alone."""
+    lines = ["x,z,y", *(f"{i % 9},{i * i % 11},{i % 9 + i * i % 11 + 5}" for i in range(80))]
+    Path("mine.csv").write_text("\n".join(lines))
+    Path("new.csv").write_text("\n".join(["z,x", *(f"{i * i % 11},{i % 9}" for i in range(80))]))
+    table = ("--data=Tabular", "--data.path=mine.csv", "--data.batch_size=16")
+    recipe("study", "fit", *RUN, GRID, *table, "--model.splits=[0,1]", "--name=a")
+    folder = Path("runs/study/a")
+    checkpoint = f"--ckpt_path={folder}/checkpoints/last.ckpt"
+    recipe("study", "test", checkpoint)
+    recipe("study", "predict", checkpoint)
+    rows = read(folder / "predictions.csv")
+    data = Tabular("mine.csv")
+    assert [int(row["row"]) for row in rows] == data.rows_of(0)[2].tolist()
+    (ensemble,) = [
+        row
+        for row in read(folder / "test.csv")
+        if (row["optimizer"], row["seed"], row["split"]) == ("Adam", "ensemble", "0")
+    ]
+    errors = [float(row["target"]) - float(row["Adam"]) for row in rows]
+    rmse = math.sqrt(sum(e * e for e in errors) / len(errors))
+    assert rmse == pytest.approx(float(ensemble["rmse"]), rel=1e-5)
+    recipe("study", "predict", checkpoint, "--data.predict=new.csv")
+    new = read(folder / "predictions.csv")
+    assert len(new) == 80 and "target" not in new[0]
+    for row in rows:
+        again = float(new[int(row["row"])]["Adam"])
+        assert again == pytest.approx(float(row["Adam"]), rel=1e-5)
 
 
 @pytest.mark.slow
