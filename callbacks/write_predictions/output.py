@@ -1,5 +1,6 @@
 """The files that predictions become: a table, and arrays beside it."""
 
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class Output:
             columns: the others
 
         Raises:
-            ValueError: if a column's name is there twice, or one that is wanted is not there
+            ValueError: if two columns have one name, or one that is wanted is not there
         """
         if not self.which:
             self.which = list(which)
@@ -47,6 +48,9 @@ class Output:
             if unknown := (self.columns or {}).keys() - columns.keys():
                 names = ", ".join(columns)
                 raise ValueError(f"--columns: no {', '.join(sorted(unknown))} among {names}")
+            new = Counter([*which, *(self.columns or {}).values()])
+            if twice := [name for name, count in new.items() if count > 1]:
+                raise ValueError(f"--columns: several columns are called {', '.join(twice)}")
         self.part.add(which | columns)
 
     def add_array(self, name: str, values: Tensor) -> None:

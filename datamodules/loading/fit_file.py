@@ -10,6 +10,7 @@ from torch import Tensor
 
 from datamodules.loading.doubts import constant, names_groups, repeated, same_as_target
 from datamodules.loading.infer import infer
+from datamodules.loading.missing import is_known
 from datamodules.loading.partition import PARTS, Partition
 from datamodules.reading.cells import words
 from datamodules.reading.columns import Column, choose, find
@@ -134,7 +135,11 @@ class FitFile:
         is_class = self.schema.class_names is not None
         if stratify and not is_class:
             raise ValueError("--data.stratify=true: the target is a number, not a class")
-        strata = self.targets if is_class and stratify is not False else None
+        strata = None
+        if is_class and stratify is not False:
+            known = is_known(self.targets)
+            # Rows without a class are shared out as those of the commonest one.
+            strata = torch.where(known, self.targets, self.targets[known].mode().values)
         groups = parts = None
         if "group" in self.keys:
             distinct = np.unique(self.keys["group"].astype(str), return_inverse=True)[1]

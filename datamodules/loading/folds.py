@@ -55,12 +55,11 @@ def fold_rows(
     if folds > rows:
         raise ValueError(f"--data.folds={folds} of {rows} rows: too few rows")
     if strata is not None:
-        rarest, count = min(
-            zip(*strata.unique(return_counts=True), strict=True), key=lambda p: p[1]
-        )
+        count = strata.unique(return_counts=True)[1].min()
         if count < folds:
             raise ValueError(
-                f"--data.folds={folds}: class number {rarest} has {count} rows, fewer than folds"
+                f"--data.folds={folds}: a class has {count} of {rows} rows, fewer than folds; "
+                "--data.stratify=false does without"
             )
     if groups is not None and (count := len(groups.unique())) < folds:
         raise ValueError(f"--data.folds={folds} of {count} groups: too few groups")

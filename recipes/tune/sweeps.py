@@ -33,7 +33,7 @@ def read_space(path: Path) -> Space:
     if not path.is_file():
         raise FileNotFoundError(f"--space={path}: no such file")
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):
         content = None
     try:

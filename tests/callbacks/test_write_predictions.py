@@ -96,6 +96,14 @@ def test_an_id_that_is_called_as_a_prediction_is_refused(tmp_path):
         predict(tmp_path, data)
 
 
+@pytest.mark.parametrize("columns", [{"prediction": "x", "target": "x"}, {"prediction": "letter"}])
+def test_two_columns_of_one_name_are_refused(tmp_path, columns):
+    name = columns["prediction"]
+    with pytest.raises(ValueError, match=f"--columns: several columns are called {name}"):
+        predict(tmp_path, Rows(), id="letter", columns=columns)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("when", [0, 2])
 def test_what_fails_leaves_the_old_files(tmp_path, when):
     """In the first batch, before any row is written, and in the last."""

@@ -197,6 +197,13 @@ def test_missing_targets_are_marked_where_missing_values_are_not_refused(tmp_pat
         ready(path, target="grower", columns=["hue"])
     data = ready(path, target="grower", columns=["hue"], missing="mean", stratify=False)
     assert data.targets[5] == MISSING and data.classes == 3
+    shared = ready(path, target="grower", columns=["hue"], missing="mean")
+    commonest = frame.grower.mode()[0]
+    filled = frame.assign(grower=frame.grower.fillna(commonest))
+    filled.to_csv(tmp_path / "filled.csv", index=False)
+    expected = ready(tmp_path / "filled.csv", target="grower", columns=["hue"], missing="mean")
+    for found, rows in zip(shared.rows_of(0), expected.rows_of(0), strict=True):
+        assert torch.equal(found, rows), "by class, as if it were of the commonest"
     data = ready(path, target="ash", columns=["hue"], missing="mean")
     holes = frame.ash.isna().to_numpy()
     assert (data.targets.isnan().numpy() == holes).all()
