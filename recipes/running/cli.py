@@ -316,7 +316,8 @@ class RecipeCLI(LightningCLI):
                 # Lightning would do so after it has loaded a checkpoint's weights, rounded.
                 self.model.double()
             if self.subcommand == "predict":
-                self.own.prepare(self.model, self.config_init[self.subcommand])
+                drawn = self.own.prepare(self.model, self.config_init[self.subcommand])
+                self.datamodule = drawn or self.datamodule
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - as in LightningCLI
         config = self.config_init[self.subcommand].trainer
