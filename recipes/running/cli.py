@@ -34,6 +34,7 @@ from callbacks import (
     KeyedNoise,
     Requeue,
     Totals,
+    WorstMistakes,
     WritePredictions,
 )
 from callbacks.best import best_of
@@ -83,6 +84,7 @@ DEFAULTS = (
     FiniteLoss,
     WritePredictions,
     ClassReport,
+    WorstMistakes,
     Totals,
     ShardedOptimizers,
     SameBatch,
