@@ -78,10 +78,9 @@ class WorstMistakes(Callback):
     ) -> None:
         if not isinstance(outputs, dict) or not {"target", "probability"} <= outputs.keys():
             return
-        images, targets = batch[:2]
-        if images.ndim != 4 or images.shape[1] not in (1, 3):
+        if not (isinstance(batch, (tuple, list)) and len(batch) > 1 and is_image(batch[0])):
             return
-        known = is_known(targets).nonzero().squeeze(1)  # of which the outputs are
+        images, known = batch[0], is_known(batch[1]).nonzero().squeeze(1)  # of which outputs are
         sureness, predicted = outputs["probability"].max(1)
         sureness = torch.where(predicted == outputs["target"], -1, sureness)
         found = sureness.topk(min(self.count, len(sureness)))
@@ -117,6 +116,11 @@ class WorstMistakes(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_image("test/mistakes", [str(path)])
+
+
+def is_image(inputs: object) -> bool:
+    """Whether inputs are grey or colour images, (batch, 1 or 3, height, width)."""
+    return isinstance(inputs, Tensor) and inputs.ndim == 4 and inputs.shape[1] in (1, 3)
 
 
 def titles(mistakes: Sequence[Mistake], trainer: Trainer) -> list[str]:

@@ -106,7 +106,7 @@ class Drawn(DataModule):
 class Pictures(Callback):
     """Writes drawn images as PNG files: each one to `generated/`, or a grid `interpolation.png`.
 
-    They are in the run's folder, or beside the table where `--output` names one. An older folder is
+    They are in the run's folder, or beside the table where `--output` names one. Older ones are
     replaced when all are written.
 
     Args:
@@ -158,9 +158,18 @@ class Pictures(Callback):
             save_grid(torch.cat(self.kept), self.data.steps, path)
             rank_zero_info(f"picture: {path}")
         elif self.written:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.partial.rename(self.folder)
+            self._replace()
             rank_zero_info(f"pictures: {self.written} in {self.folder}")
+
+    def _replace(self) -> None:
+        """Puts the new pictures in the place of older ones; other files there stay."""
+        self.folder.mkdir(exist_ok=True)
+        for path in self.folder.glob("*.png"):
+            if path.stem.isdigit():
+                path.unlink()
+        for path in self.partial.iterdir():
+            path.rename(self.folder / path.name)
+        self.partial.rmdir()
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException

@@ -69,7 +69,9 @@ def test_images_are_drawn_without_data(game, recipe, monkeypatch):
     recipe(*predict, "--count=70")
     many = np.load(game / "sample.npy")
     assert many.shape == (70, 1, 8, 8) and len(list((game / "generated").iterdir())) == 70
+    (game / "generated/mine.png").touch()
     recipe(*predict, "--count=9")
+    (game / "generated/mine.png").unlink()  # which has stayed
     few = np.load(game / "sample.npy")
     np.testing.assert_allclose(few, many[:9], atol=1e-6)
     assert sorted(p.name for p in (game / "generated").iterdir()) == [f"{n}.png" for n in range(9)]
