@@ -22,6 +22,7 @@ from callbacks.requeue import Requeue
 from callbacks.threads import Threads
 from callbacks.throughput import Throughput
 from callbacks.totals import Totals
+from callbacks.worst_mistakes import WorstMistakes
 from callbacks.write_predictions import WritePredictions
 
 __all__ = [
@@ -47,5 +48,6 @@ __all__ = [
     "Threads",
     "Throughput",
     "Totals",
+    "WorstMistakes",
     "WritePredictions",
 ]

@@ -153,7 +153,7 @@ class ImageFolder(PictureData):
         return self._batches(Numbered(self._table("test")) if self.new is None else self.new)
 
     def identifiers(self, rows: Tensor) -> list[str]:
-        """The files of what `predict` reads, relative to their folder.
+        """The files of what `predict` or `test` reads, relative to their folder.
 
         Args:
             rows: numbers of pictures, (n,), as the last column of a predict batch

@@ -4,12 +4,12 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from jsonargparse.typing import NonNegativeInt, PositiveInt, restricted_number_type
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from datamodules.loading.encoding import Missing
 from datamodules.loading.fit_file import FitFile, Roles
 from datamodules.loading.partition import check_ways
-from datamodules.loading.splits import Share
+from datamodules.loading.splits import AtLeastTwo, Share
 from datamodules.mixed import MixedData
 from datamodules.reading.cells import Format
 from datamodules.reading.columns import Column
@@ -17,8 +17,6 @@ from datamodules.reading.download import check, fetch
 from datamodules.reading.sheets import read_sheet
 from datamodules.reading.table import Sheet
 from datamodules.reading.text import Dialect
-
-Categories = restricted_number_type("AtLeastTwo", int, (">=", 2))
 
 
 class Tabular(MixedData):
@@ -96,7 +94,7 @@ class Tabular(MixedData):
         class_target: bool | None = None,
         id: Column | None = None,
         missing: Missing = "refuse",
-        max_categories: Categories = 100,
+        max_categories: AtLeastTwo = 100,
         dates: Literal["number", "parts"] = "number",
         date_format: str | None = None,
         standardize: bool = True,

@@ -11,6 +11,7 @@ from datamodules.loading.loader import keyed_generator
 
 ROUNDING = 1e-14  # of float64, relative, with that of a mean
 Share = restricted_number_type("ShareBelowOne", float, [(">=", 0), ("<", 1)])
+AtLeastTwo = restricted_number_type("AtLeastTwo", int, (">=", 2))
 
 
 @dataclass

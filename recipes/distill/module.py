@@ -204,7 +204,7 @@ class Distill(LightningModule):
         self._evaluate(batch, "val")
 
     def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
-        return self._evaluate(batch, "test")  # of which ClassReport makes its report
+        return self._evaluate(batch, "test")  # of which ClassReport and WorstMistakes make theirs
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
         inputs, targets, *_ = batch

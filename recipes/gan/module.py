@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from datamodules.loading.loader import keyed_generator
+from datamodules.loading.splits import AtLeastTwo
 from recipes.gan.checks import (
     check_arguments,
     check_batch,
@@ -28,6 +29,7 @@ from recipes.gan.examples import Share, centred, packed, shared_out, uncentred
 from recipes.gan.gradients import Method
 from recipes.gan.losses import LOSSES, RELATIVISTIC, Name
 from recipes.gan.penalties import Penalty, total
+from recipes.gan.prediction import PREDICTION, Drawn, Pictures
 from recipes.gan.terms import critic_alarms, descend, refuse_closures, summed, watch_gradient
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
@@ -38,7 +40,7 @@ from recipes.parts.sharding import distribute
 from recipes.parts.stepping import count_steps_of
 from recipes.parts.weights import Patterns, Start
 
-EVALUATION, PREDICTION = 1, 2  # the first number in the key of latents outside of training
+EVALUATION = 1  # the first number in the key of its latents; PREDICTION is that of predict's
 
 
 def adam(params: Iterable[nn.Parameter]) -> Optimizer:
@@ -119,6 +121,7 @@ class GAN(LightningModule):
         self.start = Start(weights_except, **files)
         self.held: list[tuple[Tensor, ...]] = []  # accumulated batches of the next step
         self.is_checked = False  # whether the networks fit each other and the data
+        self.drawn: Drawn | None = None  # what predict draws in place of data
 
     @staticmethod
     def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, Any]:
@@ -242,9 +245,30 @@ class GAN(LightningModule):
         with evaluating(self.generator):
             return uncentred(full(self.generate(latents, labels)))
 
+    def prepare_prediction(
+        self, count: PositiveInt | None = None, interpolate: AtLeastTwo | None = None
+    ) -> Drawn | None:
+        """What is drawn: by default as many samples as there are examples in the predicted data.
+
+        Args:
+            count: samples to draw, without any data: to sample.npy, and images as PNG files to
+                generated/; with interpolate, its rows
+            interpolate: images in each row of interpolation.png, which lead from one latent to
+                another; 8 rows, or count
+        """
+        self.drawn = Drawn(count, interpolate) if count or interpolate else None
+        return self.drawn
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [Pictures(self.drawn)] if self.drawn else []
+
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
-        latents, labels = self.draw(len(batch[0]), PREDICTION, seed, batch_idx)
+        if self.drawn is None:
+            latents, labels = self.draw(len(batch[0]), PREDICTION, seed, batch_idx)
+        else:
+            latents, labels = self.drawn.latents(batch[0].cpu(), self.latent, self.classes, seed)
+            latents = latents.to(self.device, self.dtype)
         samples = {"sample": self.sample(latents, labels)}
         return samples if labels is None else samples | {"label": labels}
 

@@ -16,6 +16,11 @@ GAP = 2  # between images, pixels
 BACKGROUND = 128  # of 255
 
 
+def as_bytes(images: Tensor) -> Tensor:
+    """Images in [0, 1] as uint8, 0 to 255."""
+    return images.detach().cpu().float().clamp(0, 1).mul(255).round().byte()
+
+
 def grid(images: Tensor, columns: int) -> np.ndarray:
     """Images in rows, from left to right, with a thin grey gap, enlarged by a whole factor.
 
@@ -34,8 +39,7 @@ def grid(images: Tensor, columns: int) -> np.ndarray:
     if channels not in (1, 3):
         raise ValueError(f"a picture of {channels} channels: it takes 1 (grey) or 3 (RGB)")
     factor = max(1, round(WIDTH / (columns * width)))
-    pixels = images.detach().cpu().float().clamp(0, 1).mul(255).round().byte()
-    pixels = pixels.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    pixels = as_bytes(images).repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     cells = functional.pad(pixels, (0, GAP, 0, GAP), value=BACKGROUND)
     empty = torch.full_like(cells[:1], BACKGROUND).expand(-count % columns, -1, -1, -1)
     table = torch.cat([cells, empty]).unflatten(0, (-1, columns))
@@ -76,6 +80,16 @@ def scatter(samples: Tensor, real: Tensor, path: Path, title: str = "") -> None:
 
 def save_grid(images: Tensor, columns: int, path: Path) -> None:
     """Writes the `grid` as a PNG file."""
-    picture = grid(images, columns)
+    save_pixels(grid(images, columns), path)
+
+
+def save_picture(image: Tensor, path: Path) -> None:
+    """Writes an image (1 or 3, height, width) in [0, 1] as a PNG file, in its own size."""
+    save_pixels(as_bytes(image).permute(1, 2, 0).numpy(), path)
+
+
+def save_pixels(picture: np.ndarray, path: Path) -> None:
+    """Writes pixels (height, width, 1 or 3) uint8 as a PNG file."""
     with replacing(path) as partial:
-        imsave(partial, np.broadcast_to(picture, (*picture.shape[:2], 3)), format="png")
+        pixels = np.broadcast_to(picture, (*picture.shape[:2], 3))
+        imsave(partial, np.ascontiguousarray(pixels), format="png")

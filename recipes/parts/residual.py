@@ -7,11 +7,12 @@ Their parts are named as torchvision names them, so that published weights load 
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recipes.parts.networks import Head
+from recipes.parts.networks import Head, Width
 
 Shortcut = Literal["pad", "projection"]
 
@@ -102,6 +103,11 @@ class ResNet(nn.Module):
             if isinstance(module, nn.Conv2d):  # He et al. 2015, https://arxiv.org/abs/1502.01852
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    @staticmethod
+    def inputs_of(shape: torch.Size) -> int:
+        """The channels of pictures (channels, height, width)."""
+        return shape[0]
+
     @property
     def features(self) -> nn.Sequential:
         """What comes before the last layer: (batch, channels of the last stage)."""
@@ -143,8 +149,8 @@ class CIFARResNet(ResNet):
         self,
         depth: PositiveInt = 20,
         width: PositiveInt = 1,
-        outputs: PositiveInt = 10,
-        inputs: PositiveInt = 3,
+        outputs: Width = 10,
+        inputs: Width = 3,
         stem: PositiveInt = 16,
         shortcut: Shortcut = "pad",
     ) -> None:
@@ -169,8 +175,8 @@ class ResNet18(ResNet):
 
     def __init__(
         self,
-        outputs: PositiveInt = 10,
-        inputs: PositiveInt = 3,
+        outputs: Width = 10,
+        inputs: Width = 3,
         width: PositiveInt = 64,
         stem: Literal["7x7", "3x3"] = "7x7",
     ) -> None:

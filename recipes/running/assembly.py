@@ -17,6 +17,7 @@ from callbacks import (
     KeyedNoise,
     Requeue,
     Totals,
+    WorstMistakes,
     WritePredictions,
 )
 from callbacks.evaluated import Evaluated
@@ -38,6 +39,7 @@ DEFAULTS = (
     FiniteLoss,
     WritePredictions,
     ClassReport,
+    WorstMistakes,
     Totals,
     ShardedOptimizers,
     SameBatch,

@@ -34,7 +34,7 @@ from recipes.running.files import SaveConfig
 from recipes.running.filling import early_data, fill, missing
 from recipes.running.folders import read_facts
 from recipes.running.lapsed import lapsed
-from recipes.running.limits import refuse_meaningless
+from recipes.running.limits import refuse_meaningless, whole_first
 from recipes.running.lock import Held, in_turn, lock_of, locked
 from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
@@ -73,6 +73,7 @@ class RecipeCLI(LightningCLI):
             raise ValueError(f"{module.__name__} is a LightningModule of {OLD}: {PRESENT}")
         every = {"exit_on_error": False, "allow_abbrev": False, "formatter_class": HelpFormatter}
         fetch_nothing()
+        whole_first(Trainer.__init__)
         main = {**every, "prog": self.recipe.typed([]), "description": self.recipe.card}
         # A module that has loaders of its own needs no --data.
         has_data = module.train_dataloader is not LightningModule.train_dataloader
@@ -239,7 +240,8 @@ class RecipeCLI(LightningCLI):
                 # Lightning would do so after it has loaded a checkpoint's weights, rounded.
                 self.model.double()
             if self.subcommand == "predict":
-                self.own.prepare(self.model, self.config_init[self.subcommand])
+                drawn = self.own.prepare(self.model, self.config_init[self.subcommand])
+                self.datamodule = drawn or self.datamodule
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - as in LightningCLI
         config, given = self.config_init[self.subcommand], self.config[self.subcommand]

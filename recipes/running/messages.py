@@ -119,7 +119,6 @@ def silence_noise() -> None:
         r"Checkpoint directory .* exists and is not empty.*",  # a resumed run
         r".*use `self\.log\('samples', .*",  # each process counts those of all
         r"Total length of `list` across ranks is zero.*",  # data without validation
-        r"Metric `Kernel Inception Distance` will save all.*",  # as many as are generated
         r"Using ModelCheckpoint with manual optimization.*AFTER optimization.*",  # as is meant
     ):
         warnings.filterwarnings("ignore", message=message)

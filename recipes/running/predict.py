@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from jsonargparse import Namespace
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
 
 from callbacks import WritePredictions
@@ -16,7 +16,8 @@ class OwnOptions:
 
     These are the arguments of `WritePredictions` and, where a recipe's module has a method
     `prepare_prediction`, those of that: its types and its docstring are their types and their help.
-    The command line calls it before the prediction.
+    The command line calls it before the prediction; the data that it may return are predicted in
+    place of the run's.
 
     Args:
         parser: of `predict`
@@ -35,10 +36,11 @@ class OwnOptions:
         for name in [*self.of_writer, *self.of_recipe]:
             config.pop(name, None)
 
-    def prepare(self, model: LightningModule, config: Namespace) -> None:
-        """Gives a recipe its own options."""
-        if self.of_recipe:
-            getattr(model, METHOD)(**{name: config[name] for name in self.of_recipe})
+    def prepare(self, model: LightningModule, config: Namespace) -> LightningDataModule | None:
+        """Gives a recipe its own options; returns the data that it has in place of the run's."""
+        if not self.of_recipe:
+            return None
+        return getattr(model, METHOD)(**{name: config[name] for name in self.of_recipe})
 
     def writer(self, callbacks: Sequence[Callback], config: Namespace) -> list[Callback]:
         """The callbacks, with a `WritePredictions` of the given options in the place of others."""

@@ -49,6 +49,7 @@ OPTIONS = {
     "Threads": {},
     "Throughput": {},
     "Totals": {},
+    "WorstMistakes": {},
     "WritePredictions": {},
 }
 OBSERVERS = ("Curves", "EMA", "Export", "FiniteLoss", "OptimizerStats", "Throughput", "Totals")

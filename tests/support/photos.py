@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from sklearn.datasets import load_sample_images
 
 
 def colour(number):
@@ -45,3 +46,24 @@ def noise(path, seed=0, size=(12, 9), mode="RGB"):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels, mode).save(path)
     return pixels
+
+
+def crops(root, count, sizes=(64, 128), only=None):
+    """Writes real pixels: squares of scikit-learn's two photographs, in turn, or of one of them.
+
+    Args:
+        root: folder
+        count: of pictures
+        sizes: their least and largest height, pixels
+        only: 0: the temple, 1: the flower
+    """
+    photographs = load_sample_images().images
+    draw = np.random.default_rng(0)
+    for number in range(count):
+        whole = photographs[number % 2 if only is None else only]
+        side = draw.integers(*sizes, endpoint=True)
+        top, left = (draw.integers(size - side + 1) for size in whole.shape[:2])
+        path = Path(root, f"{number:03}.jpg")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(whole[top : top + side, left : left + side]).save(path)
+    return Path(root)

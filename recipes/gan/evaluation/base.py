@@ -6,6 +6,8 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torchmetrics import Metric
 
+from recipes.gan.evaluation.bars import Track, silent
+
 
 class Evaluation(Metric):
     """Compares samples with as many real examples; subclass it for one of your own.
@@ -14,12 +16,16 @@ class Evaluation(Metric):
 
     Args:
         states: names of the attributes that `update` appends tensors to
+
+    Attributes:
+        track: shows the parts that `compute` goes through
     """
 
     full_state_update = False
 
     def __init__(self, *states: str) -> None:
         super().__init__()
+        self.track: Track = silent
         for state in states:
             self.add_state(state, default=[], dist_reduce_fx="cat")
 

@@ -5,8 +5,10 @@ import os
 from pathlib import Path
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
+from recipes.gan.evaluation.projection import Projection
 from recipes.parts.averages import read_evaluated
 from recipes.parts.brief import brief
 from recipes.parts.networks import Frozen
@@ -17,6 +19,8 @@ OPTION = "--model.evaluation.checkpoint"
 
 class Extractor(nn.Module):
     """Features, and logits if there is a classifier: frozen, and in no checkpoint.
+
+    Features of more than 2,048 numbers are projected to 256 at random, always alike: `Projection`.
 
     Args:
         checkpoint: path of a checkpoint that recipes.classify saved; without one, features are the
@@ -29,7 +33,7 @@ class Extractor(nn.Module):
             has no parts `features` and `head`
 
     Attributes:
-        facts: name, path, and sha256 of the weights, 12 digits
+        facts: name; path and sha256 of the weights, 12 digits; how features are projected
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class Extractor(nn.Module):
         super().__init__()
         self.features = self.head = None
         self.name = name or "pixels"
+        self.projection = Projection()
         self.facts = {"name": self.name}
         if checkpoint is None:
             return
@@ -67,14 +72,24 @@ class Extractor(nn.Module):
             ValueError: if the classifier does not take such images
         """
         if self.features is None:
-            return images.float().flatten(1), None
+            return self._projected(images.float()), None
         try:
             with torch.autocast(images.device.type, enabled=False):
                 features = self.features(images.float()).flatten(1)
-                return features, self.head(features)
+                return self._projected(features), self.head(features)
         except RuntimeError as error:
             shape = tuple(images.shape[1:])
             raise ValueError(f"{OPTION}: the classifier does not take images {shape}") from error
+
+    def _projected(self, features: Tensor) -> Tensor:
+        """At most 2,048 numbers of each; that they are fewer than they were is told once."""
+        with torch.autocast(features.device.type, enabled=False):
+            found = self.projection(features.flatten(1))
+        fact = self.projection.fact
+        if fact and "projection" not in self.facts:
+            self.facts["projection"] = fact
+            rank_zero_info(f"note: --model.evaluation: {fact}")
+        return found
 
 
 def digest(network: nn.Module) -> str:

@@ -1,12 +1,15 @@
 """Images compared by the features of a classifier, or by their pixels."""
 
+import math
 from collections.abc import Iterator
 
 import torch
+from jsonargparse.typing import PositiveInt
 from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 from torchmetrics.utilities import dim_zero_cat
 
+from recipes.gan.evaluation.bars import Track, silent
 from recipes.gan.evaluation.base import Evaluation
 from recipes.gan.evaluation.distances import (
     classifier_score,
@@ -29,10 +32,12 @@ def named(key: str, extractor: str) -> str:
     return f"{key.removesuffix('_floor')}_{extractor}{'_floor' if key.endswith('_floor') else ''}"
 
 
-def quality(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    """All comparisons of features, (n, d) and (m, d), that need no classes."""
-    distances = {"kid": kernel_distance(real, fake), "fid": frechet_distance(real, fake)}
-    return distances | fidelity_and_diversity(real, fake)
+def quality(real: Tensor, fake: Tensor, track: Track = silent) -> dict[str, Tensor]:
+    """All comparisons of features, (n, d) and (m, d), that need no classes; `track` shows them."""
+    found = {"kid": kernel_distance(real, fake, track)}
+    for compare in track([frechet_distance], "FID"):
+        found["fid"] = compare(real, fake)
+    return found | fidelity_and_diversity(real, fake, track)
 
 
 class ImageQuality(Evaluation):
@@ -45,11 +50,16 @@ class ImageQuality(Evaluation):
     predicted classes, nats: if it falls, the generator collapses). Each key ends with the
     extractor's name. The formulas are in distances.py and neighbours.py.
 
+    Time and memory are bounded: at most `examples` of a split are compared, and features of more
+    than 2,048 numbers, such as the pixels of a photograph, are projected to 256 at random, always
+    alike (`projection.py`).
+
     Args:
         checkpoint: path of a checkpoint that recipes.classify saved; by default the features are
             the pixels themselves, which is meaningful for images as small as 8x8
         name: in log keys; by default the network's class in lower case, or pixels
         network: that the checkpoint is of; by default the one that it names
+        examples: real images of a split that are compared, the first ones, with as many samples
     """
 
     def __init__(
@@ -57,9 +67,10 @@ class ImageQuality(Evaluation):
         checkpoint: str | None = None,
         name: str | None = None,
         network: nn.Module | None = None,
+        examples: PositiveInt = 10_000,
     ) -> None:
         super().__init__("samples", "real", "others", "predicted", "logits")
-        self.checkpoint, self.name = checkpoint, name
+        self.checkpoint, self.name, self.examples = checkpoint, name, examples
         self.network = network and Frozen(network)
         self.extractor: Extractor | None = None
         # By split, computed once: real features, share of each predicted class, and the floor.
@@ -80,6 +91,8 @@ class ImageQuality(Evaluation):
             network = self.network and self.network.network
             self.extractor = Extractor(self.checkpoint, self.name, network).to(self.device)
         self.split = split
+        processes = data.trainer.world_size if data.trainer else 1
+        self.room = math.ceil(self.examples / processes)  # for further ones, on this process
         if split not in self.known:
             self.pool = self._training_features(data)
 
@@ -90,6 +103,10 @@ class ImageQuality(Evaluation):
             yield from self.extractor(data.on_after_batch_transfer(batch, 0)[0])[0]
 
     def update(self, samples: Tensor, real: Tensor, targets: Tensor) -> None:
+        samples, real = samples[: self.room], real[: self.room]
+        self.room -= len(real)
+        if not len(real):
+            return
         features, logits = self.extractor(samples)
         self.samples.append(features)
         if logits is not None:
@@ -109,13 +126,15 @@ class ImageQuality(Evaluation):
         logits = dim_zero_cat(self.logits) if len(self.logits) else None
         if self.split not in self.known:
             real, others = dim_zero_cat(self.real), dim_zero_cat(self.others)
-            floor = {f"{key}_floor": value for key, value in quality(real, others).items()}
+            floor = {
+                f"{key}_floor": value for key, value in quality(real, others, self.track).items()
+            }
             classes = None
             if logits is not None:
                 classes = shares(dim_zero_cat(self.predicted), logits.shape[1])
             self.known[self.split] = real, classes, floor
         real, classes, floor = self.known[self.split]
-        values = quality(real, samples) | floor
+        values = quality(real, samples, self.track) | floor
         if logits is not None:
             found = shares(logits.argmax(1), logits.shape[1])
             values["classifier_score"] = classifier_score(logits)

@@ -5,23 +5,28 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from recipes.gan.evaluation.bars import Track, silent
+
 ROWS = 1024  # of the matrix of distances that are computed at a time
 PRECISION, COVERAGE = 3, 5  # neighbours, as the papers have them
 
 
-def distances(points: Tensor, others: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Euclidean distances, the matrix (points, others) by blocks of rows."""
-    for start in range(0, len(points), ROWS):
+def distances(
+    points: Tensor, others: Tensor, track: Track = silent
+) -> Iterator[tuple[slice, Tensor]]:
+    """Euclidean distances, the matrix (points, others) by blocks of rows, which `track` shows."""
+    for start in track(range(0, len(points), ROWS), "neighbours"):
         rows = slice(start, start + ROWS)
         yield rows, torch.cdist(points[rows], others)
 
 
-def radii(points: Tensor, neighbours: list[int]) -> Tensor:
+def radii(points: Tensor, neighbours: list[int], track: Track = silent) -> Tensor:
     """Distance from each point to its k-th nearest other one.
 
     Args:
         points: (n, d)
         neighbours: the values of k, from small to large; n - 1 where there are fewer points
+        track: shows which block of rows is at hand
 
     Returns:
         (len(neighbours), n)
@@ -31,12 +36,12 @@ def radii(points: Tensor, neighbours: list[int]) -> Tensor:
     # k + 1 of them, as the nearest is the point itself.
     found = [
         part.topk(columns[-1] + 1, largest=False).values[:, columns]
-        for _, part in distances(points, points)
+        for _, part in distances(points, points, track)
     ]
     return torch.cat(found).T
 
 
-def fidelity_and_diversity(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+def fidelity_and_diversity(real: Tensor, fake: Tensor, track: Track = silent) -> dict[str, Tensor]:
     """How far samples lie within the real data's neighbourhoods, and the other way round.
 
     Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models"
@@ -48,6 +53,7 @@ def fidelity_and_diversity(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     Args:
         real: features, (n, d), n >= 2
         fake: features of as many samples, or about as many, (m, d), m >= 2
+        track: shows which block of rows is at hand
 
     Returns:
         precision: share of samples in the neighbourhood of any real one, 0 to 1;
@@ -57,11 +63,11 @@ def fidelity_and_diversity(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
             place of the samples reach about 0.97
     """
     real, fake = real.double(), fake.double()
-    precise_radius, covered_radius = radii(real, [PRECISION, COVERAGE])
-    (recalled_radius,) = radii(fake, [PRECISION])
+    precise_radius, covered_radius = radii(real, [PRECISION, COVERAGE], track)
+    (recalled_radius,) = radii(fake, [PRECISION], track)
     precise = inside = real.new_zeros(())
     recalled = covered = torch.zeros(len(real), dtype=torch.bool, device=real.device)
-    for rows, part in distances(fake, real):
+    for rows, part in distances(fake, real, track):
         precise = precise + (part <= precise_radius).any(1).sum()
         recalled = recalled | (part <= recalled_radius[rows, None]).any(0)
         within = part <= covered_radius

@@ -8,6 +8,7 @@ from pathlib import Path
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from recipes.gan.evaluation.bars import below, silent
 from recipes.gan.evaluation.base import Evaluation
 from recipes.parts.files import replace_file
 from recipes.parts.keys import dotted
@@ -25,8 +26,12 @@ def log_values(module: LightningModule, evaluation: Evaluation | None, split: st
     """
     if evaluation is None:
         return
-    is_real = not module.trainer.sanity_checking
-    values = evaluation.compute() if is_real else dict.fromkeys(evaluation.names, math.nan)
+    if module.trainer.sanity_checking:
+        values = dict.fromkeys(evaluation.names, math.nan)
+    else:
+        evaluation.track = below(module.trainer)
+        values = evaluation.compute()
+        evaluation.track = silent
     module.log_dict({f"{split}/{name}": value for name, value in values.items()}, sync_dist=True)
     evaluation.reset()
 

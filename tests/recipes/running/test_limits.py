@@ -10,7 +10,9 @@ from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 
+from recipes.running.cli import main
 from recipes.running.limits import LIMITS, refuse_meaningless
+from recipes.running.recipe import find_recipe
 from recipes.running.settings import shipped_config
 
 # Option to values that are refused, and values that mean something.
@@ -110,6 +112,18 @@ def test_the_command_line_refuses_before_it_makes_a_folder(recipe):
     with pytest.raises(ValueError, match=r"--trainer\.limit_train_batches=0: fit has nothing"):
         recipe("classify", "fit", "--trainer.limit_train_batches=0")
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("kinds", [int | float | None, float | int | None])
+def test_one_batch_is_no_share_whatever_was_imported_before(kinds, monkeypatch, capsys):
+    """typing may have the types of an equal union in another order."""
+    hints = Trainer.__init__.__annotations__
+    for value in ("1", "1.0"):
+        monkeypatch.setitem(hints, "limit_train_batches", kinds)
+        with pytest.raises(SystemExit):
+            flags = [f"--trainer.limit_train_batches={value}", "--print_config"]
+            main(find_recipe("classify").module, ["fit", *flags])
+        assert f"limit_train_batches: {value}\n" in capsys.readouterr().out
 
 
 MODEL = "model: {network: {class_path: ConvNet, init_args: {channels: [4]}}}\n"
