@@ -43,7 +43,6 @@ from tables import mean_std
 FILE = Path(__file__).with_suffix(".json")  # set, fold and method to what came of it
 FOLDS = 5
 SETS = {  # batch size and epochs of the networks: 1,900 to 2,400 steps
-    "yacht": (16, 160),
     "energy": (32, 150),
     "wine-quality-red": (32, 60),
     "power-plant": (128, 50),
@@ -86,7 +85,7 @@ def our_network(data: UCI, setting: Setting, ensemble: int = 1) -> Predict:
     """recipes.regress, trained: AdamW, its rate decays to 0 along a cosine."""
     seed_everything(0)
     inputs, embedding = data.splits(0).train.inputs.shape[1], EMBEDDINGS[setting["embedding"]]
-    network = partial(MLP, inputs, WIDTHS, 1, setting["dropout"], embedding=embedding)
+    network = partial(MLP, inputs, WIDTHS, 1, embedding=embedding)
     rates = {"lr": setting["lr"], "weight_decay": setting["weight_decay"]}
     optimizer = partial(torch.optim.AdamW, fused=True, **rates)
     module = Regress(network, optimizer, ensemble=ensemble)
@@ -127,11 +126,11 @@ METHODS: dict[str, tuple[Train, list[Setting]]] = {
     ),
     "our MLP": (
         our_network,
-        grid(embedding=["none"], lr=[0.003, 0.01], weight_decay=[0.01, 1.0], dropout=[0.0, 0.1]),
+        grid(embedding=["none"], lr=[0.003, 0.01], weight_decay=[0.01, 1.0]),
     ),
     "our MLP with embeddings": (
         our_network,
-        grid(embedding=[*EMBEDDINGS][1:], lr=[0.003], weight_decay=[0.01, 1.0], dropout=[0.0, 0.1]),
+        grid(embedding=[*EMBEDDINGS][1:], lr=[0.003], weight_decay=[0.01, 1.0]),
     ),
 }
 ENSEMBLE, MEMBER = "ensemble of 5 of these", "our MLP with embeddings"

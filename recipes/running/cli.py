@@ -48,7 +48,7 @@ from recipes.running.blame import blaming
 from recipes.running.classes import classes_first, latest, own_defaults
 from recipes.running.ending import Ending, Note, shared_folder
 from recipes.running.files import AtomicCheckpointIO, SaveConfig, with_checkpoints
-from recipes.running.filling import early_data, fill, missing
+from recipes.running.filling import early_data, fill, fill_data, missing
 from recipes.running.folders import read_facts
 from recipes.running.lapsed import lapsed
 from recipes.running.limits import refuse_finders, refuse_meaningless
@@ -237,6 +237,7 @@ class RecipeCLI(LightningCLI):
             if folder is not None:
                 self.run_folder, config.name = folder, None
                 config.ckpt_path = checkpoint and str(checkpoint)
+        fill_data(config.get("data"), self.recipe.module)
         self.data = self._fill_widths(config)
         resolved = self._dump(config)
         self.changed = self._compare(dotted(resolved))
@@ -275,6 +276,7 @@ class RecipeCLI(LightningCLI):
 
     def _settle(self, config: Namespace) -> None:
         """Fills in the sizes in a config that is shown, where the data are at hand."""
+        fill_data(config.get("data"), self.recipe.module)
         with suppress(ValueError, OSError):
             self._fill_widths(config)
 

@@ -69,6 +69,20 @@ def test_words_are_classified(recipe, tmp_path):
     recipe("classify", "test", checkpoint(folder), "--data.test_path=moved.csv")
 
 
+def test_whole_numbers_are_classified_where_classes_are_wanted(recipe, tmp_path):
+    table = pandas.read_csv(own_tables.wine(tmp_path))
+    table.assign(grower=table.grower.factorize()[0]).to_csv("wine.csv", index=False)
+    recipe("classify", "fit", "--data.path=wine.csv", *WINE, "--name=a", "--trainer.max_epochs=1")
+    recipe("classify", "predict", checkpoint("runs/classify/a"), "--data.predict=wine.csv")
+    assert set(pandas.read_csv("runs/classify/a/predictions.csv").prediction) <= {0, 1, 2}
+    with pytest.raises(ValueError, match=r"--data.class_target=true: the target is a number"):
+        flags = ("--data.class_target=false", "--name=b")
+        recipe("classify", "fit", "--data.path=wine.csv", *WINE, *flags)
+    network = ("--model.network=MLP", "--model.network.widths=[8]", "--data.missing=mean")
+    regress = ("--data=Tabular", "--data.target=grower", *network, "--trainer.max_epochs=1")
+    recipe("regress", "fit", "--data.path=wine.csv", *regress, "--name=numbers")
+
+
 def test_an_interrupted_run_resumes_exactly(recipe, tmp_path, monkeypatch):
     path = own_tables.diabetes(tmp_path)
     fit = ("fit", f"--data.path={path}", *DIABETES, "--trainer.max_epochs=2")
