@@ -12,15 +12,12 @@ standardised rows. It may be stopped and started again: beside_sklearn.json keep
 
 import argparse
 import json
-import statistics
 import tempfile
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,10 +35,8 @@ from recipes.parts.files import replacing
 from recipes.parts.networks import MLP
 from recipes.regress import Regress
 from recipes.running.messages import silence_noise
-from tables import mean_std
+from sklearn_table import FILE, FOLDS, stored
 
-FILE = Path(__file__).with_suffix(".json")  # set, fold and method to what came of it
-FOLDS = 5
 SETS = {  # batch size and epochs of the networks: 1,900 to 2,400 steps
     "energy": (32, 150),
     "wine-quality-red": (32, 60),
@@ -180,38 +175,6 @@ def make(names: list[str], data_dir: str) -> None:
                 print(name, fold, method, done[method], flush=True)
                 with replacing(FILE) as file:
                     file.write_text(json.dumps(every, indent=1) + "\n")
-
-
-def stored() -> dict[str, dict[str, dict[str, Any]]]:
-    """What is done: by set, fold and method."""
-    return json.loads(FILE.read_text()) if FILE.exists() else {}
-
-
-def compared() -> list[list[str]]:
-    """Rows of a table of the test RMSE, mean ± std over folds, and seconds; its header first."""
-    every = stored()
-    rows = [["", *(cell for name in every for cell in (name, "s"))]]
-    for method in [*METHODS, ENSEMBLE]:
-        row = [method]
-        for folds in every.values():
-            found = [fold[method] for fold in folds.values()]
-            seconds = statistics.fmean(each["seconds"] for each in found)
-            row += [mean_std([each["test"] for each in found], 3), f"{seconds:.1f}"]
-        rows.append(row)
-    return rows
-
-
-def settings() -> list[list[str]]:
-    """Rows of a table of what was chosen, and on how many folds; its header first."""
-    every = stored()
-    rows = [["", *every]]
-    for method in METHODS:
-        row = [method]
-        for folds in every.values():
-            counts = Counter(json.dumps(fold[method]["setting"]) for fold in folds.values())
-            row.append("; ".join(f"{text} {n}" for text, n in counts.most_common(1)))
-        rows.append(row)
-    return rows
 
 
 def main() -> None:

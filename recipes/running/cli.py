@@ -56,7 +56,7 @@ from recipes.running.lock import Held, in_turn, lock_of, locked
 from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
 from recipes.running.monitors import Monitors
-from recipes.running.predict import OwnOptions
+from recipes.running.predict import OwnOptions, refuse_elsewhere
 from recipes.running.recipe import OLD, PRESENT, Recipe, is_old
 from recipes.running.restart import unfinished, warn_of_shared_store
 from recipes.running.resume import SameBatch, check_evaluated, check_resumed
@@ -201,6 +201,8 @@ class RecipeCLI(LightningCLI):
         defaults = [action.default for action in chosen._actions] if chosen else []
         if chosen:
             chosen.settle = self._settle
+        if chosen and subcommand != "predict":
+            refuse_elsewhere(flags, self.recipe.module, chosen)
         try:
             with own_defaults(defaults) as dropped:
                 self.config = parser.parse_args(args)
@@ -272,6 +274,7 @@ class RecipeCLI(LightningCLI):
         with isolate_rng(), in_turn(shared_folder()):
             data = early_data(self, config.get("data"))
         fill(config, self.recipe.module, data, self.lapsed)
+        self.lapsed = set()  # what is filled in now stands: the data are not read again
         return data
 
     def _settle(self, config: Namespace) -> None:
