@@ -20,8 +20,8 @@ def is_class(sheet: Sheet, target: int, labels: "Series", class_target: ClassTar
         return True
     kind = kind_of(sheet, target, labels, "--data.class_target=true")
     if kind == "number" and class_target == "whole":
-        numbers = (sheet.format.number(label) for label in distinct_words(labels))
-        return all(number.is_integer() for number in numbers)
+        numbers = [sheet.format.number(label) for label in distinct_words(labels)]
+        return bool(numbers) and all(number.is_integer() for number in numbers)
     return kind == "category"
 
 
@@ -33,7 +33,7 @@ def class_names(labels: "Series") -> list[str]:
     """
     names = {label for label in words(labels) if label}
     try:
-        return sorted(names, key=float)
+        return sorted(names, key=lambda name: (float(name), name))
     except ValueError:
         return sorted(names)
 

@@ -32,7 +32,7 @@ def refuse_elsewhere(
         option = flag.partition("=")[0]
         name = option.removeprefix("--").partition(".")[0].removesuffix("+")
         if option.startswith("--") and name in names and not taken.keys() & {option, f"--{name}"}:
-            raise ValueError(f"{flag}: {option} is an option of predict")
+            raise ValueError(f"{flag}: an option of predict")
 
 
 class OwnOptions:

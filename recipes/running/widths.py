@@ -17,6 +17,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
 from torch import nn
 
+from datamodules.loading.data_module import DataModule
 from recipes.parts.networks import WIDTHS, Width
 
 
@@ -37,7 +38,8 @@ class WidthsParser(LightningArgumentParser):
         added = super().add_class_arguments(theclass, *args, **kwargs)
         if inspect.isclass(theclass) and not issubclass(theclass, LightningModule):
             self._open(theclass)
-        add_headings(self, getattr(theclass, "headings", {}))
+        if inspect.isclass(theclass) and issubclass(theclass, DataModule):
+            add_headings(self, theclass.headings)
         return added
 
     def add_function_arguments(self, function: Any, *args: Any, **kwargs: Any) -> list[str]:  # noqa: ANN401

@@ -60,8 +60,7 @@ def test_they_are_options_of_predict_alone(run, recipe, capsys):
     assert all(f"\n  {option} " in text for option in ("--output", "--id", "--columns"))
     assert "--output " not in help_of(Classify, "fit", capsys)
     for flag in ("--output=b.csv", "--columns.prediction=y"):
-        option = flag.partition("=")[0]
-        with pytest.raises(ValueError, match=f"^{flag}: {option} is an option of predict$"):
+        with pytest.raises(ValueError, match=f"^{flag}: an option of predict$"):
             recipe("regress", "test", CHECKPOINT, flag)
 
 
