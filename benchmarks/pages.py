@@ -15,6 +15,8 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- killed by -->                    runs that were killed, by what, and what became of them
 <!-- killed at -->                    the same at points of training
 <!-- soak -->                         what long runs took
+<!-- beside scikit-learn -->          networks for tables beside trees
+<!-- settings beside scikit-learn --> what was chosen there
 """
 
 import argparse
@@ -28,6 +30,7 @@ from pathlib import Path
 import docstring_parser
 import yaml
 
+import sklearn_table
 from killing.table import FILE, SOAK, by_kind, by_point, read, soaked
 from recipes.running.recipe import SEARCH_SPACE, find_recipe, recipe_names
 from result_tables import ROOT, Rows, by_metric, by_result, listed
@@ -126,6 +129,8 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "killed by": lambda _: by_kind(read(FILE)),
     "killed at": lambda _: by_point(read(FILE)),
     "soak": lambda _: soaked(read(SOAK)),
+    "beside scikit-learn": lambda _: sklearn_table.compared(),
+    "settings beside scikit-learn": lambda _: sklearn_table.settings(),
 }
 
 

@@ -34,6 +34,7 @@ class MixedData(TabularData):
         files: further ones by what their rows are for, "val" or "test", where there are
         predict: a file to predict, if there is one
         id: column that identifies rows
+        id_option: that it was given by, for messages
         missing: what becomes of missing values, see `learn`
         max_categories: of one column
         stratify: whether splits are by class; None: if the target is one
@@ -42,6 +43,7 @@ class MixedData(TabularData):
     files: dict[str, Path]
     predict: Path | None
     id: Column | None
+    id_option: str = "--data.id"
     missing: Missing
     max_categories: int
     stratify: bool | None
@@ -174,7 +176,9 @@ class MixedData(TabularData):
             size = CHUNK if self.batch_size == "full" else self.batch_size
             rank = data_rank(self.trainer)
             sheet = self.sheet(self.predict)
-            self.new_rows = NewRows(self.fitted, sheet, self.id, size, self.dtype, *rank)
+            self.new_rows = NewRows(
+                self.fitted, sheet, self.id, size, self.dtype, *rank, self.id_option
+            )
             return self.new_rows
         rows = self._rows(self.split, "test", self.dtype)
         in_file = "test" in self.files
@@ -196,5 +200,5 @@ class MixedData(TabularData):
     @cached_property
     def _test_ids(self) -> np.ndarray:
         sheet = self.sheet(self.files["test"]) if "test" in self.files else self.table.sheet
-        place = find(self.id, sheet.names, "--data.id")
+        place = find(self.id, sheet.names, self.id_option)
         return verbatim(sheet.frame([place], [place])[place])

@@ -1,13 +1,14 @@
 """A table of your own: a file, or a URL with a checksum."""
 
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import unquote, urlsplit
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from datamodules.loading.encoding import Missing
 from datamodules.loading.fit_file import FitFile, Roles
+from datamodules.loading.infer import ClassTarget
 from datamodules.loading.partition import check_ways
 from datamodules.loading.splits import AtLeastTwo, Share
 from datamodules.mixed import MixedData
@@ -35,8 +36,9 @@ class Tabular(MixedData):
             name
         ignore: columns that are no inputs
         categorical: columns of numbers that are categories, such as codes
-        class_target: whether the target is a class; by default it is if its values are words, so
-            that classes that are numbers need `true`
+        class_target: whether the target is a class; `whole`: it is if its values are words or whole
+            numbers, which `classify` and `distill` say by themselves; by default it is if they are
+            words
         id: column that identifies the rows of predictions
         missing: `refuse` missing values; or replace those of numbers by the training rows' `mean`,
             `median` or `most_frequent` value, or, with `indicator`, by the mean, with a further
@@ -84,6 +86,17 @@ class Tabular(MixedData):
             other
     """
 
+    headings: ClassVar = {
+        "columns": "target columns ignore categorical class_target id",
+        "values": "missing max_categories dates date_format standardize",
+        "splits": "val_size test_size split stratify group time split_column",
+        "folds": "folds fold repeat",
+        "further files": "val_path test_path predict",
+        "batches": "batch_size reshuffle seed",
+        "how a text file is written": "header separator decimal thousands comment encoding",
+        "download": "sha256 data_dir",
+    }
+
     def __init__(
         self,
         path: str,
@@ -91,7 +104,7 @@ class Tabular(MixedData):
         columns: list[Column] | None = None,
         ignore: list[Column] | None = None,
         categorical: list[Column] | None = None,
-        class_target: bool | None = None,
+        class_target: ClassTarget = None,
         id: Column | None = None,
         missing: Missing = "refuse",
         max_categories: AtLeastTwo = 100,

@@ -8,6 +8,7 @@ import pytest
 
 import result_tables
 import results
+import sklearn_table
 from pages import made_anew
 from result_tables import ROOT, interval, listed
 from results import is_known, is_present, stale, stale_results
@@ -109,3 +110,22 @@ def test_tables(elsewhere_too):
         "After.",
     ]
     assert made_anew("no table") == "no table"
+
+
+def test_a_set_is_beside_scikit_learn_when_all_its_folds_are_done(tmp_path, monkeypatch):
+    def fold(number):
+        made = {"setting": {"lr": number // 3}, "seconds": 2.0, "val": 0.0}
+        return {"trees": {**made, "test": number}, "ours": {**made, "test": number - 1}}
+
+    whole = {str(number): fold(number) for number in range(5)}
+    cut = {**whole, "4": {"trees": whole["4"]["trees"]}}
+    monkeypatch.setattr(sklearn_table, "FILE", tmp_path / "found.json")
+    assert sklearn_table.compared() == [[""]], "nothing yet"
+    few = {key: whole[key] for key in "012"}
+    sklearn_table.FILE.write_text(json.dumps({"whole": whole, "cut": cut, "few": few}))
+    assert sklearn_table.compared() == [
+        ["", "trees", "ours"],
+        ["whole", "2.000 ± 1.581, 2.0 s", "**1.000 ± 1.581**, 2.0 s"],
+    ]
+    row = ["lr 0 (3 of 5)"]
+    assert sklearn_table.settings() == [["", "whole"], ["trees", *row], ["ours", *row]]

@@ -49,7 +49,7 @@ class WritePredictions(Callback):
             return
         if not hasattr(trainer.datamodule, "identifiers"):
             raise ValueError(f"--id={self.id}: --data has no named columns to take it from")
-        trainer.datamodule.id = self.id
+        trainer.datamodule.id, trainer.datamodule.id_option = self.id, "--id"
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.fast_dev_run:

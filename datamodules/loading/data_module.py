@@ -1,6 +1,6 @@
 """The LightningDataModule that all of this project's are made of."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning.pytorch import LightningDataModule
 
@@ -11,7 +11,16 @@ class DataModule(LightningDataModule):
     """Lightning's, which tells what to import where the Trainer is of another package.
 
     The same package under its old name has other classes, and fails by `Expected a parent`.
+
+    Attributes:
+        headings: of --help, and the arguments below each; others stand before the first one
     """
+
+    headings: ClassVar[dict[str, str]] = {
+        "splits": "val_size test_size split split_seed",
+        "folds": "folds fold repeat",
+        "batches": "batch_size reshuffle seed num_workers block streams",
+    }
 
     @property
     def trainer(self) -> Any:  # noqa: ANN401 - a Trainer, or None

@@ -76,6 +76,6 @@ def repeated(groups: Mapping[str, np.ndarray], train: Tensor) -> Iterator[str]:
             continue
         if count := int(np.isin(rest, values[train.numpy()]).sum()):
             yield (
-                f"{count} of {len(rest)} rows for validation and testing have a {name} that "
-                f"training rows have, too: --data.group={name} keeps each in one part"
+                f"{count} of {len(rest)} rows for validation and testing share their {name} with "
+                f"training rows: --data.group={name} keeps each in one part"
             )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from datamodules.loading.doubts import constant, names_groups, repeated, same_as_target
-from datamodules.loading.infer import infer
+from datamodules.loading.infer import ClassTarget, infer
 from datamodules.loading.missing import is_known
 from datamodules.loading.partition import PARTS, Partition
 from datamodules.reading.cells import words
@@ -31,7 +31,7 @@ class Roles:
     columns: Sequence[Column] | None
     ignore: Sequence[Column]
     categorical: Sequence[Column]
-    class_target: bool | None
+    class_target: ClassTarget
     dates: Literal["number", "parts"]
     refuses: bool
     id: Column | None
@@ -41,7 +41,7 @@ class Roles:
 
 
 def check_names(
-    sheet: Sheet, inputs: Sequence[int], targets: Sequence[int], is_class: bool | None
+    sheet: Sheet, inputs: Sequence[int], targets: Sequence[int], class_target: ClassTarget
 ) -> None:
     """Refuses columns that have one name, and several targets of classes.
 
@@ -55,8 +55,9 @@ def check_names(
                 f"{sheet.path}: {names.count(name)} columns are called {name}: rename them, or say "
                 "which with --data.columns"
             )
-    if is_class and len(targets) > 1:
-        raise ValueError("--data.class_target=true: a class is one column, not several")
+    if class_target and len(targets) > 1:
+        said = str(class_target).lower()
+        raise ValueError(f"--data.class_target={said}: a class is one column, not several")
 
 
 class FitFile:

@@ -27,6 +27,7 @@ class NewRows:
         dtype: of the inputs
         rank: number of this process
         world_size: number of processes; each takes every so manieth row of a batch
+        option: that `id` was given by, for the message
     """
 
     def __init__(
@@ -38,11 +39,12 @@ class NewRows:
         dtype: torch.dtype = torch.float32,
         rank: int = 0,
         world_size: int = 1,
+        option: str = "--data.id",
     ) -> None:
         self.fitted, self.sheet, self.dtype = fitted, sheet, dtype
         self.step, self.rank, self.world_size = batch_size * world_size, rank, world_size
         self.chunk = CHUNK
-        self.id = None if id is None else find(id, sheet.names, "--data.id")
+        self.id = None if id is None else find(id, sheet.names, option)
         used = [] if self.id is None else [self.id]
         self.places = fitted.schema.locate(sheet, needs_target=False, others=used)
         self.named: dict[int, list[str]] = {}  # a chunk's first row, and the identifiers

@@ -1,5 +1,7 @@
 """Cross-entropy on labels, for any network."""
 
+from typing import ClassVar
+
 import torch
 from jsonargparse import Namespace
 from jsonargparse.typing import ClosedUnitInterval
@@ -87,6 +89,7 @@ class Classify(LightningModule):
     """
 
     monitor = ("val/accuracy", "max")  # by which a state is the best
+    data_arguments: ClassVar = {"class_target": "whole"}  # where the user gives none
 
     def __init__(
         self,

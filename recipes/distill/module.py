@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jsonargparse import Namespace
@@ -63,6 +63,7 @@ class Distill(LightningModule):
     """
 
     monitor = ("val/accuracy", "max")  # by which a state is the best
+    data_arguments: ClassVar = {"class_target": "whole"}  # where the user gives none
 
     def __init__(
         self,

@@ -79,7 +79,8 @@ class PerFeature(nn.Module):
         self.relu = relu
 
     def forward(self, inputs: Tensor) -> Tensor:
-        outputs = (inputs.unsqueeze(-2) @ self.weight).squeeze(-2) + self.bias
+        # A product of matrices a feature: one of vectors a row and feature is 30 times slower.
+        outputs = (inputs.transpose(0, 1) @ self.weight).transpose(0, 1) + self.bias
         return outputs.relu() if self.relu else outputs
 
 

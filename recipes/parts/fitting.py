@@ -77,7 +77,9 @@ def other_inputs(network: nn.Module, shape: Sequence[int], option: str) -> str |
     if isinstance(first, nn.Linear):
         taken = network.inputs if isinstance(network, MLP) else first.in_features  # if embedded
         there, unit = math.prod(shape), "features"
-    elif first is not None and len(shape) > 1:
+    elif first is not None and len(shape) == 1:
+        return f"{option} takes images, but the data have rows of a table: such as {option}=MLP"
+    elif first is not None:
         taken, there, unit = first.in_channels, shape[0], "channels"
     else:
         return None

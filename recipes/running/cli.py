@@ -31,14 +31,14 @@ from recipes.running.blame import blaming
 from recipes.running.classes import classes_first, latest, own_defaults
 from recipes.running.ending import Ending, Note, shared_folder
 from recipes.running.files import SaveConfig
-from recipes.running.filling import early_data, fill, missing
+from recipes.running.filling import early_data, fill, fill_data, missing
 from recipes.running.folders import read_facts
 from recipes.running.lapsed import lapsed
 from recipes.running.limits import refuse_meaningless, whole_first
 from recipes.running.lock import Held, in_turn, lock_of, locked
 from recipes.running.machine import refuse_absent
 from recipes.running.messages import HelpFormatter, one_line, silence_noise
-from recipes.running.predict import OwnOptions
+from recipes.running.predict import OwnOptions, refuse_elsewhere
 from recipes.running.recipe import OLD, PRESENT, Recipe, is_old
 from recipes.running.restart import unfinished, warn_of_shared_store
 from recipes.running.resume import check_checkpoint, check_evaluated, check_resumed
@@ -133,6 +133,8 @@ class RecipeCLI(LightningCLI):
         defaults = [action.default for action in chosen._actions] if chosen else []
         if chosen:
             chosen.settle = self._settle
+        if chosen and subcommand != "predict":
+            refuse_elsewhere(flags, self.recipe.module, chosen)
         try:
             with own_defaults(defaults) as dropped:
                 self.config = parser.parse_args(args)
@@ -161,6 +163,7 @@ class RecipeCLI(LightningCLI):
             if folder is not None:
                 self.run_folder, config.name = folder, None
                 config.ckpt_path = checkpoint and str(checkpoint)
+        fill_data(config.get("data"), self.recipe.module)
         self.data = self._fill_widths(config)
         resolved = self._dump(config)
         self.changed = self._compare(dotted(resolved))
@@ -195,10 +198,12 @@ class RecipeCLI(LightningCLI):
         with isolate_rng(), in_turn(shared_folder()):
             data = early_data(self, config.get("data"))
         fill(config, self.recipe.module, data, self.lapsed)
+        self.lapsed = set()  # what is filled in now stands: the data are not read again
         return data
 
     def _settle(self, config: Namespace) -> None:
         """Fills in the sizes in a config that is shown, where the data are at hand."""
+        fill_data(config.get("data"), self.recipe.module)
         with suppress(ValueError, OSError):
             self._fill_widths(config)
 

@@ -93,6 +93,19 @@ def fill(
             spec.init_args[name] = known[name]
 
 
+def fill_data(data: Namespace | None, module: type[LightningModule]) -> None:
+    """Gives data what the recipe says of them (`data_arguments`), where the user says nothing.
+
+    Args:
+        data: their class_path and init_args, if there are any; changed in place
+        module: the recipe's
+    """
+    given = (data or Namespace()).get("init_args") or Namespace()
+    for name, value in getattr(module, "data_arguments", {}).items():
+        if name in given and given[name] is None:
+            given[name] = value
+
+
 def of_data(
     made: Any,  # noqa: ANN401 - a class or function
     arguments: Namespace,

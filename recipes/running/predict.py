@@ -1,6 +1,7 @@
 """The options that `predict` alone has: of what writes predictions, and a recipe's own."""
 
 from collections.abc import Sequence
+from inspect import signature
 
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
@@ -9,6 +10,29 @@ from lightning.pytorch.cli import LightningArgumentParser
 from callbacks import WritePredictions
 
 METHOD = "prepare_prediction"
+
+
+def refuse_elsewhere(
+    flags: Sequence[str], module: type[LightningModule], parser: LightningArgumentParser
+) -> None:
+    """Refuses what only `predict` takes.
+
+    Args:
+        flags: of another subcommand
+        module: the recipe's
+        parser: of that subcommand
+
+    Raises:
+        ValueError: with the option
+    """
+    makers = [WritePredictions, getattr(module, METHOD, WritePredictions)]
+    names = {name for maker in makers for name in signature(maker).parameters} - {"self"}
+    taken = parser._option_string_actions
+    for flag in flags:
+        option = flag.partition("=")[0]
+        name = option.removeprefix("--").partition(".")[0].removesuffix("+")
+        if option.startswith("--") and name in names and not taken.keys() & {option, f"--{name}"}:
+            raise ValueError(f"{flag}: an option of predict")
 
 
 class OwnOptions:

@@ -17,6 +17,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
 from torch import nn
 
+from datamodules.loading.data_module import DataModule
 from recipes.parts.networks import WIDTHS, Width
 
 
@@ -37,6 +38,8 @@ class WidthsParser(LightningArgumentParser):
         added = super().add_class_arguments(theclass, *args, **kwargs)
         if inspect.isclass(theclass) and not issubclass(theclass, LightningModule):
             self._open(theclass)
+        if inspect.isclass(theclass) and issubclass(theclass, DataModule):
+            add_headings(self, theclass.headings)
         return added
 
     def add_function_arguments(self, function: Any, *args: Any, **kwargs: Any) -> list[str]:  # noqa: ANN401
@@ -50,6 +53,20 @@ class WidthsParser(LightningArgumentParser):
             if action.dest in names:
                 clear_required(self, action)
                 action.default, action._typehint = None, bare(action._typehint) | None
+
+
+def add_headings(parser: LightningArgumentParser, headings: dict[str, str]) -> None:
+    """Groups the arguments of the class that has been added last, for --help alone.
+
+    Args:
+        parser: that they were added to
+        headings: to the names of the arguments below each; others stay where they are
+    """
+    of_class = parser._action_groups[-1]
+    for heading, names in headings.items():
+        below = [a for a in of_class._group_actions if a.dest.rpartition(".")[2] in names.split()]
+        of_class._group_actions = [a for a in of_class._group_actions if a not in below]
+        parser.add_argument_group(heading)._group_actions += below
 
 
 def open_names(maker: Any) -> list[str]:  # noqa: ANN401 - a class or function

@@ -168,11 +168,33 @@ def test_classes_that_are_numbers_are_asked_for(tmp_path, labels, names):
     path.write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in enumerate(labels.split() * 10)))
     if "b" not in labels:
         assert ready(path).class_names is None
+        assert ready(path, class_target="whole").class_names == names.split()
     data = ready(path, class_target=True)
     assert data.class_names == names.split()
     path.write_text("x,z,y\n1,2,a\n")
-    with pytest.raises(ValueError, match=r"--data.class_target=true: a class is one column"):
-        ready(path, class_target=True, target=["y", "z"])
+    for said in ("true", "whole"):
+        with pytest.raises(ValueError, match=rf"--data.class_target={said}: a class is one column"):
+            ready(path, class_target=said == "true" or said, target=["y", "z"])
+
+
+@pytest.mark.parametrize("labels", ["1 2.5 1 2", "2020-01-01 2020-02-01"])
+def test_whole_takes_no_measurement_for_a_class(tmp_path, labels):
+    path = tmp_path / "rows.csv"
+    path.write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in enumerate(labels.split() * 10)))
+    if "-" in labels:
+        with pytest.raises(ValueError, match="column y, line 2: '2020-01-01' is no finite number"):
+            ready(path, class_target="whole")
+    else:
+        assert ready(path, class_target="whole").class_names is None
+
+
+@pytest.mark.parametrize("hole", ["1.0", ""])
+def test_whole_numbers_as_pandas_writes_them_beside_holes(tmp_path, hole):
+    path = tmp_path / "rows.csv"
+    labels = ["10.0", "9.0", hole] * 10
+    path.write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in enumerate(labels)))
+    data = ready(path, class_target="whole", missing="mean")
+    assert data.class_names == [*["1"] * bool(hole), "9", "10"]
 
 
 def test_several_targets(tmp_path):

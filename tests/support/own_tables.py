@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas
-from sklearn.datasets import load_diabetes, load_linnerud, load_wine
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_linnerud, load_wine
 
 HOLES = 0.1
 
@@ -28,6 +28,21 @@ def wine(folder):
     table.loc[draw.random(len(table)) < HOLES, "ash"] = None
     growers = np.array(["Barolo", "Grignolino", "Barbera"])[data.target]
     return saved(table.assign(grower=growers, bottle=range(100, 278)), folder / "wine.csv")
+
+
+def cancer(folder):
+    """Classes that are whole numbers: 569 tumours, as a German spreadsheet saves them."""
+    draw, data = np.random.default_rng(2), load_breast_cancer(as_frame=True)
+    table = data.data.iloc[:, :12].copy()
+    days = pandas.Timestamp("1995-11-01") + pandas.to_timedelta(draw.integers(0, 900, 569), "D")
+    table["seen"] = days.strftime("%d.%m.%Y")
+    table["clinic"] = draw.choice(["Köln", "Ulm"], len(table))
+    for column in ("mean area", "clinic", "seen"):
+        table.loc[draw.random(len(table)) < HOLES, column] = None
+    path = folder / "cancer.csv"
+    table = table.assign(kind=data.target)
+    table.to_csv(path, sep=";", decimal=",", encoding="latin-1")  # with the rows' numbers
+    return path
 
 
 def linnerud(folder):

@@ -177,7 +177,7 @@ def test_repeated_groups_are_told(tmp_path, caplog):
     plain = {"target": "progression", "missing": "mean"}
     for arguments in ({"ignore": ["patient"]}, {"id": "patient"}):
         (line,) = said(caplog, path, **arguments, **plain)
-        assert line.startswith("warning: ") and "patient that training rows have, too" in line
+        assert line.startswith("warning: ") and "share their patient with training rows" in line
         assert line.endswith("--data.group=patient keeps each in one part")
     assert not said(caplog, path, group="patient", **plain)
     data = Tabular(str(path), id="patient", **plain)

@@ -97,7 +97,7 @@ def test_a_network_of_ones_own_is_told_what_it_takes(tmp_path):
     }.items():
         with pytest.raises(ValueError, match=line):
             fit(Classify(network), digits(), tmp_path)
-    with pytest.raises(ValueError, match=r"^--model.network does not take inputs \(10,\): Exp"):
+    with pytest.raises(ValueError, match=r"^--model.network takes images, but .* a table: such as"):
         check_classifier(ConvNet([4]), set_up(Diabetes()), "predict", "--model.network")
 
 

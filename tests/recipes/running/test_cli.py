@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+import datamodules
 from launches import ROOT
 from recipes.classify import Classify
 from recipes.distill import Distill
@@ -72,6 +73,27 @@ def test_help_describes_every_argument_of_the_recipe(name, capsys):
         description = " ".join(entry.split()[1:]).split("(type:")[0].split("(required")[0]
         assert len(description) > 15, f"{argument} has no sentence"
         assert "default:" in entry or "required" in entry
+
+
+@pytest.mark.parametrize("name", ["Tabular", "UCI", "Digits"])
+def test_help_of_data_stands_below_headings(name, capsys):
+    with pytest.raises(SystemExit):
+        main(Classify, ["fit", f"--data.help={name}"])
+    text, heading, found = capsys.readouterr().out.partition("Help for")[2], "", []
+    for line in text.splitlines():
+        if line.endswith(":") and not line.startswith(" "):
+            heading = line[:-1]
+        elif option := re.match(r"  --data\.(\w+)", line):
+            found.append((option[1], heading))
+    made = getattr(datamodules, name)
+    arguments = list(inspect.signature(made).parameters)
+    assert sorted(key for key, _ in found) == sorted(arguments), "each once"
+    for heading, keys in made.headings.items():
+        below = [key for key, of in found if of == heading]
+        assert sorted(below) == sorted(set(keys.split()) & set(arguments))
+    if name == "Tabular":
+        assert found[0][0] == "path" and found[1] == ("target", "columns")
+        assert set(" ".join(made.headings.values()).split()) == set(arguments) - {"path"}
 
 
 def test_help_of_the_recipe_is_its_card(capsys):

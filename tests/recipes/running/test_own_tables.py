@@ -64,9 +64,49 @@ def test_words_are_classified(recipe, tmp_path):
     table.drop(columns=["grower", "bottle"]).to_csv(tmp_path / "new.csv", index=False)
     recipe("classify", "predict", checkpoint(folder), "--data.predict=new.csv")
     assert len(pandas.read_csv(folder / "predictions.csv")) == len(table)
+    for option in ("--id", "--data.id"):
+        with pytest.raises(ValueError, match=rf"^{option}=barrel: no such column; there are 13: "):
+            flags = ("--data.predict=new.csv", f"{option}=barrel")
+            recipe("classify", "predict", checkpoint(folder), *flags)
     recipe("classify", "test", checkpoint(folder), "--data.test_path=wine.csv")
     path.rename("moved.csv")
     recipe("classify", "test", checkpoint(folder), "--data.test_path=moved.csv")
+
+
+CANCER = (
+    *("--data=Tabular", "--data.path=cancer.csv", "--data.target=kind", "--data.missing=indicator"),
+    *("--data.decimal=,", "--data.date_format=%d.%m.%Y", "--data.encoding=latin-1"),
+    *("--model.network=MLP", "--model.network.widths=[8]"),
+)
+
+
+def test_whole_numbers_are_classes_where_classes_are_wanted(recipe, tmp_path):
+    path = own_tables.cancer(tmp_path)
+    recipe("classify", "fit", *CANCER, "--name=a", *FAST)
+    recipe("classify", "test", checkpoint("runs/classify/a"))
+    read = {"sep": ";", "decimal": ",", "encoding": "latin-1", "index_col": 0}
+    table = pandas.read_csv(path, **read)
+    table.drop(columns="kind").to_csv("new.csv", sep=";", decimal=",", encoding="latin-1")
+    recipe("classify", "predict", checkpoint("runs/classify/a"), "--data.predict=new.csv")
+    found = pandas.read_csv("runs/classify/a/predictions.csv").prediction
+    assert (found.to_numpy() == table.kind.to_numpy()).mean() > 0.9
+    with pytest.raises(ValueError, match=r"--data.class_target=true: the target is a number"):
+        recipe("classify", "fit", *CANCER, "--data.class_target=false", "--name=b")
+    recipe("regress", "fit", *CANCER, "--trainer.max_epochs=1", "--name=numbers")
+
+
+def test_the_file_is_read_once_and_each_doubt_is_said_once(recipe, tmp_path, caplog, monkeypatch):
+    table = pandas.read_csv(own_tables.diabetes(tmp_path)).dropna(axis=1)
+    table.assign(same=table.progression, one=1).to_csv("rows.csv")
+    reads, read = [], Tabular.read
+    monkeypatch.setattr(Tabular, "read", lambda data: (reads.append(1), read(data))[1])
+    with caplog.at_level("INFO", "lightning.pytorch.utilities.rank_zero"):
+        flags = ("--data.target=progression", "--trainer.max_epochs=1", "--name=a")
+        recipe("regress", "fit", "--data=Tabular", "--data.path=rows.csv", *flags)
+    said = [record.message for record in caplog.records]
+    expected = ("column 0 only labels", "one is constant", "same equals", "share their patient")
+    assert [sum(part in line for line in said) for part in expected] == [1] * 4
+    assert len(reads) == 1
 
 
 def test_an_interrupted_run_resumes_exactly(recipe, tmp_path, monkeypatch):

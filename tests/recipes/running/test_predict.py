@@ -59,8 +59,9 @@ def test_they_are_options_of_predict_alone(run, recipe, capsys):
     text = help_of(Classify, "predict", capsys)
     assert all(f"\n  {option} " in text for option in ("--output", "--id", "--columns"))
     assert "--output " not in help_of(Classify, "fit", capsys)
-    with pytest.raises(ValueError, match="unrecognized arguments: --output=b"):
-        recipe("regress", "test", CHECKPOINT, "--output=b.csv")
+    for flag in ("--output=b.csv", "--columns.prediction=y"):
+        with pytest.raises(ValueError, match=f"^{flag}: an option of predict$"):
+            recipe("regress", "test", CHECKPOINT, flag)
 
 
 @pytest.mark.parametrize(
