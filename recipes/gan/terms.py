@@ -93,5 +93,6 @@ def watch_gradient(fake: Tensor, terms: dict[str, Tensor], trainer: Trainer, bat
     def note(gradient: Tensor) -> None:
         # The loss is a mean over the examples, so that the sum of these norms is a mean too.
         terms["train/fake_gradient"] = gradient.flatten(1).norm(dim=1).sum() * scale
+        handle.remove()  # the terms hold the graph, whose hook holds them: nothing would free them
 
-    fake.register_hook(note)
+    handle = fake.register_hook(note)
