@@ -46,9 +46,9 @@ class WorstMistakes(Callback):
     """Draws the test pictures that a classifier was most sure of and wrong: `mistakes.png`.
 
     It is in the run's folder after `test`. Each has its file, or its number in the test data, the
-    true and the predicted class as the data's `class_names` say, and the probability of the latter,
-    the largest first. It is made of grey and colour images, if the module's `test_step` returns
-    what `ClassReport` takes.
+    true and the predicted class as the data's `class_names` say, and the probability of the latter
+    (0 to 1), the largest first. It is made of grey and colour images, if the module's `test_step`
+    returns what `ClassReport` takes.
 
     ```yaml
     - class_path: WorstMistakes
@@ -56,7 +56,7 @@ class WorstMistakes(Callback):
     ```
 
     Args:
-        count: of pictures, at most
+        count: number of pictures that are drawn, at most
     """
 
     def __init__(self, count: PositiveInt = 24) -> None:

@@ -42,7 +42,7 @@ def forget(names, folder):
 
 
 class Undrawn:
-    """A matplotlib figure of which only the file is made, empty."""
+    """A matplotlib figure that is a file of one pixel."""
 
     def __init__(self, **options):
         pass
@@ -50,20 +50,28 @@ class Undrawn:
     def __getattr__(self, name):
         return lambda *args, **options: Undrawn()
 
+    def __iter__(self):
+        return iter(())
+
     def savefig(self, path, **options):
-        path.touch()
+        from PIL import Image
+
+        Image.new("1", (1, 1)).save(path, "png")
 
 
 @pytest.fixture
 def recipe(monkeypatch):
     """Runs a recipe's command line in this process: recipe("distill", "fit", "--name=a")."""
+    import callbacks.class_report
     import callbacks.curves
+    import callbacks.worst_mistakes
     from recipes.running.cli import main
     from recipes.running.recipe import find_recipe
 
     monkeypatch.setenv("RECIPES_DEBUG", "1")  # errors come as what they are
-    # A quarter of a short run's time; tests of the curves, and runs in other processes, draw them.
-    monkeypatch.setattr(callbacks.curves, "Figure", Undrawn)
+    # Half of a short run's time; their own tests, and runs in other processes, draw them.
+    for module in (callbacks.curves, callbacks.class_report, callbacks.worst_mistakes):
+        monkeypatch.setattr(module, "Figure", Undrawn)
 
     def run(name, *args):
         main(find_recipe(name).module, [*args, "--trainer.enable_progress_bar=false"])

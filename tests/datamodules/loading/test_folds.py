@@ -51,7 +51,7 @@ def test_more_folds_than_rows_are_refused(labels, message):
 
 
 def test_more_folds_than_rows_of_a_class_or_groups_are_refused():
-    with pytest.raises(ValueError, match=r"--data.folds=9: class number 2 has 8 rows"):
+    with pytest.raises(ValueError, match=r"--data.folds=9: a class has 8 of 60 rows"):
         fold_rows(ROWS, 9, 0, 0, strata=STRATA)
     with pytest.raises(ValueError, match=r"--data.folds=16 of 15 groups: too few groups"):
         fold_rows(ROWS, 16, 0, 0, groups=GROUPS)

@@ -217,7 +217,7 @@ def test_test_and_predict_add_to_the_run(run, recipe):
     [
         ((), 'expected "subcommand" to be one of {fit,validate,test,predict}'),
         (("fitt",), "invalid choice: 'fitt'"),
-        (("fit", "--config=nope"), "--config=nope: no such file; shipped: digits, mnist"),
+        (("fit", "--config=nope"), "--config=nope: no such file; shipped: cifar100_"),
         (
             ("fit", "--model.temperature=-1"),
             "--model.temperature=-1 must be a number from 0.001 to 1000",

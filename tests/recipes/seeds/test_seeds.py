@@ -114,7 +114,7 @@ def test_a_seed_that_fails_is_named_and_the_others_go_on(seeds, capfd):
         (("--jobs=0",), "--jobs=0: 1 or more"),
         (("--jobs=x",), "--jobs: invalid int value: 'x'"),
         (("--model.label_smoothing=2",), "--model.label_smoothing"),
-        (("--config=nope",), "--config=nope: no such file; shipped: digits, "),
+        (("--config=nope",), "--config=nope: no such file; shipped: cifar100_"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(seeds, monkeypatch, args, line):
