@@ -97,15 +97,18 @@ class WholeSteps(Callback):
                 checkpoint[ROWS] = logger.rows_of(trainer.global_step - 1)
         loop, state = trainer.fit_loop.epoch_loop, checkpoint["loops"]["fit_loop"]
         loaders = trainer.fit_loop._combined_loader.flattened
+        progress = state["epoch_loop.val_loop.batch_progress"]
+        if not self.has_epoch_ended:
+            # No validation is under way. That of the epoch before is forgotten by the validation
+            # that tries a resumed run, and would be told in one that was not resumed.
+            progress["current"] = dict.fromkeys(progress["current"], 0)
+            progress["is_last_batch"] = False
         if self.has_epoch_ended:
             state["epoch_loop.state_dict"]["_batches_that_stepped"] += 1  # one less for the row
         elif loop._should_check_val_fx(self.fetcher):
             # As if it had begun: Lightning goes back to it.
-            progress = state["epoch_loop.val_loop.batch_progress"]
             begun = progress["total"]["completed"] + 1
             progress["total"] |= {"ready": begun, "started": begun}
-            progress["current"] = dict.fromkeys(progress["current"], 0)
-            progress["is_last_batch"] = False
         elif loop._num_ready_batches_reached() and not all(map(is_resumable, loaders)):
             # It would begin its epoch anew, for one more step: as Lightning has it, the next one.
             for counts in ("total", "current"):

@@ -73,8 +73,8 @@ def interrupt(patch, hook, step):
     patch.setattr(AtomicCheckpointIO, "save_checkpoint", save_and_end)
 
 
-def cut_and_resumed(recipe, monkeypatch, name, flags, hook, step):
-    """What is other in a run that was interrupted and resumed from its latest checkpoint."""
+def cut_and_resumed(recipe, monkeypatch, name, flags, hook, step, checkpoint="middle"):
+    """What is other in a run that was interrupted and resumed from a checkpoint of its own."""
     whole, cut = (Path("runs", name, which) for which in ("whole", "cut"))
 
     def saves(folder):
@@ -88,7 +88,7 @@ def cut_and_resumed(recipe, monkeypatch, name, flags, hook, step):
         interrupt(patch, hook, step)
         with pytest.raises(MemoryError):
             recipe(name, "fit", "--name=cut", *before, saves(cut), *after)
-    latest = cut / "checkpoints" / "middle.ckpt"
+    latest = cut / "checkpoints" / f"{checkpoint}.ckpt"
     assert torch.load(latest, weights_only=True)["global_step"] <= step
     recipe(name, "fit", f"--ckpt_path={latest}")
     return difference(cut, whole)
@@ -111,6 +111,14 @@ def cut_and_resumed(recipe, monkeypatch, name, flags, hook, step):
 )
 def test_what_comes_after_a_step_is_not_lost(recipe, monkeypatch, name, flags, hook, step):
     assert cut_and_resumed(recipe, monkeypatch, name, flags, hook, step) == ""
+
+
+def test_a_checkpoint_does_not_tell_that_a_run_was_resumed(recipe, monkeypatch):
+    """The validation that tries a resumed run forgot the counts of the epoch before."""
+    tens = ("--trainer.callbacks.every_n_train_steps=10", "--trainer.max_epochs=2")
+    flags = (*CLASSIFY, *tens)  # at 10, 20, 30 and 40 of 42 steps
+    where = ("on_train_batch_end", 25, "last")
+    assert cut_and_resumed(recipe, monkeypatch, "classify", flags, *where) == ""
 
 
 BEST = ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=val/loss")
