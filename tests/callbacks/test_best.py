@@ -148,6 +148,7 @@ def whole(recipe):
     return fit(recipe, "whole")
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_ends_with_the_same_best(recipe, monkeypatch, whole):
     """In an epoch; and between the two files, when the epoch is the best, and when it is not."""
     found = accuracies(whole)
@@ -211,6 +212,7 @@ def test_a_killed_process_leaves_both_files_readable(recipe, whole):
 # Checkpoints of the user's own
 
 
+@pytest.mark.slow
 def test_ones_own_checkpoints_lie_beside_the_run_s(recipe):
     own = ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=val/loss")
     fit(recipe, "a", *own, "--trainer.callbacks.save_top_k=2", "--trainer.callbacks.save_last=true")

@@ -171,7 +171,7 @@ COMBINATIONS = [
 ]
 
 
-@pytest.mark.parametrize("names", COMBINATIONS)
+@pytest.mark.parametrize("names", some(COMBINATIONS, 2))
 def test_a_run_interrupted_in_an_epoch_resumes_identically(names, monkeypatch):
     """Two optimizers by hand; a validation within each epoch; the same rows and weights."""
     flags = ("--config=digits", config(names), "--trainer.val_check_interval=6")

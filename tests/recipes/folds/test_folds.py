@@ -42,6 +42,7 @@ def folds(monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_ridge_is_scikit_learns_cross_validation(folds, capsys):
     folds(*RIDGE)
     rows = ROWS * (FOLDS - 1) // FOLDS

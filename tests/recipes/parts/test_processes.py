@@ -68,8 +68,12 @@ trainer:
           init_args: {device: cpu, init_scale: 1.0e+10, backoff_factor: 0.001}
 """
 # What every default run needs; the others' kinds are trained when a slow test asks for one.
-QUICK = {"sgd", "large", "few", "frozen"}
-QUICK_GAMES = {"ddp-adam", "ddp_find_unused_parameters_true-adam"}
+QUICK = {
+    "classify": {"sgd", "large", "few"},
+    "distill": {"frozen"},
+    "gan": {"adam"},
+    "regress": {},
+}
 SHORT = "--trainer.max_epochs=1 --trainer.callbacks=fits.Placements"
 
 
@@ -86,7 +90,8 @@ def sizes(flags, batch, steps=4):
 
 def is_quick(recipe, name):
     """Whether tests of the default suite look at a run."""
-    return name in QUICK_GAMES if recipe == "gan" else name.rpartition("-")[2] in QUICK
+    strategy, _, kind = name.rpartition("-")
+    return kind in QUICK[recipe] and (recipe, strategy) != ("gan", "fsdp")
 
 
 def run(commands, processes, folder):
@@ -164,7 +169,7 @@ def placements(folder):
 
 @pytest.mark.parametrize("kind", [slow("adam"), "sgd", slow("accumulated")])
 @pytest.mark.parametrize("overlay", ["ddp", "fsdp", "tensor_parallel"])
-@pytest.mark.parametrize("recipe", ["classify", "distill", "regress"])
+@pytest.mark.parametrize("recipe", some(NETWORKS, ["classify"]))
 def test_two_processes_train_what_one_does(trained, recipe, overlay, kind):
     one, two = trained(recipe, f"one-{kind}"), trained(recipe, f"{overlay}-{kind}")
     assert difference(weights(one), weights(two)) < 1e-6
@@ -180,6 +185,7 @@ def test_two_processes_learn_what_one_does_from_few_labels(trained):
     assert difference(one, two) < 1e-6 < 1e-3 < difference(one, all_labels)
 
 
+@pytest.mark.slow
 def test_two_processes_test_as_one(trained):
     """Scores that are no means over batches, such as R2, of batches of another size."""
     folder = trained("regress", "one-sgd").parents[2]
@@ -191,7 +197,7 @@ def test_two_processes_test_as_one(trained):
     assert "test/r2" in one and two == pytest.approx(one, rel=1e-5)
 
 
-@pytest.mark.parametrize("recipe", ["classify", "distill", "regress"])
+@pytest.mark.parametrize("recipe", some(NETWORKS, ["classify"]))
 def test_every_weight_is_split(trained, recipe):
     """What the equality would not tell: a whole network on each process is equal, too."""
     assert set(placements(trained(recipe, "fsdp-sgd")).values()) == {"(Shard(dim=0),)"}

@@ -12,6 +12,7 @@ import torch
 import yaml
 from torch import nn
 
+from marks import some
 from recipes.parts.networks import MLP, ConvNet
 from recipes.parts.weights import Start, give
 from trains import rows
@@ -242,6 +243,7 @@ def test_a_fit_starts_from_them_and_says_which_file_they_were(recipe, form):
     assert facts["settings"]["model.weights"] == "foreign.pt"
 
 
+@pytest.mark.slow
 def test_a_resumed_or_tested_run_does_not_need_the_file(recipe):
     torch.save(net().state_dict(), FILE)
     recipe("classify", "fit", "--name=a", f"--model.weights={FILE}", *CONV, *SHORT)
@@ -346,7 +348,7 @@ def test_students_and_teachers_start_from_files_of_their_own(recipe):
         recipe("distill", "fit", "--model.scheme=frozen", "--model.teacher_checkpoint=moved.pt")
 
 
-@pytest.mark.parametrize("config", [(), ("--config=digits",)])
+@pytest.mark.parametrize("config", some([(), ("--config=digits",)], 1))
 def test_a_teachers_checkpoint_brings_its_own_architecture(recipe, config):
     flags = ("--model.network=MLP", "--model.network.inputs=64", "--model.network.widths=[8]")
     recipe("classify", "fit", "--name=large", *flags, *SHORT)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from forks import Forked, ended_well, ranks, until
+from marks import slow, some
 from trains import rows
 
 TWO = ("--config=ddp", "--data.batch_size=32")
@@ -33,10 +34,6 @@ def started(name, *flags):
     return first, int(until(Path("pid-1").read_text))  # not while it is being written
 
 
-def slow(*values):
-    return pytest.param(*values, marks=pytest.mark.slow)
-
-
 @pytest.mark.parametrize("to", ["group", slow("first"), slow("second")])
 def test_a_termination_signal_ends_every_process_and_the_run_can_go_on(to):
     first, second = started("cut")
@@ -54,7 +51,7 @@ def test_a_termination_signal_ends_every_process_and_the_run_can_go_on(to):
     assert torch.load(checkpoint, weights_only=True)["epoch"] >= 0
 
 
-@pytest.mark.parametrize("to", [(0,), (1,), (0, 1)])
+@pytest.mark.parametrize("to", some([(0,), (1,), (0, 1)], 2))
 def test_a_termination_signal_ends_processes_that_something_else_has_started(to):
     """As torchrun and SLURM do, by ranks in the environment; each ends with 143."""
     flags = ("--config=digits", *TWO, "--name=cut", *LONG, *SMALL)
@@ -226,8 +223,8 @@ MISTAKES = [  # who makes it, and the seconds after which each does
 @pytest.mark.parametrize(
     ("launch", "who", "delays"),
     [
-        *(("external", *mistake) for mistake in MISTAKES[::2]),
-        *(slow("external", *mistake) for mistake in MISTAKES[1::2]),
+        *(("external", *mistake) for mistake in MISTAKES[::4]),
+        *(slow("external", *mistake) for number, mistake in enumerate(MISTAKES) if number % 4),
         *(slow("lightning", *mistake) for mistake in MISTAKES),
     ],
 )

@@ -131,7 +131,8 @@ def test_the_old_name_of_lightning_is_told(single, tmp_path, monkeypatch):
         seeds(["--recipe=my_vae"])
 
 
-@pytest.mark.parametrize("name", ["callbacks", pytest.param("datamodules", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["callbacks", "datamodules"])
 def test_a_folder_of_the_users_that_hides_ours_is_named(name):
     folder = Path(name).resolve()
     folder.mkdir()

@@ -42,7 +42,8 @@ def assert_equal(folder, undisturbed):
     assert difference(weights(folder), undisturbed) == 0
 
 
-@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
 def test_when_one_process_is_killed_the_other_ends_and_the_run_resumes(undisturbed, rank):
     Path("game.yaml").write_text(GAME)
     process = Forked(*fit("killed", *f"{KILL}{rank}".split()))  # which starts the other

@@ -8,6 +8,7 @@ from lightning.pytorch import Trainer
 
 from datamodules import Digits
 from forks import ended_well, ranks
+from marks import some
 from recipes.classify import Classify
 from recipes.parts.networks import MLP
 from recipes.running.resume import check_evaluated
@@ -27,7 +28,7 @@ def checkpoint(folder):
     return f"--ckpt_path={folder}/checkpoints/last.ckpt"
 
 
-@pytest.mark.parametrize("lonely", [False, True])
+@pytest.mark.parametrize("lonely", some([False, True], 1))
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -83,6 +84,7 @@ def test_evaluation_on_what_was_trained_on_is_refused(run, recipe):
     recipe("classify", "test", checkpoint(run), "--data.batch_size=7", "--seed_everything=4")
 
 
+@pytest.mark.slow
 def test_the_same_batch_on_another_number_of_processes_goes_on_identically(recipe):
     """Plain SGD without dropout: the gradients of two halves are that of the whole."""
     sgd = ("--model.optimizer=SGD", "--model.optimizer.lr=0.1", "--model.optimizer.fused=false")

@@ -145,6 +145,7 @@ def test_an_interrupted_run_resumes_from_the_middle_of_an_epoch(recipe, monkeypa
     assert_identical("cut", "whole")
 
 
+@pytest.mark.slow
 def test_without_keyed_noise_a_resumed_run_differs(recipe, monkeypatch):
     """The negative control: dropout from the generator's running state."""
 
@@ -337,6 +338,7 @@ def test_a_folder_of_something_else_is_no_run_to_start_anew(recipe):
     assert not Path("runs/classify/b").exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_its_run_s_wherever_in_it_it_lies(recipe):
     """Lightning's own place without this command line; SLURM's in the folder itself."""
     best = ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=val/loss")

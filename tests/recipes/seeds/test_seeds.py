@@ -43,6 +43,7 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_seeds_train_and_resume_what_is_missing_to_the_same_rows(
     seeds, recipe, monkeypatch, capsys
 ):

@@ -309,6 +309,7 @@ def test_the_table_counts_what_diverged_by_optimizer(recipe):
     assert [line.split("|")[-2].strip() for line in lines[2:]] == ["2 of 4", "0 of 2"]
 
 
+@pytest.mark.slow
 def test_a_study_is_not_resumed_or_evaluated_as_another(recipe):
     flags = ("--model.splits=[0,1]", "--model.halving=2", "--name=mine")
     recipe("study", "fit", *RUN, GRID, *flags)

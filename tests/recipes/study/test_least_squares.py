@@ -10,6 +10,7 @@ from torch import optim
 
 from callbacks import LRDecay
 from datamodules import Linear
+from marks import slow
 from recipes.parts.networks import LinearModel
 from recipes.study import Study
 from recipes.study.search import Grid
@@ -77,9 +78,9 @@ def errors(study, truth):
 @pytest.mark.parametrize(
     ("optimizers", "epochs", "within", "decays", "batch_size"),
     [
-        (CONSTANT, 400, 1e-6, False, "full"),
+        slow(CONSTANT, 400, 1e-6, False, "full"),
         (DECAYING, 500, 1e-6, True, "full"),
-        pytest.param(SGD, 200, 1e-3, True, 20, marks=pytest.mark.slow),
+        slow(SGD, 200, 1e-3, True, 20),
         ({"L-BFGS": (WOLFE, 1.0)}, 30, 1e-6, False, "full"),
     ],
 )

@@ -155,7 +155,7 @@ class Stepped(Callback):
             group["lr"] = 0.1 ** (trainer.fit_loop.total_batch_idx // 16)
 
 
-@pytest.mark.parametrize("make", [optim.Adam, optim.AdamW, partial(optim.ASGD, t0=3)])
+@pytest.mark.parametrize("make", some([optim.AdamW, optim.Adam, partial(optim.ASGD, t0=3)], 1))
 def test_weight_decay_differs_between_members(make, tmp_path):
     """With rates that a schedule and a callback change, which a decoupled decay follows."""
     study = together(
@@ -227,7 +227,7 @@ def test_networks_of_several_shapes_and_optimizers_share_a_study(tmp_path, monke
         torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("loss", ["gaussian_nll", "huber", "mae"])
+@pytest.mark.parametrize("loss", some(["gaussian_nll", "huber", "mae"], 1))
 def test_other_losses(loss, tmp_path):
     network = partial(MLP, 10, [8], 2 if loss == "gaussian_nll" else 1)
     study = together(
@@ -333,7 +333,7 @@ def test_members_are_taken_out_when_all_gradients_are_there(tmp_path, monkeypatc
     assert steps == [3, 6, 8]
 
 
-@pytest.mark.parametrize("case", ["64-true", "whole groups are dropped", "a new round"])
+@pytest.mark.parametrize("case", some(["whole groups are dropped", "64-true", "a new round"], 1))
 def test_a_study_resumes_where_its_members_change(case, tmp_path):
     """From the end of an epoch in which they do, and in the precision of the run."""
     makers = {"Adam": optim.Adam, "Rprop": optim.Rprop, "LBFGS": partial(optim.LBFGS, max_iter=2)}
