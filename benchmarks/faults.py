@@ -8,8 +8,8 @@ of its checkpoints, bit by bit, and each row of its metrics. Stock Lightning tra
 on the same rows with torch's shuffling DataLoader, and resumes with `ckpt_path="last"`.
 
 The verdicts are in benchmarks/faults.json, and their tables on the page: what is cut off goes on
-with what is missing, and --anew begins again. What is lost of this project stays in --work. It takes
-27 minutes on two cores.
+with what is missing, and --anew begins again. What is lost of this project stays in --work.
+It takes 27 minutes on two cores.
 """
 
 import argparse
