@@ -37,9 +37,10 @@ from result_tables import ROOT, Rows, by_metric, by_result, listed
 
 
 def pages() -> list[Path]:
-    """All pages: the front page, and one for each technique, tool and package."""
-    folders = (".", "recipes", "recipes/*", "callbacks", "datamodules", "benchmarks")
-    return [path for folder in folders for path in sorted(ROOT.glob(f"{folder}/README.md"))]
+    """All pages: the front page, one for each technique, tool and package, and the benchmarks'."""
+    folders = (".", "recipes", "recipes/*", "callbacks", "datamodules")
+    names = [f"{folder}/README.md" for folder in folders]
+    return [path for name in (*names, "benchmarks/*.md") for path in sorted(ROOT.glob(name))]
 
 
 def first_sentence(text: str) -> str:

@@ -58,8 +58,8 @@ class Changes:
 
 
 def as_bytes(values: Tensor) -> Tensor:
-    """Floats as the nearest of 0 to 255, uint8."""
-    return values.round().clamp(0, 255).byte()
+    """Floats as the nearest of 0 to 255, uint8; the floats are overwritten."""
+    return values.round_().clamp_(0, 255).byte()
 
 
 def each(values: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def blend(plain: Tensor | float, images: Tensor, factor: Tensor) -> Tensor:
         images: (batch, channels, height, width), uint8
         factor: (batch,); 0: plain, 1: as it was, above: more than it was
     """
-    return as_bytes(plain + each(factor) * (images - plain))
+    return as_bytes((images - plain).mul_(each(factor)).add_(plain))
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
