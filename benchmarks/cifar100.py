@@ -22,11 +22,11 @@ def main() -> None:
     common = [f"--data.data_dir={given.data_dir}"]
     teacher = finished("classify", "cifar100_cpu", "cifar100_cpu-teacher", *common)
     common.append(f"--model.teacher_checkpoint={teacher}/checkpoints/last.ckpt")
-    rows = [
-        last_row(finished("distill", "cifar100_cpu", f"cifar100_cpu-s{seed}", *flags) / "test.jsonl")
-        for seed in given.seeds
-        for flags in [[*common, f"--seed_everything={seed}"]]
-    ]
+    rows = []
+    for seed in given.seeds:
+        flags = [*common, f"--seed_everything={seed}"]
+        run = finished("distill", "cifar100_cpu", f"cifar100_cpu-s{seed}", *flags)
+        rows.append(last_row(run / "test.jsonl"))
     print(f"test accuracy, %, mean ± std of {len(rows)} seeds")
     for key in SHOWN:
         print(f"| {key} | {mean_std([100 * row[key] for row in rows])} |")
