@@ -51,7 +51,7 @@ class BestCheckpoint(Checkpoint):
         if trainer.strategy.broadcast(is_better and value == value):
             self.value, self.step = value, trainer.global_step
             self.epoch = trainer.current_epoch
-            trainer.save_checkpoint(self.path)
+            trainer.save_checkpoint(self.path, weights_only=False)
 
     def __str__(self) -> str:
         return f"best: {self.metric} {self.value:.4g} in epoch {self.epoch}, {self.path.name}"

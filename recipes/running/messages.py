@@ -21,7 +21,6 @@ from recipes.running.recipe import recipe_names
 
 # What Lightning says on every run: advertisements, the seed, what hardware there is not, the end.
 NOISE = r"litlogger|Tip: |^(\[rank: \d+\] )?Seed set|^[GT]PU available: False|=\d+` reached"
-NOISE += r"|^`weights_only` was not set"
 # Errors whose text says all.
 KNOWN = (argparse.ArgumentError, ArgumentError, ValueError, OSError, FloatingPointError)
 KNOWN += (MisconfigurationException,)

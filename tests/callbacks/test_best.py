@@ -250,7 +250,8 @@ def test_what_is_no_number_is_never_the_best(tmp_path):
     saved, best = [], BestCheckpoint(tmp_path, "val/x", "min")
     strategy = SimpleNamespace(broadcast=lambda value: value)
     state = SimpleNamespace(fn=TrainerFn.FITTING)
-    plain = {"sanity_checking": False, "fast_dev_run": False, "save_checkpoint": saved.append}
+    plain = {"sanity_checking": False, "fast_dev_run": False}
+    plain["save_checkpoint"] = lambda path, weights_only: saved.append(path)
     for step, value in enumerate([math.nan, 3.0, math.nan, 4.0, 2.0]):
         progress = {"global_step": step, "current_epoch": step}
         metrics = {"val/x": torch.tensor(value)}
