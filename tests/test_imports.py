@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from launches import ROOT
+from marks import some
 
 PACKAGES = ("recipes", "callbacks", "datamodules")
 # From the ground up; of recipes, every other room is a technique or a tool.
@@ -112,16 +113,19 @@ def test_the_house_keeps_its_rules():
 
 @pytest.mark.parametrize(
     ("module", "line", "fault"),
-    [
-        ("callbacks/totals", "from recipes.running.run import Run", "upwards"),
-        ("recipes/parts/logs", "from callbacks import EMA", "upwards"),
-        ("recipes/parts/logs", "import callbacks.ema", "upwards"),
-        ("recipes/running/run", "from recipes.classify import Classify", "upwards"),
-        ("datamodules/digits", "def later():\n    from callbacks.ema import EMA", "upwards"),
-        ("recipes/gan/module", "from recipes.running.rows import rewind", "only a __main__"),
-        ("recipes/parts/logs", "from recipes.parts.stepping import backward", "a circle"),
-        ("datamodules/reading/sheets", "from datamodules.uci import UCI", "a circle"),
-    ],
+    some(
+        [
+            ("callbacks/totals", "from recipes.running.run import Run", "upwards"),
+            ("recipes/parts/logs", "from callbacks import EMA", "upwards"),
+            ("recipes/parts/logs", "import callbacks.ema", "upwards"),
+            ("recipes/running/run", "from recipes.classify import Classify", "upwards"),
+            ("datamodules/digits", "def later():\n    from callbacks.ema import EMA", "upwards"),
+            ("recipes/gan/module", "from recipes.running.rows import rewind", "only a __main__"),
+            ("recipes/parts/logs", "from recipes.parts.stepping import backward", "a circle"),
+            ("datamodules/reading/sheets", "from datamodules.uci import UCI", "a circle"),
+        ],
+        4,
+    ),
 )
 def test_a_planted_import_is_found(tmp_path, module, line, fault):
     for package in PACKAGES:

@@ -16,7 +16,7 @@ import yaml
 
 from datamodules import HuggingFace
 from forks import Forked, ended_well
-from marks import some
+from marks import slow, some
 from recipes.classify import Classify
 from recipes.running.cli import main
 from trains import interrupt_after, middle_of_epoch, seen_by
@@ -303,7 +303,7 @@ def test_the_librarys_own_shuffling_does_not_resume():
     assert len(whole) == 103 and rest != whole[40:] and set(rest) != set(whole[40:])
 
 
-@pytest.mark.parametrize("mode", [[], ["--data.streaming=true", "--data.num_workers=2"]])
+@pytest.mark.parametrize("mode", [slow([]), ["--data.streaming=true", "--data.num_workers=2"]])
 def test_an_interrupted_run_resumes_from_the_middle_of_an_epoch(
     recipe, monkeypatch, shards, cache, mode
 ):

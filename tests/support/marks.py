@@ -9,8 +9,12 @@ def slow(*values):
 
 
 def some(values, quick):
-    """Values of which only those that are named, or the first so many, are quick."""
+    """Values of which only those that are named, or the first so many, are quick.
+
+    A tuple is the values of several parameters.
+    """
     values = list(values)
     named = values[:quick] if isinstance(quick, int) else quick
     assert all(name in values for name in named)
-    return [value if value in named else slow(value) for value in values]
+    rows = [value if isinstance(value, tuple) else (value,) for value in values]
+    return [v if v in named else slow(*row) for v, row in zip(values, rows, strict=True)]

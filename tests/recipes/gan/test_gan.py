@@ -17,6 +17,7 @@ import recipes.gan.module
 from callbacks import GradientClip
 from datamodules.loading.loader import keyed_generator, keyed_seed
 from forks import ended_well, ranks
+from marks import some
 from recipes.gan import GAN
 from recipes.gan.losses import LOSSES
 from recipes.gan.module import PREDICTION
@@ -289,11 +290,7 @@ FLAGS = {
 
 @pytest.mark.parametrize(
     "flags",
-    [
-        "plain",
-        "accumulating",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("clipping", "bf16", "64")),
-    ],
+    some(["plain", "accumulating", "clipping", "bf16", "64"], ["accumulating"]),
 )
 def test_a_run_interrupted_in_an_epoch_resumes_identically(game, recipe, monkeypatch, flags):
     whole = run(recipe, "whole", *FLAGS[flags], "--trainer.val_check_interval=5")
@@ -477,7 +474,7 @@ def test_samples_are_written_and_the_generator_is_exported(game, recipe):
         (("--model.loss=hinges",), "--model.loss"),
     ],
 )
-@pytest.mark.parametrize("sanity", [0, 2])
+@pytest.mark.parametrize("sanity", some([0, 2], 1))
 def test_what_does_not_fit_is_refused_before_the_first_step(game, recipe, flags, line, sanity):
     extra = ("--trainer.limit_train_batches=2", f"--trainer.num_sanity_val_steps={sanity}")
     with pytest.raises(ValueError, match=line):

@@ -13,6 +13,7 @@ from torch.optim import LBFGS
 
 import datamodules
 from datamodules import Diabetes
+from marks import some
 from recipes.parts.networks import MLP, LinearModel
 from recipes.regress import Regress
 from recipes.regress.lbfgs import check_lbfgs
@@ -125,7 +126,7 @@ def ended(folder, capsys):
     return *losses, evaluations["train/evaluations"], facts["converged"], said
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", some(TABLES, 4))
 def test_the_config_lands_on_least_squares_within_40_evaluations(table, recipe, capsys):
     flags, inputs = TABLES[table]
     recipe("regress", "fit", "--config=lbfgs", f"--model.network.inputs={inputs}", *flags)

@@ -12,6 +12,7 @@ from torch import optim
 
 from callbacks import LRDecay
 from datamodules import Textbook
+from marks import slow, some
 from recipes.parts.networks import LinearModel
 from recipes.regress import Regress
 from trains import fit
@@ -100,7 +101,7 @@ def assert_same(found, expected):
     ("optimizer", "update"),
     [
         (lambda params: optim.SGD(params, lr=0.02), descent),
-        (lambda params: optim.Adagrad(params, lr=0.1), adagrad),
+        slow(lambda params: optim.Adagrad(params, lr=0.1), adagrad),
         (lambda params: optim.Adam(params, lr=0.02), adam),
     ],
 )
@@ -112,7 +113,7 @@ def test_full_batches(tmp_path, optimizer, update):
     assert loss < 0.01 * (Y**2).mean(), "and it learned"
 
 
-@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize("batch_size", some([1, 2], 1))
 def test_mini_batches_in_the_loaders_order(tmp_path, batch_size):
     found, order = trained(tmp_path, lambda params: optim.SGD(params, lr=0.01), batch_size)
     assert len({tuple(rows) for rows in order}) > 3, "the order changes"
@@ -124,7 +125,7 @@ def test_mini_batches_in_the_loaders_order(tmp_path, batch_size):
 @pytest.mark.parametrize(
     ("rate", "decay"),
     [
-        (exponential, {"schedule": "exponential", "gamma": 0.99}),
+        slow(exponential, {"schedule": "exponential", "gamma": 0.99}),
         (inverse_sqrt, {"schedule": "inverse_sqrt"}),
     ],
 )

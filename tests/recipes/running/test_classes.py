@@ -11,6 +11,7 @@ from torch import nn
 
 import recipes.running.cli
 from launches import ROOT
+from marks import some
 from recipes.running.classes import classes_first
 from recipes.running.cli import main
 from recipes.running.recipe import find_recipe
@@ -299,7 +300,13 @@ def as_made(maker, spec):
     return {key: value for key, value in made.defaults.items() if key in spec["init_args"]}
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize(
+    "path",
+    some(
+        CONFIGS, [path for path in CONFIGS if path.stem in ("digits", "lbfgs", "diabetes", "ring")]
+    ),
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
+)
 def test_a_shipped_config_resolves_to_what_it_says_or_a_classs_own_default(path, parse):
     resolved, notes = parse(path.parent.name, f"--config={path.stem}")
     assert not notes

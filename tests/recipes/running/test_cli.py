@@ -47,7 +47,11 @@ def resolved(capsys):
     return lambda name, *args: printed(name, *args, capsys=capsys)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize(
+    "path",
+    some(CONFIGS, [path for path in CONFIGS if path.parent.name in ("gan", "distill")]),
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
+)
 def test_every_config_parses_by_its_bare_name(path, resolved):
     config = resolved(path.parent.name, f"--config={path.stem}")
     assert config["data"]["class_path"].startswith("datamodules.")
@@ -215,77 +219,93 @@ def test_test_and_predict_add_to_the_run(run, recipe):
 
 @pytest.mark.parametrize(
     ("args", "line"),
-    [
-        ((), 'expected "subcommand" to be one of {fit,validate,test,predict}'),
-        (("fitt",), "invalid choice: 'fitt'"),
-        (("fit", "--config=nope"), "--config=nope: no such file; shipped: cifar100_"),
-        (
-            ("fit", "--model.temperature=-1"),
-            "--model.temperature=-1 must be a number from 0.001 to 1000",
-        ),
-        (("fit", "--model.temprature=1"), "is it --model.temperature?"),
-        (
-            ("fit", "--model.scheme=frosen"),
-            "--model.scheme=frosen must be one of frozen, online, mutual",
-        ),
-        (
-            ("fit", "--model.student=MPL"),
-            "--model.student=MPL: no class of this name, nor a class_path; is it MLP?",
-        ),
-        (
-            ("fit", "--model.student.chanels=3"),
-            "--model.student.chanels: no such option; ConvNet has channels, outputs",
-        ),
-        (
-            ("fit", "--model.loss=DKDD"),
-            "--model.loss=DKDD: no class of this name, nor a class_path; is it DKD?",
-        ),
-        (("fit", "--trainer.devices=99"), "--trainer.devices=99: this machine has"),
-        (("fit", "--data.batch_size=5000"), "--data.batch_size=5000 does not fit 1077 rows"),
-        (("fit", "--data.val_size=5000"), "--data.val_size=5000 of 1437 training images"),
-        (("fit", "--ckpt_path=no.ckpt"), "--ckpt_path=no.ckpt: no such file"),
-        (("test", "--ckpt_path=http://x/y.ckpt"), "http://x/y.ckpt: no such file"),
-        (("fit", "--data.batch_size=0"), "--data.batch_size=0 must be a whole number above 0"),
-        (("fit", f"--config={ROOT}/README.md"), "README.md is not a YAML file of settings"),
-        (("fit", "--model.scheme=frozen"), "frozen needs --model.teacher_checkpoint"),
-        (("fit", "--model.scheme=frozen", "--model.teacher=null"), "--model.teacher_checkpoint"),
-        (("test",), "test needs the --ckpt_path"),
-        (("--config=digits", "fit"), "--config goes behind the subcommand"),
-        (("fit", "--seed_everything=-1"), "--seed_everything"),
-        (("fit", "--data=Images"), "Images"),
-        (("fit", "--data=Tabular"), "error: --data=Tabular needs --data.path"),
-        (("fit", "--trainer.callbacks+=EMA"), "EMA needs --trainer.callbacks.module"),
-        (("fit", "--trainer.callbacks+=Export", "--trainer.callbacks.module=nothing"), "module="),
-        (
-            ("fit", "--model.optimizer=SGD", "--model.optimizer.lr=1e30"),
-            "error: diverged at step 1 (epoch 0, batch 1): the loss is nan: try a lower lr",
-        ),
-        (
-            (*DECAY, "--trainer.callbacks.warmup=3x"),
-            "warmup=3x must be a whole number, 0 or above or a length",
-        ),
-        (
-            (*DECAY, "--trainer.callbacks.schedule=cos"),
-            "--trainer.callbacks.schedule=cos must be one of constant, linear, cosine",
-        ),
-        ((*DECAY, "--trainer.callbacks.gamma=2"), "schedule cosine has no gamma; it has"),
-        ((*DECAY, "--trainer.callbacks.optimizers=[SGD]"), "optimizers: there is no SGD, but Adam"),
-        ((*DECAY, "--trainer.max_epochs=-1"), "nothing bounds this run"),
-        (("fit", "--trainer.callbacks+=LossDrivenLR"), "LRDecay and LossDrivenLR both set"),
-        (
-            ("fit", "--config=schedule.yaml"),
-            "--trainer.callbacks.schedule=wsdd must be one of constant",
-        ),
-        (
-            ("fit", "--config=option.yaml"),
-            "--trainer.callbacks.shedule: no such option; LRDecay has schedule",
-        ),
-        (("fit", "--config=length.yaml"), "--trainer.callbacks.warmup=3x must be a whole number"),
-        (
-            ("fit", "--config=class.yaml"),
-            "--trainer.callbacks=LRDecai: no class of this name, nor a class_path; is it LRDecay?",
-        ),
-    ],
+    some(
+        [
+            ((), 'expected "subcommand" to be one of {fit,validate,test,predict}'),
+            (("fitt",), "invalid choice: 'fitt'"),
+            (("fit", "--config=nope"), "--config=nope: no such file; shipped: cifar100_"),
+            (
+                ("fit", "--model.temperature=-1"),
+                "--model.temperature=-1 must be a number from 0.001 to 1000",
+            ),
+            (("fit", "--model.temprature=1"), "is it --model.temperature?"),
+            (
+                ("fit", "--model.scheme=frosen"),
+                "--model.scheme=frosen must be one of frozen, online, mutual",
+            ),
+            (
+                ("fit", "--model.student=MPL"),
+                "--model.student=MPL: no class of this name, nor a class_path; is it MLP?",
+            ),
+            (
+                ("fit", "--model.student.chanels=3"),
+                "--model.student.chanels: no such option; ConvNet has channels, outputs",
+            ),
+            (
+                ("fit", "--model.loss=DKDD"),
+                "--model.loss=DKDD: no class of this name, nor a class_path; is it DKD?",
+            ),
+            (("fit", "--trainer.devices=99"), "--trainer.devices=99: this machine has"),
+            (("fit", "--data.batch_size=5000"), "--data.batch_size=5000 does not fit 1077 rows"),
+            (("fit", "--data.val_size=5000"), "--data.val_size=5000 of 1437 training images"),
+            (("fit", "--ckpt_path=no.ckpt"), "--ckpt_path=no.ckpt: no such file"),
+            (("test", "--ckpt_path=http://x/y.ckpt"), "http://x/y.ckpt: no such file"),
+            (("fit", "--data.batch_size=0"), "--data.batch_size=0 must be a whole number above 0"),
+            (("fit", f"--config={ROOT}/README.md"), "README.md is not a YAML file of settings"),
+            (("fit", "--model.scheme=frozen"), "frozen needs --model.teacher_checkpoint"),
+            (
+                ("fit", "--model.scheme=frozen", "--model.teacher=null"),
+                "--model.teacher_checkpoint",
+            ),
+            (("test",), "test needs the --ckpt_path"),
+            (("--config=digits", "fit"), "--config goes behind the subcommand"),
+            (("fit", "--seed_everything=-1"), "--seed_everything"),
+            (("fit", "--data=Images"), "Images"),
+            (("fit", "--data=Tabular"), "error: --data=Tabular needs --data.path"),
+            (("fit", "--trainer.callbacks+=EMA"), "EMA needs --trainer.callbacks.module"),
+            (
+                ("fit", "--trainer.callbacks+=Export", "--trainer.callbacks.module=nothing"),
+                "module=",
+            ),
+            (
+                ("fit", "--model.optimizer=SGD", "--model.optimizer.lr=1e30"),
+                "error: diverged at step 1 (epoch 0, batch 1): the loss is nan: try a lower lr",
+            ),
+            (
+                (*DECAY, "--trainer.callbacks.warmup=3x"),
+                "warmup=3x must be a whole number, 0 or above or a length",
+            ),
+            (
+                (*DECAY, "--trainer.callbacks.schedule=cos"),
+                "--trainer.callbacks.schedule=cos must be one of constant, linear, cosine",
+            ),
+            ((*DECAY, "--trainer.callbacks.gamma=2"), "schedule cosine has no gamma; it has"),
+            (
+                (*DECAY, "--trainer.callbacks.optimizers=[SGD]"),
+                "optimizers: there is no SGD, but Adam",
+            ),
+            ((*DECAY, "--trainer.max_epochs=-1"), "nothing bounds this run"),
+            (("fit", "--trainer.callbacks+=LossDrivenLR"), "LRDecay and LossDrivenLR both set"),
+            (
+                ("fit", "--config=schedule.yaml"),
+                "--trainer.callbacks.schedule=wsdd must be one of constant",
+            ),
+            (
+                ("fit", "--config=option.yaml"),
+                "--trainer.callbacks.shedule: no such option; LRDecay has schedule",
+            ),
+            (
+                ("fit", "--config=length.yaml"),
+                "--trainer.callbacks.warmup=3x must be a whole number",
+            ),
+            (
+                ("fit", "--config=class.yaml"),
+                "--trainer.callbacks=LRDecai: no class of this name, nor a class_path; "
+                "is it LRDecay?",
+            ),
+        ],
+        18,
+    ),
 )
 def test_a_mistake_is_one_line(args, line, capfd):
     for name, text in MISTAKES.items():

@@ -51,7 +51,7 @@ def test_a_termination_signal_ends_every_process_and_the_run_can_go_on(to):
     assert torch.load(checkpoint, weights_only=True)["epoch"] >= 0
 
 
-@pytest.mark.parametrize("to", some([(0,), (1,), (0, 1)], 2))
+@pytest.mark.parametrize("to", some([[0], [1], [0, 1]], 2))
 def test_a_termination_signal_ends_processes_that_something_else_has_started(to):
     """As torchrun and SLURM do, by ranks in the environment; each ends with 143."""
     flags = ("--config=digits", *TWO, "--name=cut", *LONG, *SMALL)

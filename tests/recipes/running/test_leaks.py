@@ -6,7 +6,6 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from marks import some
 from recipes.running.cli import main
 from recipes.running.recipe import find_recipe, recipe_names
 
@@ -22,7 +21,8 @@ class Alive(Callback):
         self.counts.append(sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects()))
 
 
-@pytest.mark.parametrize("name", some(recipe_names(), ["gan"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", recipe_names())
 def test_no_tensor_of_a_step_outlives_it(name, monkeypatch):
     monkeypatch.setenv("RECIPES_DEBUG", "1")
     alive = Alive()

@@ -10,6 +10,7 @@ from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 
+from marks import some
 from recipes.running.cli import main
 from recipes.running.limits import LIMITS, refuse_meaningless
 from recipes.running.recipe import find_recipe
@@ -158,64 +159,87 @@ def test_yamls_own_loader_drops_the_first_of_two_keys(recipe):
 
 @pytest.mark.parametrize(
     ("name", "flags", "said"),
-    [
-        (
-            "classify",
-            ("--model.network.channels=[0]",),
-            "channels=0 must be a whole number above 0",
-        ),
-        ("classify", ("--model.network.channels=[]",), r"channels=\[\]: give at least one layer"),
-        (
-            "classify",
-            ("--model.network.dropout=1",),
-            "dropout=1 must be a number from 0 to below 1",
-        ),
-        ("classify", ("--model.network.outputs=0",), "outputs=0 must be a whole number above 0"),
-        ("classify", ("--data.shift=8",), "--data.shift=8 would empty images of 8x8 pixels"),
-        ("gan", ("--model.generator.channels=[]",), r"channels=\[\]: give at least one layer"),
-        ("gan", ("--model.discriminator.blocks=0",), "blocks=0 must be a whole number above 0"),
-        (
-            "gan",
-            ("--model.penalties=null", "--model.penalty_interval=4"),
-            "--model.penalty_interval=4: there are no penalties",
-        ),
-        ("regress", ("--model.network.widths=[8,0]",), "widths=0 must be a whole number above 0"),
-        ("regress", ("--model.loss=mse", "--model.delta=3"), "delta=3.0 is of loss huber"),
-        (
-            "regress",
-            ("--model.loss=quantile", "--model.quantiles=[0.5,0.5]", "--model.network.outputs=2"),
-            r"--model.quantiles=\[0.5, 0.5\] has 0.5 more than once",
-        ),
-        (
-            "study",
+    some(
+        [
             (
-                "--trainer.callbacks+=StochasticWeightAveraging",
-                "--trainer.callbacks.swa_lrs=0.1",
+                "classify",
+                ("--model.network.channels=[0]",),
+                "channels=0 must be a whole number above 0",
             ),
-            "StochasticWeightAveraging sets rates, which the search gives",
-        ),
-        ("study", ("--model.seeds=[0,0]",), r"--model.seeds=\[0, 0\] has 0 more than once"),
-        ("study", ("--model.splits=[1,1]",), r"--model.splits=\[1, 1\] has 1 more than once"),
-        ("study", ("--model.search.learning_rate=[]",), r"learning_rate=\[\]: give at least one"),
-        ("study", ("--model.search.learning_rate=[1,1]",), "has 1.0 more than once"),
-        ("study", ("--model.search.weight_decay=[]",), r"weight_decay=\[\]: give at least one"),
-        (
-            "study",
-            ("--model.search.weight_decay=[-1.0]",),
-            r"weight_decay=\[-1.0\]: each must be a finite number, 0 or above",
-        ),
-        ("study", ("--model.halving=2", "--trainer.max_epochs=1"), "halving=2 drops nothing"),
-        (
-            "study",
-            ("--model.optimizers={A: {class_path: SGD, init_args: {lr: 0.1}}}",),
-            "A has lr=0.1, which --model.search.learning_rate gives",
-        ),
-        (
-            "classify",
-            ("--trainer.callbacks+=EMA", "--trainer.callbacks.half_life=0ba"),
-            "half_life=0ba must be a whole number above 0 or a length above 0",
-        ),
-    ],
+            (
+                "classify",
+                ("--model.network.channels=[]",),
+                r"channels=\[\]: give at least one layer",
+            ),
+            (
+                "classify",
+                ("--model.network.dropout=1",),
+                "dropout=1 must be a number from 0 to below 1",
+            ),
+            (
+                "classify",
+                ("--model.network.outputs=0",),
+                "outputs=0 must be a whole number above 0",
+            ),
+            ("classify", ("--data.shift=8",), "--data.shift=8 would empty images of 8x8 pixels"),
+            ("gan", ("--model.generator.channels=[]",), r"channels=\[\]: give at least one layer"),
+            ("gan", ("--model.discriminator.blocks=0",), "blocks=0 must be a whole number above 0"),
+            (
+                "gan",
+                ("--model.penalties=null", "--model.penalty_interval=4"),
+                "--model.penalty_interval=4: there are no penalties",
+            ),
+            (
+                "regress",
+                ("--model.network.widths=[8,0]",),
+                "widths=0 must be a whole number above 0",
+            ),
+            ("regress", ("--model.loss=mse", "--model.delta=3"), "delta=3.0 is of loss huber"),
+            (
+                "regress",
+                (
+                    "--model.loss=quantile",
+                    "--model.quantiles=[0.5,0.5]",
+                    "--model.network.outputs=2",
+                ),
+                r"--model.quantiles=\[0.5, 0.5\] has 0.5 more than once",
+            ),
+            (
+                "study",
+                (
+                    "--trainer.callbacks+=StochasticWeightAveraging",
+                    "--trainer.callbacks.swa_lrs=0.1",
+                ),
+                "StochasticWeightAveraging sets rates, which the search gives",
+            ),
+            ("study", ("--model.seeds=[0,0]",), r"--model.seeds=\[0, 0\] has 0 more than once"),
+            ("study", ("--model.splits=[1,1]",), r"--model.splits=\[1, 1\] has 1 more than once"),
+            (
+                "study",
+                ("--model.search.learning_rate=[]",),
+                r"learning_rate=\[\]: give at least one",
+            ),
+            ("study", ("--model.search.learning_rate=[1,1]",), "has 1.0 more than once"),
+            ("study", ("--model.search.weight_decay=[]",), r"weight_decay=\[\]: give at least one"),
+            (
+                "study",
+                ("--model.search.weight_decay=[-1.0]",),
+                r"weight_decay=\[-1.0\]: each must be a finite number, 0 or above",
+            ),
+            ("study", ("--model.halving=2", "--trainer.max_epochs=1"), "halving=2 drops nothing"),
+            (
+                "study",
+                ("--model.optimizers={A: {class_path: SGD, init_args: {lr: 0.1}}}",),
+                "A has lr=0.1, which --model.search.learning_rate gives",
+            ),
+            (
+                "classify",
+                ("--trainer.callbacks+=EMA", "--trainer.callbacks.half_life=0ba"),
+                "half_life=0ba must be a whole number above 0 or a length above 0",
+            ),
+        ],
+        10,
+    ),
 )
 def test_an_argument_that_means_nothing_is_refused(monkeypatch, recipe, name, flags, said):
     monkeypatch.delenv("RECIPES_DEBUG")

@@ -66,6 +66,7 @@ def test_a_folder_is_classified(photos, recipe):
     assert (folder / "confusion.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_tuned_network_is_exported_and_predicts_the_same(photos, recipe):
     """From pixels as they are in the files, in a program of torch's alone."""
     fit, _, predict = typed("classify", "--data.predict=new_photos")
@@ -86,6 +87,7 @@ def test_a_tuned_network_is_exported_and_predicts_the_same(photos, recipe):
     torch.testing.assert_close(found, torch.tensor(expected), atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_folder_is_distilled(photos, recipe):
     told(typed("distill", "--data.predict=new_photos")[:-1], recipe)
     assert right(Path("runs/distill/small")) > 0.8

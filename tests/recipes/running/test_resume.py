@@ -31,21 +31,24 @@ def checkpoint(folder):
 @pytest.mark.parametrize("lonely", some([False, True], 1))
 @pytest.mark.parametrize(
     ("flags", "said"),
-    [
-        (["--data.split_seed=1"], "--data.split_seed=1, but the run was trained with 0"),
-        (["--seed_everything=3"], "--seed_everything=3, but the run was trained with 0"),
-        (["--data.val_size=300"], "--data.val_size=300, but the run was trained with 360"),
-        (["--data.labelled=100"], "--data.labelled=100, but the run was trained with null"),
-        (["--data=Diabetes"], "--data=Diabetes, but the run was trained with Digits"),
-        (
-            ["--model.network=ConvNet", "--model.network.channels=[4]"],
-            "--model.network=ConvNet, but the run was trained with MLP",
-        ),
-        (["--model.network.widths=[8]"], r"widths=\[8\], but the run was trained with \[16\]"),
-        (["--model.optimizer=SGD"], "--model.optimizer=SGD, but the run was trained with Adam"),
-        (["--data.batch_size=32"], "batch_size=32 on 1 processes is a batch of 32, .* with 64"),
-        (["--trainer.accumulate_grad_batches=2"], "batches=2, but the run was trained with 1"),
-    ],
+    some(
+        [
+            (["--data.split_seed=1"], "--data.split_seed=1, but the run was trained with 0"),
+            (["--seed_everything=3"], "--seed_everything=3, but the run was trained with 0"),
+            (["--data.val_size=300"], "--data.val_size=300, but the run was trained with 360"),
+            (["--data.labelled=100"], "--data.labelled=100, but the run was trained with null"),
+            (["--data=Diabetes"], "--data=Diabetes, but the run was trained with Digits"),
+            (
+                ["--model.network=ConvNet", "--model.network.channels=[4]"],
+                "--model.network=ConvNet, but the run was trained with MLP",
+            ),
+            (["--model.network.widths=[8]"], r"widths=\[8\], but the run was trained with \[16\]"),
+            (["--model.optimizer=SGD"], "--model.optimizer=SGD, but the run was trained with Adam"),
+            (["--data.batch_size=32"], "batch_size=32 on 1 processes is a batch of 32, .* with 64"),
+            (["--trainer.accumulate_grad_batches=2"], "batches=2, but the run was trained with 1"),
+        ],
+        5,
+    ),
 )
 def test_what_would_make_it_another_run_is_refused(run, recipe, tmp_path, flags, said, lonely):
     given, names = checkpoint(run), ("metrics.jsonl", "config.yaml", "run.json")

@@ -98,7 +98,7 @@ def cut_and_resumed(recipe, monkeypatch, name, flags, hook, step, checkpoint="mi
     ("name", "flags", "hook", "step"),
     [
         ("classify", CLASSIFY, "saved", 14),  # the step's row is not lost
-        ("classify", CLASSIFY, "on_validation_start", 42),  # validation is not left out
+        slow("classify", CLASSIFY, "on_validation_start", 42),  # validation is not left out
         slow("classify", CLASSIFY, "on_train_epoch_end", 42),  # nor is its row there twice
         slow("classify", CLASSIFY, "on_validation_start", 63),  # nor the last epoch's end
         ("classify", (*CLASSIFY, TWOS), "saved", 28),  # nor is a step saved again within the next

@@ -81,6 +81,7 @@ def test_a_tested_study_is_its_chosen_members_and_their_ensemble(recipe):
     assert float(rows[2]["rmse"]) < max(float(row["rmse"]) for row in rows[:2])
 
 
+@pytest.mark.slow
 def test_what_was_chosen_can_be_trained_again(recipe):
     """On other seeds and all training rows: each split's own setting, and no other."""
     Path("two.yaml").write_text(
@@ -208,6 +209,7 @@ def test_wandb_has_a_run_for_each_optimizer_in_one_group(recipe, monkeypatch):
     assert len(ids) == 2
 
 
+@pytest.mark.slow
 def test_predictions_are_of_the_chosen_ensembles(recipe):
     recipe("study", "fit", *RUN, GRID)
     folder = Path("runs/study/diabetes-1")
