@@ -5,15 +5,24 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+from recipes.parts.drawing import name_ends, show_all, style
 from recipes.parts.files import replacing
+from recipes.parts.keys import in_words
+from recipes.parts.logs import is_logging_step
+
+LOSSES = {"train/loss": "training", "val/loss": "validation"}
+MOST = 2000  # points of a curve; of more, every other one goes
 
 
 class Curves(Callback):
     """Draws metrics over epochs to `<run folder>/curves.png` when training ends.
 
-    The scale is that of the second half of training, where runs differ by little.
+    From the first value on: on a log scale where the range asks for it, or with the second half of
+    training in an inset. Beside them the losses of training and validation, where these are logged.
 
     ```yaml
     - class_path: Curves
@@ -23,42 +32,79 @@ class Curves(Callback):
     Args:
         metrics: log keys to draw in one picture, or log key to the name of its curve; what is not
             logged is left out
-        axis: label of the vertical axis, with the unit of what is drawn
+        axis: label of the vertical axis, with the unit of what is drawn; by default the metrics'
     """
 
     def __init__(self, metrics: list[str] | dict[str, str], axis: str = "") -> None:
-        self.axis = axis
         self.metrics = metrics if isinstance(metrics, dict) else {key: key for key in metrics}
-        self.values: dict[str, list[float]] = {key: [] for key in metrics}
-        self.epochs: list[int] = []
+        self.axis = axis
+        # Of each key its epochs, of which a batch is a part, and its values.
+        self.points: dict[str, tuple[list[float], list[float]]] = {
+            key: ([], []) for key in {**self.metrics, **LOSSES}
+        }
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epochs": self.epochs, "values": self.values}
+        return {"points": {key: list(points) for key, points in self.points.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.epochs, saved = state_dict["epochs"], state_dict["values"]
-        unknown = [math.nan] * len(self.epochs)
-        self.values = {key: saved.get(key, unknown.copy()) for key in self.metrics}
+        saved = state_dict["points"]
+        self.points = {key: tuple(saved.get(key, ([], []))) for key in self.points}
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: object
+    ) -> None:
+        if is_logging_step(trainer):
+            self._take(trainer, "train/")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.sanity_checking or not trainer.is_global_zero:
+        if not trainer.sanity_checking:
+            self._take(trainer, "val/")
+
+    def _take(self, trainer: Trainer, split: str) -> None:
+        if not trainer.is_global_zero:
             return
-        self.epochs.append(trainer.current_epoch)
-        for key, values in self.values.items():
-            values.append(float(trainer.callback_metrics.get(key, float("nan"))))
+        for key, (epochs, values) in self.points.items():
+            if key.startswith(split) and key in trainer.callback_metrics:
+                epochs.append(epochs_of(trainer))
+                values.append(float(trainer.callback_metrics[key]))
+                if len(epochs) > MOST:
+                    del epochs[1::2], values[1::2]
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        drawn = {key: v for key, v in self.values.items() if v and math.isfinite(v[-1])}
-        if not drawn or trainer.fast_dev_run or not trainer.is_global_zero:
+        known = {key for key, (_, values) in self.points.items() if any(map(math.isfinite, values))}
+        if trainer.fast_dev_run or not (trainer.is_global_zero and known & self.metrics.keys()):
             return
-        figure = Figure(figsize=(7, 4), layout="constrained")
-        axes = figure.add_subplot(xlabel="epoch", ylabel=self.axis)
-        for key, values in drawn.items():
-            axes.plot(self.epochs, values, label=f"{self.metrics[key]} {values[-1]:.4f}")
-        late = [v for values in drawn.values() for v in values[len(values) // 2 :] if v == v]
-        margin = 0.1 * (max(late) - min(late)) or 0.01
-        axes.set_ylim(min(late) - margin, max(late) + margin)
-        axes.grid(alpha=0.3)
-        axes.legend()
+        metrics = {key: name for key, name in self.metrics.items() if key in known}
+        losses = {key: name for key, name in LOSSES.items() if key in known - metrics.keys()}
+        figure = Figure(figsize=(12 if losses else 7, 4), layout="constrained")
+        panels = figure.subplots(1, 1 + bool(losses), squeeze=False)[0]
+        axis = self.axis or ", ".join(dict.fromkeys(map(in_words, metrics)))
+        unit = "batches" if math.isinf(trainer.num_training_batches) else "epochs"
+        for axes, shown, label in zip(panels, (metrics, losses), (axis, "loss"), strict=False):
+            axes.set(xlabel=unit, ylabel=label)
+            self._draw(axes, shown)
         with replacing(Path(trainer.default_root_dir) / "curves.png") as partial:
             figure.savefig(partial, dpi=120, format="png")
+
+    def _draw(self, axes: Axes, shown: dict[str, str]) -> None:
+        curves = {key: self.points[key] for key in shown}
+        for part in (axes, show_all(axes, list(curves.values()))):
+            for number, points in enumerate(curves.values() if part else ()):
+                part.plot(*points, marker="." if len(points[0]) == 1 else "", **style(number))
+        axes.grid(alpha=0.3)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ends = {
+            f"{shown[key]} {values[-1]:.4g}": (epochs[-1], values[-1], style(number)["color"])
+            for number, (key, (epochs, values)) in enumerate(curves.items())
+            if math.isfinite(values[-1])
+        }
+        name_ends(axes, ends)
+
+
+def epochs_of(trainer: Trainer) -> float:
+    """How many epochs have been trained, parts of one too; of endless ones, how many batches."""
+    batches = trainer.num_training_batches
+    if math.isinf(batches):
+        return trainer.global_step
+    ready = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    return trainer.current_epoch + ready / batches

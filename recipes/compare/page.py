@@ -12,13 +12,21 @@ from plotly.colors import qualitative
 from plotly.offline import get_plotlyjs
 
 from recipes.compare.groups import Group, band, mean_std, shown
-from recipes.compare.picture import DRAWN, axis_of, late_range
+from recipes.compare.picture import DRAWN, axis_of
 from recipes.compare.runs import AXES
 from recipes.parts.files import replace_file
-from recipes.parts.keys import more_is_better
+from recipes.parts.keys import in_words, more_is_better
 
 COLORS = qualitative.D3
 LEGEND = 4  # groups; a longer legend leaves the plot no room
+SCALES = {  # buttons above a plot on its left; on "linear" all is shown from the start on
+    "type": "buttons",
+    "buttons": [
+        {"label": kind, "method": "relayout", "args": [{"yaxis.type": kind}]}
+        for kind in ("linear", "log")
+    ],
+    **{"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "direction": "right"},
+}
 AXIS_NAMES = {"step": "batches", "epoch": "epoch", "samples": "samples"}
 FACTS = ("commit", "dirty", "config_hash", "parameters.trained", "versions.torch")
 FACTS += ("versions.lightning", "hardware.platform", "hardware.cpu", "hardware.gpus")
@@ -71,9 +79,9 @@ def figure(content: go.Figure, name: str, height: int = 360) -> str:
 
 
 def lines(groups: Sequence[Group], metric: str, legend: bool = False) -> go.Figure:
-    """A metric over time, mean ± std; buttons choose epochs, batches or samples."""
-    content, along, drawn = go.Figure(), {axis: [] for axis in AXES}, groups[:DRAWN]
-    for group, color in zip(drawn, colors(groups), strict=True):
+    """A metric over time, mean ± std; buttons choose epochs, batches or samples, and the scale."""
+    content, along = go.Figure(), {axis: [] for axis in AXES}
+    for group, color in zip(groups[:DRAWN], colors(groups), strict=True):
         bands = {axis: band(group, metric, axis) for axis in AXES}
         x, mean, std = bands[axis_of(metric)]
         one = {"name": group.label, "legendgroup": group.label}
@@ -85,14 +93,13 @@ def lines(groups: Sequence[Group], metric: str, legend: bool = False) -> go.Figu
         content.add_scatter(x=[*x, *x[::-1]], y=there_and_back, **one, **area, **hidden)
         for axis, (x, _, _) in bands.items():
             along[axis] += [x, [*x, *x[::-1]]]
-    late = late_range([band(group, metric, axis_of(metric)) for group in drawn])
     content.update_layout(
         title=metric,
         xaxis_title=AXIS_NAMES[axis_of(metric)],
-        yaxis_range=None if metric.startswith("lr/") else late,
+        yaxis_title=in_words(metric),
         showlegend=legend,
         legend={"orientation": "h", "yanchor": "top", "y": -0.15},
-        updatemenus=[buttons(along, axis_of(metric))],
+        updatemenus=[buttons(along, axis_of(metric)), SCALES],
     )
     return content
 

@@ -1,20 +1,25 @@
 """The comparison as one picture: curves with bands over seeds, and the final values."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from recipes.compare.groups import Group, band, mean_std
+from recipes.parts.drawing import COLUMNS, TOGETHER, Curve, show_all, style
 from recipes.parts.files import replacing
-from recipes.parts.keys import more_is_better
+from recipes.parts.keys import in_words, more_is_better
 from recipes.running.printable import printable
 
-DRAWN = 10  # groups; more lines cannot be told apart
+DRAWN = 10  # groups; more cannot be told apart
+X_LABELS = {"step": "batches", "epoch": "epochs"}
+Band = tuple[np.ndarray, np.ndarray, np.ndarray]  # points, means and deviations
 
 
 def axis_of(metric: str) -> str:
@@ -36,52 +41,79 @@ def draw(groups: Sequence[Group], metric: str, path: Path) -> None:
 
 def _draw(groups: Sequence[Group], metric: str, path: Path) -> None:
     shown = groups[:DRAWN]
-    figure = Figure(figsize=(12, 1.8 + 0.25 * max(len(shown), 10)), layout="constrained")
-    over_time, final = figure.subplots(1, 2, width_ratios=[3, 2])
-    _curves(over_time, shown, metric)
-    _final(final, shown, metric)
+    bands = [band(group, metric, axis_of(metric)) for group in shown]
+    rows = math.ceil(len(shown) / COLUMNS) if len(shown) > TOGETHER else 1
+    height = max(2.4 * rows, 1.8 + 0.25 * max(len(shown), 10))
+    figure = Figure(figsize=(13, height), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=[3, 2])
+    if rows > 1:
+        _panels(left, bands, [group.label for group in shown], metric)
+    else:
+        _together(left.subplots(), bands, metric)
+    _final(right.subplots(), shown, metric)
+    left.suptitle(f"{printable(metric)}, mean ± std over seeds", fontsize="medium")
     if len(groups) > DRAWN:
-        figure.suptitle(f"the best {DRAWN} of {len(groups)}", fontsize="medium")
+        right.suptitle(f"the best {DRAWN} of {len(groups)}", fontsize="medium")
     with replacing(path) as partial:
         figure.savefig(partial, dpi=120, format="png")
 
 
-def _curves(axes: Axes, groups: Sequence[Group], metric: str) -> None:
-    bands = [band(group, metric, axis_of(metric)) for group in groups]
-    for index, (x, mean, std) in enumerate(bands):
-        axes.plot(x, mean, "o" if len(x) == 1 else "-", color=f"C{index}")
-        axes.fill_between(x, mean - std, mean + std, color=f"C{index}", alpha=0.2, linewidth=0)
-    if shown := late_range(bands):
-        axes.set_ylim(*shown)
-    label = {"step": "batches", "epoch": "epoch"}[axis_of(metric)]
-    axes.set(xlabel=label, title=f"{printable(metric)}, mean ± std over seeds")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+def _together(axes: Axes, bands: Sequence[Band], metric: str) -> None:
+    for part in (axes, show_all(axes, edges(bands))):
+        for index, found in enumerate(bands if part else ()):
+            _band(part, found, index)
+    _label(axes, metric)
+
+
+def _panels(figure: SubFigure, bands: Sequence[Band], labels: Sequence[str], metric: str) -> None:
+    """A panel for each, in which the others are grey."""
+    rows = math.ceil(len(bands) / COLUMNS)
+    panels = list(figure.subplots(rows, COLUMNS, sharex=True, sharey=True).flat)
+    for axes in panels[len(bands) :]:
+        axes.remove()
+    for index, (axes, found, label) in enumerate(zip(panels, bands, labels, strict=False)):
+        for x, mean, _ in bands:
+            axes.plot(x, mean, color="0.8", linewidth=0.7, zorder=1)
+        _band(axes, found, index)
+        _label(axes, metric)
+        if inset := show_all(axes, edges(bands)):
+            inset.remove()
+        axes.set_title(shorten(label, 40), fontsize="x-small", color=style(index)["color"])
+        axes.label_outer()
+        if index + COLUMNS >= len(bands):  # the lowest of its column
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel(X_LABELS[axis_of(metric)])
+
+
+def _band(axes: Axes, found: Band, index: int) -> None:
+    x, mean, std = found
+    axes.plot(x, mean, marker="o" if len(x) == 1 else "", **style(index))
+    axes.fill_between(x, mean - std, mean + std, color=style(index)["color"], alpha=0.2, lw=0)
+
+
+def _label(axes: Axes, metric: str) -> None:
+    axes.set(xlabel=X_LABELS[axis_of(metric)], ylabel=in_words(metric))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(alpha=0.3)
 
 
-def late_range(
-    bands: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
-) -> tuple[float, float] | None:
-    """The range of bands after their first quarter, where runs differ by what matters.
+def edges(bands: Sequence[Band]) -> list[Curve]:
+    """The lower and upper edges of bands.
 
-    Args:
-        bands: points, means and deviations of each
-
-    Returns:
-        low and high; None if there is no number
+    Where all means are above 0, a lower edge below it is the mean: a log scale may show more.
     """
-    ends = [end[len(x) // 4 :] for x, mean, std in bands for end in (mean - std, mean + std)]
-    late = [value for end in ends for value in end if np.isfinite(value)]
-    if not late:
-        return None
-    margin = 0.05 * (max(late) - min(late)) or 0.01
-    return min(late) - margin, max(late) + margin
+    found = []
+    positive = all(mean.min(initial=1.0) > 0 for _, mean, _ in bands)
+    for x, mean, std in bands:
+        low = mean - std
+        found += [(x, np.where(low > 0, low, mean) if positive else low), (x, mean + std)]
+    return found
 
 
 def _final(axes: Axes, groups: Sequence[Group], metric: str) -> None:
     for index, group in enumerate(groups):
         values = group.values(lambda run: run.last(metric))
-        axes.plot(values, [index] * len(values), "o", color=f"C{index}", alpha=0.6)
+        axes.plot(values, [index] * len(values), "o", color=style(index)["color"], alpha=0.6)
         axes.plot([np.mean(values)], [index], "|", color="black", markersize=14)
     texts = [mean_std(group.values(lambda run: run.last(metric))) for group in groups]
     axes.set_yticks(
@@ -89,9 +121,9 @@ def _final(axes: Axes, groups: Sequence[Group], metric: str) -> None:
         [f"{group.label}\n{text}" for group, text in zip(groups, texts, strict=True)],
     )
     for index, label in enumerate(axes.get_yticklabels()):
-        label.set_color(f"C{index}")
+        label.set_color(style(index)["color"])
     axes.set_ylim(len(groups) - 0.5, -0.5)
     better = "higher" if more_is_better(metric) else "lower"
-    axes.set(title=f"last values ({better} is better)")
+    axes.set(title=f"last values ({better} is better)", xlabel=in_words(metric))
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.grid(alpha=0.3, axis="x")

@@ -12,6 +12,13 @@ MORE_IS_BETTER = (
     "accuracy agreement control_accuracy teacher_accuracy gain r2 modes high_quality mode_entropy "
     "classifier_score precision recall density coverage"
 ).split()
+UNITS = {  # of metrics, beside an axis; of all others the name says it
+    **dict.fromkeys(("accuracy", "agreement", "gain", "high_quality", "coverage"), "share"),
+    **dict.fromkeys(("precision", "recall", "calibration"), "share"),
+    **dict.fromkeys(("nll", "mode_entropy", "reverse_kl"), "nats"),
+    **dict.fromkeys(("rmse", "mae"), "the target's unit"),
+    **dict.fromkeys(("errors", "modes"), "count"),
+}
 # What a recipe is about, rather than its loss.
 HEADLINES = ("val/accuracy", "val/rmse", "val/kid", "val/reverse_kl", "val/loss", "test/accuracy")
 # Where a run is, what it is called and who looks at it: no part of what is trained.
@@ -156,3 +163,13 @@ def wandb_definition(metric: str) -> dict[str, Any]:
     summary = f"{'max' if more_is_better(metric) else 'min'},last"
     in_sweep = "WANDB_SWEEP_ID" in os.environ
     return {"name": metric, "step_metric": "epoch", "summary": None if in_sweep else summary}
+
+
+def in_words(key: str) -> str:
+    """A metric's name beside an axis, with its unit: `val/teacher_accuracy` is "accuracy (share)".
+
+    What comes before or after a known metric, the network or the target that it is of, is left out.
+    """
+    name = key.partition("/")[2] or key
+    words = next((known for known in UNITS if re.search(rf"(^|_){known}($|_|/)", name)), None)
+    return f"{words} ({UNITS[words]})".replace("_", " ") if words else name.replace("_", " ")

@@ -1,5 +1,6 @@
 """Draws a study: learning curves at each optimizer's best rate, and the sensitivity to it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from recipes.parts.drawing import COLUMNS, TOGETHER, style
 from recipes.parts.files import replacing
+from recipes.parts.keys import in_words
 from recipes.study.record import Record
 from recipes.study.selection import Choice
 
@@ -35,26 +38,40 @@ def draw(
     name = records[-1].decides(metric)
     # NLL may be negative.
     scale = "linear" if metric == "nll" else "log"
-    figure = Figure(figsize=(11, 8), layout="constrained")
-    axes = figure.subplots(2, 2, sharey=True).flat
+    apart = len(chosen) > TOGETHER
+    rows = math.ceil(len(chosen) / COLUMNS) if apart else 1
+    figure = Figure(figsize=(13, 4 + (2.2 * rows if apart else 3.5)), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[4, 2.2 * rows if apart else 3.5])
+    curves = list(above.subplots(1, 3, sharey=True))
+    grid = below.subplots(rows, COLUMNS if apart else 1, sharex=True, sharey=True, squeeze=False)
+    panels = list(grid.flat)
     for number, (optimizer, choices) in enumerate(chosen.items()):
-        style = {"color": f"C{number % 10}", "linestyle": "-" if number < 10 else "--"}
-        draw_curves(axes, records, choices, name, {**style, "label": optimizer})
-        draw_sensitivity(axes[3], records, optimizer, name, style)
-    labels = ("epochs", "evaluations", "seconds, a member's share", "learning rate")
-    for axis, label in zip(axes, labels, strict=True):
-        axis.set(xlabel=label, yscale=scale, xscale="log")
+        draw_curves(curves, records, choices, name, {**style(number), "label": optimizer})
+        panel = panels[number] if apart else panels[0]
+        draw_sensitivity(panel, records, optimizer, name, style(number))
+        if apart:
+            panel.set_title(optimizer, fontsize="small", color=style(number)["color"])
+    for axis in panels[len(chosen) if apart else 1 :]:
+        axis.remove()
+    labels = ("epochs", "evaluations", "seconds, a member's share")
+    for axis, label in zip(curves, labels, strict=True):
+        axis.set(xlabel=label, xscale="log")
+    curves[0].set(xscale="linear", ylabel=in_words(name))
+    shown = panels[: len(chosen) if apart else 1]
+    for axis in (*curves, *shown):
+        axis.set(yscale=scale)
         axis.yaxis.set_major_formatter("{x:.3g}")
         axis.yaxis.set_minor_formatter("{x:.3g}")
         axis.grid(alpha=0.3)
         if target is not None:
             axis.axhline(target, color="black", linestyle=":", linewidth=1)
-    axes[0].set(xscale="linear", ylabel=name)
-    axes[2].set(ylabel=name)
-    axes[0].legend(fontsize="small")
-    axes[0].set_title("the chosen rate, mean over seeds and splits", fontsize="medium")
-    axes[3].set_title("at the end, mean and range over all of that rate", fontsize="medium")
-    limit_to_finite(axes, records, chosen, name)
+    for axis in shown:
+        axis.set(xlabel="learning rate", ylabel=in_words(name), xscale="log")
+        axis.label_outer()
+    curves[0].legend(fontsize="small")
+    above.suptitle("the chosen rate, mean over seeds and splits", fontsize="medium")
+    below.suptitle("at the end, mean and range over all of that rate", fontsize="medium")
+    limit_to_finite((curves[0], shown[0]), records, chosen, name)
     with replacing(path) as partial:
         figure.savefig(partial, dpi=110, format="png")
 
@@ -108,9 +125,10 @@ def limit_to_finite(
     values = torch.cat(
         [series(records[c.record], name, c.ids).flatten() for cs in chosen.values() for c in cs]
     )
-    values = values[values.isfinite()].sort().values
+    values = values[values.isfinite()]
     if len(values):
-        low, high = float(values[0]), float(values[int(0.98 * (len(values) - 1))])
+        low, high = float(values.min()), float(values.max())
         margin = 0.05 * (high - low) or 0.1 * abs(high)
         bottom = max(low - margin, 0.9 * low) if low > 0 else low - margin
-        axes[0].set_ylim(bottom, high + margin)
+        for axis in axes:
+            axis.set_ylim(bottom, high + margin)

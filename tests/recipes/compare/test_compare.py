@@ -12,10 +12,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from recipes.compare.__main__ import main
 from recipes.compare.groups import band, grouped, mean_std
 from recipes.compare.page import write_page
+from recipes.compare.picture import draw
 from recipes.compare.report import read
 from recipes.compare.runs import curves, read_folder
 from recipes.compare.table import ranked, table
@@ -589,3 +591,25 @@ def test_a_number_in_the_name_of_one_teacher_is_no_seed():
     path = "runs/classify/digits-1/checkpoints/epoch=2-step=40.ckpt"  # as runs are numbered
     settings = [{"seed_everything": seed, "model.teacher_checkpoint": path} for seed in range(3)]
     assert len(set(map(config_hash, settings))) == 1
+
+
+@pytest.mark.parametrize("count", [2, 7])
+def test_the_picture_shows_all_and_no_more_than_five_bands_over_each_other(count, monkeypatch):
+    saved, save = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda f, *a, **k: (saved.append(f), save(f, *a, **k)))
+    for number in range(count):
+        for seed in range(2):
+            values = [0.1, 0.7 - 0.01 * number, 0.9 - 0.02 * number - 0.005 * seed]
+            settings = {"seed_everything": seed, "model": {"temperature": number}}
+            write_run(f"{number}-{seed}", values, settings)
+    draw(ranked(read(["runs"]), "val/accuracy")[1], "val/accuracy", Path("compare.png"))
+    *panels, final = saved[0].axes
+    assert len(panels) == (1 if count == 2 else count)
+    assert all(len(axes.collections) <= 5 for axes in panels)
+    for axes in panels:
+        low, high = axes.get_ylim()
+        assert low < 0.1 and high > 0.9 and axes.get_xlim()[0] <= 0, "nothing is cut off"
+    assert panels[0].get_ylabel() == final.get_xlabel() == "accuracy (share)"
+    assert panels[-1].get_xlabel() == "epochs"
+    labels = final.get_yticklabels()
+    assert len({label.get_color() for label in labels}) == count, "told by colour"

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 import launches
 from datamodules import Diabetes, Tabular
@@ -25,7 +26,9 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-def test_the_command_line_leaves_table_picture_and_members(recipe, capsys):
+def test_the_command_line_leaves_table_picture_and_members(recipe, capsys, monkeypatch):
+    figures, save = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda f, *a, **k: (figures.append(f), save(f, *a, **k)))
     recipe("study", "fit", *RUN, GRID)
     folder = Path("runs/study/diabetes-1")
     rows = read(folder / "members.csv")
@@ -51,6 +54,14 @@ def test_the_command_line_leaves_table_picture_and_members(recipe, capsys):
     history = np.load(folder / "history.npz")
     assert history["0/val/rmse"].shape == (8, 72)
     assert (folder / "study.png").stat().st_size > 20_000
+    curves, panels = figures[0].axes[:3], figures[0].axes[3:]
+    assert len(panels) == 9 and all(len(panel.collections) == 1 for panel in panels)
+    low, high = curves[0].get_ylim()
+    shown = [value for line in curves[0].lines for value in line.get_ydata()]
+    assert low < min(shown) and max(shown) < high, "the beginning is not cut off"
+    labels = [axes.get_xlabel() for axes in (*curves, panels[-1])]
+    assert labels == ["epochs", "evaluations", "seconds, a member's share", "learning rate"]
+    assert curves[0].get_ylabel() == panels[0].get_ylabel() == "rmse (the target's unit)"
 
 
 def test_a_tested_study_is_its_chosen_members_and_their_ensemble(recipe):
