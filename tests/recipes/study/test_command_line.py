@@ -51,8 +51,8 @@ def test_the_command_line_leaves_table_picture_and_members(recipe, capsys, monke
         best = min(means, key=lambda rate: sum(means[rate]))
         assert choice["learning_rate"] == best
         assert float(choice["score"]) == pytest.approx(sum(means[best]) / 2)
-    history = np.load(folder / "history.npz")
-    assert history["0/val/rmse"].shape == (8, 72)
+    with np.load(folder / "history.npz") as history:
+        assert history["0/val/rmse"].shape == (8, 72)
     assert (folder / "study.png").stat().st_size > 20_000
     curves, panels = figures[0].axes[:3], figures[0].axes[3:]
     assert len(panels) == 9 and all(len(panel.collections) == 1 for panel in panels)
