@@ -13,6 +13,7 @@ from datamodules.mnist import MNIST, FashionMNIST
 from datamodules.own import Tabular
 from datamodules.picture_data import PictureData
 from datamodules.quadratic import Quadratic
+from datamodules.sentences import Sentences
 from datamodules.stacked_mnist import StackedMNIST
 from datamodules.tabular import TabularData
 from datamodules.textbook import Textbook
@@ -37,6 +38,7 @@ __all__ = [
     "PictureData",
     "Quadratic",
     "Ring",
+    "Sentences",
     "StackedMNIST",
     "Tabular",
     "TabularData",

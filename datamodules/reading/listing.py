@@ -53,9 +53,13 @@ class Listing:
 
     def class_names(self) -> list[str]:
         """Of the classes, in the source's order, by number if all are numbers, or by alphabet."""
-        found = set(self.labels) - {None}
-        numbers = all(name.isascii() and name.isdecimal() for name in found)
-        return self.order or sorted(found, key=(lambda name: (int(name), name)) if numbers else str)
+        return self.order or class_order(set(self.labels) - {None})
+
+
+def class_order(names: set[str]) -> list[str]:
+    """Classes by number if all are numbers, else by alphabet."""
+    numbers = all(name.isascii() and name.isdecimal() for name in names)
+    return sorted(names, key=(lambda name: (int(name), name)) if numbers else str)
 
 
 def below(folder: Path) -> tuple[list[str], list[str]]:

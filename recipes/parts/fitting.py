@@ -45,7 +45,8 @@ def outputs_of_data(
 
     Args:
         network: to ask
-        data: set up; may have `input_shape`, without the batch; else the answer is None
+        data: set up; may have `input_shape`, without the batch; else the answer is None; and
+            `input_dtype`, by default that of the network
         option: that the network was given by
 
     Raises:
@@ -55,7 +56,8 @@ def outputs_of_data(
     if shape is None:
         return None
     parameter = next(network.parameters(), torch.zeros(()))
-    rows = torch.zeros(2, *shape, dtype=parameter.dtype, device=parameter.device)
+    dtype = getattr(data, "input_dtype", parameter.dtype)  # of tokens, int64
+    rows = torch.zeros(2, *shape, dtype=dtype, device=parameter.device)
     try:
         return outputs(network, option, f"inputs {tuple(shape)}", rows)
     except ValueError as error:

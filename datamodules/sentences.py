@@ -1,0 +1,231 @@
+"""Sentences of your own, each with a class."""
+
+import re
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+
+from datamodules.loading.folds import check_fold
+from datamodules.loading.in_memory import InMemory
+from datamodules.loading.loader import Loader, data_rank, place
+from datamodules.loading.missing import check_known
+from datamodules.loading.padded import BucketLoader, PaddedTable
+from datamodules.loading.partition import Partition, check_ways
+from datamodules.loading.pictures import Numbered, class_numbers
+from datamodules.loading.splits import Share
+from datamodules.reading.classes import Classes
+from datamodules.reading.labelled_texts import LabelledTexts, OnError, read_labelled
+from datamodules.reading.listing import class_order
+from datamodules.reading.vocabulary import UNKNOWN, Vocabulary
+
+PAD = "<pad>"
+WORD = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]")
+
+
+class Sentences(InMemory):
+    """Texts with a class each: lines of a class and a text, or a CSV, TSV or Parquet file.
+
+    Batches are (tokens (batch, longest), labels (batch,)), int64; token 0 stands behind the end of
+    texts that are shorter than the batch's longest. Training batches are of texts of about equal
+    lengths, in an order that is a pure function of (seed, epoch).
+
+    Args:
+        path: of the file: `.csv`, `.tsv` or `.parquet` with a column of texts and one of classes;
+            any other has lines, each a class, a blank, and a text
+        text: a table's column of texts
+        label: its column of classes
+        cut: a text's tokens: words, in lower case, and each sign; or what blanks separate, as it is
+        words: how many are kept, the most frequent in the training texts; others are `<unk>`; by
+            default all
+        min_count: a word that the training texts have less often is `<unk>`, too
+        max_length: of longer texts only so many first tokens are seen
+        val_path: a file whose texts are for validation, in place of `val_size`
+        test_path: a file whose texts are for testing, in place of `test_size`
+        val_size: share of the texts that are not for testing that is for validation, of each class
+            the same
+        test_size: share of all texts that is for testing, of each class the same
+        split: number of the random split
+        folds: parts that all texts are cut into, one of them for testing in place of `test_size`
+        fold: number of the part that is for testing
+        repeat: number of the random cutting
+        predict: a file to predict: lines, each a text; or a table with the column of texts
+        on_error: refuse a text that is empty, or skip it and say where it is
+        encoding: of a text file; by default UTF-8, or UTF-16 where the file says so
+        batch_size: texts per batch, on each process
+        seed: of the order
+    """
+
+    id = "text"  # what tells texts apart: the column's name in predictions
+    input_dtype = torch.int64
+
+    def __init__(
+        self,
+        path: str,
+        text: str = "text",
+        label: str = "label",
+        cut: Literal["words", "blanks"] = "words",
+        words: PositiveInt | None = None,
+        min_count: PositiveInt = 1,
+        max_length: PositiveInt = 256,
+        val_path: str | None = None,
+        test_path: str | None = None,
+        val_size: Share = 0.1,
+        test_size: Share = 0.1,
+        split: NonNegativeInt = 0,
+        folds: PositiveInt | None = None,
+        fold: NonNegativeInt = 0,
+        repeat: NonNegativeInt = 0,
+        predict: str | None = None,
+        on_error: OnError = "refuse",
+        encoding: str | None = None,
+        batch_size: PositiveInt = 50,
+        seed: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__(batch_size, seed)
+        check_fold(folds, fold, repeat)
+        check_ways(folds, test_path)
+        self.path = Path(path).expanduser()
+        given = {"val": val_path, "test": test_path}
+        self.files = {part: Path(file).expanduser() for part, file in given.items() if file}
+        self.predict = Path(predict).expanduser() if predict else None
+        self.read = partial(read_labelled, text=text, encoding=encoding, on_error=on_error)
+        self.label, self.cut, self.max_length = label, cut, max_length
+        self.words, self.min_count = words, min_count
+        self.val_size, self.test_size, self.split = val_size, test_size, split
+        self.folds, self.fold, self.repeat = folds, fold, repeat
+        self.input_shape = torch.Size([max_length])
+        self.vocabulary: Vocabulary | None = None
+        self.class_names: list[str] = []
+        self.texts: dict[str, list[tuple[Path, str, str]]] = {}  # of each split: file, place, text
+        self.new: LabelledTexts | None = None  # that are predicted
+
+    def setup(self, stage: str) -> None:
+        if stage == "predict" and self.predict is not None:
+            self.new = self.read(self.predict, label=None)
+        elif "train" not in self.tables:
+            self._make_tables()
+
+    def _make_tables(self) -> None:
+        whole = self._read(self.path)
+        others = {part: self._read(file) for part, file in self.files.items()}
+        every = [*whole.labels, *(name for found in others.values() for name in found.labels)]
+        self.class_names = class_order({*every} - {None})
+        labels = class_numbers(whole.labels, self.class_names, str(whole.path))
+        sizes = [
+            0.0 if part in others else s
+            for part, s in (("val", self.val_size), ("test", self.test_size))
+        ]
+        partition = Partition(len(whole), *sizes, strata=labels)
+        if self.folds is None:
+            parts = partition.split(self.split)
+        else:
+            parts = partition.fold(self.folds, self.fold, self.split + self.repeat)
+        self.vocabulary = self._vocabulary([whole.texts[row] for row in parts[0].tolist()])
+        for part, rows in zip(("train", "val", "test"), parts, strict=True):
+            if len(rows):
+                self._add(part, whole, rows.tolist())
+        for part, found in others.items():
+            self._add(part, found, range(len(found)))
+
+    def _read(self, path: Path) -> LabelledTexts:
+        found = self.read(path, label=self.label)
+        if found.skipped:
+            where = ", ".join(found.skipped[:5]) + (", ..." if len(found.skipped) > 5 else "")
+            rank_zero_info(f"note: {path}: {len(found.skipped)} without text left out: {where}")
+        return found
+
+    def _vocabulary(self, texts: list[str]) -> Vocabulary:
+        """Padding, the unknown word, and those of texts, the most frequent first."""
+        counts = Counter(word for text in texts for word in self.tokens(text))
+        kept = [word for word, count in counts.items() if count >= self.min_count]
+        kept = sorted({*kept} - {PAD, UNKNOWN}, key=lambda word: (-counts[word], word))
+        return Vocabulary("words", (PAD, UNKNOWN, *kept[: self.words]))
+
+    def tokens(self, text: str) -> list[str]:
+        """A text's first tokens, at most `max_length`."""
+        found = WORD.findall(text.lower()) if self.cut == "words" else text.split()
+        return found[: self.max_length]
+
+    def _add(self, part: str, found: LabelledTexts, rows: list[int] | range) -> None:
+        texts = [found.texts[row] for row in rows]
+        known, unknown = self.vocabulary.number, self.vocabulary.number[UNKNOWN]
+        numbers = [
+            # What is written like padding is a word that is not known.
+            torch.tensor([known.get(word, unknown) or unknown for word in self.tokens(text)])
+            for text in texts
+        ]
+        names = [found.labels[row] for row in rows]
+        labels = class_numbers(names, self.class_names, str(found.path))
+        self.tables[part] = PaddedTable(numbers, labels)
+        self.texts[part] = [(found.path, found.places[row], found.texts[row]) for row in rows]
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+    def origin(self, split: str, row: int) -> str:
+        path, place_, _ = self.texts[split][row]
+        return f"{path}, {place_}"
+
+    def check_classes(self, classes: Classes) -> None:
+        """Refuses more classes than a network knows.
+
+        Raises:
+            ValueError: if there are more
+        """
+        classes.check_room(self.classes, "--data=Sentences")
+        for split, table in self.tables.items():
+            check_known(table.labels, classes, partial(self.origin, split))
+
+    def identifiers(self, rows: Tensor) -> list[str]:
+        """The texts of predictions, by their numbers, (batch,)."""
+        part = "test" if self.new is None else "predict"
+        return [self.texts[part][row][2] for row in rows.tolist()]
+
+    def predict_dataloader(self) -> Loader:
+        """Batches (tokens, labels, rows): `identifiers` has the rows' texts."""
+        if self.new is not None:  # with the words of the checkpoint, which is loaded by now
+            self._add("predict", self.new, range(len(self.new)))
+        return super()._batches(Numbered(self.tables["test" if self.new is None else "predict"]))
+
+    def on_after_batch_transfer(
+        self, batch: tuple[Tensor, ...], dataloader_idx: int
+    ) -> tuple[Tensor, ...]:
+        return batch  # tokens stay whole numbers
+
+    def _batches(self, table: PaddedTable, shuffle: bool = False) -> Loader:
+        rank, world_size = data_rank(self.trainer)
+        place(table, self.trainer)
+        options = {"seed": self.seed, "rank": rank, "world_size": world_size}
+        return BucketLoader(table, self.batch_size, shuffle=shuffle, **options)
+
+    def val_dataloader(self) -> Loader | list[Loader]:
+        return self._loader("val") if "val" in self.tables else []
+
+    def test_dataloader(self) -> Loader:
+        if "test" not in self.tables:
+            raise ValueError("--data.test_size=0: there are no texts to test on")
+        return self._loader("test")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"words": list(self.vocabulary.symbols), "class_names": self.class_names}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes the words and classes of the fit.
+
+        Raises:
+            ValueError: if there are other texts than these were learned from
+        """
+        if self.vocabulary is not None and state != self.state_dict():
+            raise ValueError(
+                f"--data.path={self.path} has other words or classes than the run was trained on"
+            )
+        self.vocabulary = Vocabulary("words", tuple(state["words"]))
+        self.class_names = state["class_names"]
