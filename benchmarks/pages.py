@@ -37,10 +37,11 @@ from result_tables import ROOT, Rows, by_metric, by_result, listed
 
 
 def pages() -> list[Path]:
-    """All pages: the front page, one for each technique, tool and package, and the benchmarks'."""
+    """All pages: the front page, one for each technique, tool and package, and others."""
     folders = (".", "recipes", "recipes/*", "callbacks", "datamodules")
     names = [f"{folder}/README.md" for folder in folders]
-    return [path for name in (*names, "benchmarks/*.md") for path in sorted(ROOT.glob(name))]
+    names += ["datamodules/[a-z]*.md", "benchmarks/*.md"]
+    return [path for name in names for path in sorted(ROOT.glob(name))]
 
 
 def first_sentence(text: str) -> str:

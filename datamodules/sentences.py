@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from datamodules.loading.in_memory import InMemory
 from datamodules.loading.loader import Loader, data_rank, place
 from datamodules.loading.missing import check_known
 from datamodules.loading.padded import BucketLoader, PaddedTable
-from datamodules.loading.partition import Partition, check_ways
+from datamodules.loading.partition import Partition, Parts, check_ways
 from datamodules.loading.pictures import Numbered, class_numbers
 from datamodules.loading.splits import Share
 from datamodules.reading.classes import Classes
@@ -112,26 +112,31 @@ class Sentences(InMemory):
             self._make_tables()
 
     def _make_tables(self) -> None:
-        whole = self._read(self.path)
         others = {part: self._read(file) for part, file in self.files.items()}
-        every = [*whole.labels, *(name for found in others.values() for name in found.labels)]
+        every = [*self.whole.labels, *(name for found in others.values() for name in found.labels)]
         self.class_names = class_order({*every} - {None})
-        labels = class_numbers(whole.labels, self.class_names, str(whole.path))
-        sizes = [
-            0.0 if part in others else s
-            for part, s in (("val", self.val_size), ("test", self.test_size))
-        ]
-        partition = Partition(len(whole), *sizes, strata=labels)
-        if self.folds is None:
-            parts = partition.split(self.split)
-        else:
-            parts = partition.fold(self.folds, self.fold, self.split + self.repeat)
-        self.vocabulary = self._vocabulary([whole.texts[row] for row in parts[0].tolist()])
+        parts = self.rows_of(self.split)
+        self.vocabulary = self._vocabulary([self.whole.texts[row] for row in parts[0].tolist()])
         for part, rows in zip(("train", "val", "test"), parts, strict=True):
             if len(rows):
-                self._add(part, whole, rows.tolist())
+                self._add(part, self.whole, rows.tolist())
         for part, found in others.items():
             self._add(part, found, range(len(found)))
+
+    @cached_property
+    def whole(self) -> LabelledTexts:
+        """The texts of `path`, which are split."""
+        return self._read(self.path)
+
+    def rows_of(self, split: int) -> Parts:
+        """The numbers of the texts of `path` for train, val and test."""
+        names = class_order({*self.whole.labels} - {None})
+        strata = class_numbers(self.whole.labels, names, str(self.path))
+        sizes = {"val": self.val_size, "test": self.test_size} | dict.fromkeys(self.files, 0.0)
+        partition = Partition(len(self.whole), sizes["val"], sizes["test"], strata=strata)
+        if self.folds is None:
+            return partition.split(split)
+        return partition.fold(self.folds, self.fold, split + self.repeat)
 
     def _read(self, path: Path) -> LabelledTexts:
         found = self.read(path, label=self.label)
