@@ -187,8 +187,12 @@ class RecipeCLI(LightningCLI):
         self.save_config_kwargs["run"] = self.run
         config.trainer.logger = self.run.loggers(config, self.subcommand)
 
-    def _fill_widths(self, config: Namespace) -> LightningDataModule | None:
+    def _fill_widths(self, config: Namespace, fetches: bool = True) -> LightningDataModule | None:
         """Takes from the data what the user does not say of the networks' sizes.
+
+        Args:
+            config: of the subcommand, changed in place
+            fetches: whether data may be downloaded
 
         Returns:
             the data, set up, if they were needed for it
@@ -196,16 +200,18 @@ class RecipeCLI(LightningCLI):
         if not any(missing(config.model, "model", self.lapsed)):
             return None
         with isolate_rng(), in_turn(shared_folder()):
-            data = early_data(self, config.get("data"))
+            data = early_data(self, config.get("data"), fetches)
         fill(config, self.recipe.module, data, self.lapsed)
         self.lapsed = set()  # what is filled in now stands: the data are not read again
         return data
 
     def _settle(self, config: Namespace) -> None:
-        """Fills in the sizes in a config that is shown, where the data are at hand."""
+        """Fills in the sizes in a config that is shown, where the data are on this machine."""
         fill_data(config.get("data"), self.recipe.module)
-        with suppress(ValueError, OSError):
-            self._fill_widths(config)
+        try:
+            self._fill_widths(config, fetches=False)
+        except (ValueError, OSError) as error:
+            rank_zero_info(f"note: the sizes that networks take from the data are null: {error}")
 
     def _compare(self, settings: dict[str, Any]) -> list[str]:
         """What a run that goes on changes of its settings; refuses what would make it another."""
