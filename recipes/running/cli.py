@@ -44,7 +44,7 @@ from recipes.running.restart import unfinished, warn_of_shared_store
 from recipes.running.resume import check_checkpoint, check_evaluated, check_resumed
 from recipes.running.run import Run
 from recipes.running.settings import fetch_nothing, in_order
-from recipes.running.terminal import outcome, why_stopped
+from recipes.running.terminal import outcome, unknown, why_stopped
 from recipes.running.tracker import check_mode
 from recipes.running.widths import WidthsParser
 
@@ -278,9 +278,11 @@ class RecipeCLI(LightningCLI):
                 super()._run_subcommand(subcommand)
         if self.writes:
             lines = self._note_end() if subcommand == "fit" else []
+            if subcommand in ("validate", "test"):
+                lines = [unknown(self.trainer, "test" if subcommand == "test" else "val")]
             seconds = time.monotonic() - start
             print(f"run folder: {self.run.folder} ({subcommand} took {seconds:.0f} s)", flush=True)
-            if lines:
+            if any(lines):
                 print("; ".join(lines), flush=True)
 
     def _note_end(self) -> list[str]:
@@ -290,7 +292,8 @@ class RecipeCLI(LightningCLI):
         best = best_of(self.trainer)
         facts |= {"best": best.state_dict()} if best else {}
         self.run.note(self.trainer.loggers, finished=True, **facts)
-        last = outcome(self.model, self.trainer.callback_metrics)
+        last = unknown(self.trainer, "val")
+        last = last or outcome(self.model, self.trainer.callback_metrics)
         warnings = [callback.warning for callback in found]
         lines = *why_stopped(self.trainer), last, str(best or ""), *warnings
         return [line for line in lines if line]
