@@ -43,9 +43,12 @@ class Export(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         network = getattr(pl_module, self.module, None)
-        if not isinstance(network, nn.Module) or not network.state_dict():
-            name = type(pl_module).__name__
-            raise ValueError(f"Export's module={self.module}: {name} has no such weights to save")
+        name = type(pl_module).__name__
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"Export's module={self.module}: {name} has no such network to save")
+        if not network.state_dict():
+            kind = type(network).__name__
+            raise ValueError(f"--model.{self.module}={kind} has no weights: nothing can be trained")
         self.were_finite = finite_buffers(network)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -109,6 +110,12 @@ class HuggingFace(InMemory):
         found = source(self.path, self.name, self.revision, self.cache_dir)
         self.facts = {"commit": found.commit} if found.commit else {}
         return found
+
+    @property
+    def is_here(self) -> bool:
+        from datamodules.reading.local_files import local_files
+
+        return Path(self.path).expanduser().is_dir() or bool(local_files(self.path))
 
     def prepare_data(self) -> None:
         if not self.streaming:

@@ -7,7 +7,7 @@ from typing import Literal
 from killing.points import POINTS
 from killing.setups import RECIPES, Setup
 
-MOMENTS, SAVES = 154, 35
+MOMENTS, SAVES, TWOS = 150, 30, 15
 TO = ("every process", "the first", "the second")
 Kind = Literal["not killed", "random moment", "during a save", "fixed point", "one process", "two"]
 
@@ -47,6 +47,18 @@ def setups(recipe: str) -> list[Setup]:
     return found if recipe == "study" else [*found, Setup(recipe, workers=2)]
 
 
+def two(pairs: list[Setup]) -> list[Case]:
+    """Runs on two processes, the slowest: each signal to each of them, of each recipe each signal.
+
+    Args:
+        pairs: the runs
+    """
+    ways = [(sent, to) for to in TO for sent in ("SIGTERM", "SIGINT", "SIGKILL")]
+    # Nine ways and five runs have no common divisor: none of the 45 pairs comes twice.
+    chosen = [(pairs[i % len(pairs)], *ways[i % len(ways)]) for i in range(TWOS)]
+    return [Case("two", setup, signal=sent, to=to) for setup, sent, to in chosen]
+
+
 def cases() -> list[Case]:
     """All of them; what is cut off has some of each kind."""
     every = [setup for recipe in RECIPES for setup in setups(recipe)]
@@ -56,13 +68,11 @@ def cases() -> list[Case]:
     found += [Case("during a save", big[i % len(big)], i) for i in range(SAVES)]
     read = [setup for setup in every if setup.kind == "plain"]
     found += [Case("fixed point", setup, point=point) for point in POINTS for setup in read]
-    asked = ("SIGTERM", "SIGINT")
-    for number, sent in enumerate(asked * 2):
+    for number, sent in enumerate(("SIGTERM", "SIGINT")):
         found += [Case("one process", Setup(r), number, signal=sent) for r in RECIPES]
     pairs = [Setup(recipe, processes=2) for recipe in RECIPES]
     found += [Case("not killed", setup) for setup in pairs]
-    for sent in (*asked, "SIGKILL"):
-        found += [Case("two", setup, signal=sent, to=to) for to in TO for setup in pairs]
+    found += two(pairs)
     order = random.Random(0)
     order.shuffle(found)
     return found

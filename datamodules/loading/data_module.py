@@ -14,8 +14,10 @@ class DataModule(LightningDataModule):
 
     Attributes:
         headings: of --help, and the arguments below each; others stand before the first one
+        is_here: whether `setup` uses no network, even where `prepare_data` has not been called
     """
 
+    is_here = True
     headings: ClassVar[dict[str, str]] = {
         "splits": "val_size test_size split split_seed",
         "folds": "folds fold repeat",

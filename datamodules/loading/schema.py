@@ -18,6 +18,7 @@ from datamodules.reading.table import Sheet
 if TYPE_CHECKING:  # half a second
     from pandas import DataFrame
 
+UNKNOWN = "a target is missing; with --data.missing=mean such rows are predicted, not learned from"
 REFUSED = "a value is missing; say --data.missing=mean, median, indicator or most_frequent"
 
 
@@ -157,7 +158,7 @@ class Schema:
             gone = (targets == MISSING).numpy()[:, None]
         if self.refuses and gone.any():
             column = int(gone.any(0).argmax())
-            raise sheet.fault(columns[column], int(gone[:, column].argmax()))
+            raise sheet.fault(columns[column], int(gone[:, column].argmax()), UNKNOWN)
         return targets
 
     def _class_numbers(self, sheet: Sheet, column: int, labels: np.ndarray) -> Tensor:

@@ -1,6 +1,5 @@
 """Tables of pictures: a CSV of files and labels, and Parquet files that hold the pictures."""
 
-import csv
 import json
 import os
 from bisect import bisect_right
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from datamodules.reading.listing import PART_OF, Listing
 from datamodules.reading.split_words import split_of
+from datamodules.reading.text import Dialect, Text
 
 if TYPE_CHECKING:  # the extra
     from pyarrow import Array, Schema
@@ -23,30 +23,32 @@ def csv_listing(path: Path, file: str = "file", label: str | None = "label") -> 
     """Pictures that a CSV names, relative to its folder; an empty label is one that is not known.
 
     Args:
-        path: of the CSV, separated by commas, semicolons or tabs
+        path: of the CSV, separated by commas, semicolons, tabs or bars
         file: column of the pictures' files
         label: column of the classes' names; without it, no label is known
 
     Raises:
-        ValueError: if a column does not exist, a row lacks a file, or the file is no text
+        ValueError: if a column does not exist or is there twice, a row lacks a file, a line is
+            longer or shorter than the first, or the file is no text
     """
-    with path.open(encoding="utf-8-sig", newline="") as content:
-        first = content.readline()
-        content.seek(0)
-        reader = csv.DictReader(content, delimiter=max(",;\t", key=first.count), strict=True)
-        try:
-            rows, columns = list(reader), reader.fieldnames or []
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"--data.path={path} is no text file of columns: {error}") from error
+    text = Text(path, Dialect(), hint="save it as UTF-8")
+    with text.opened() as content:
+        records = list(text.records(content))
+    if len(records) < 2:
+        raise ValueError(f"--data.path={path}: no rows")
+    text.check()
+    columns = records[0][1]
     for option, name in (("file", file), ("label", label)):
-        if name is not None and name not in columns:
+        if name is not None and columns.count(name) != 1:
+            found = "two columns of this name" if name in columns else "no such column"
             there = ", ".join(columns)
-            raise ValueError(f"--data.{option}={name}: no such column in {path}; it has {there}")
-    names = [os.path.normpath((row[file] or "").strip() or ".") for row in rows]
-    if not names or "." in names:
-        where = f", row {names.index('.') + 1}: no file in column {file}" if names else ": no rows"
-        raise ValueError(f"--data.path={path}{where}")
-    labels = [(row[label] or "").strip() or None if label else None for row in rows]
+            raise ValueError(f"--data.{option}={name}: {found} in {path}; it has {there}")
+    place, rows = columns.index(file), records[1:]
+    for line, cells in rows:
+        if os.path.normpath(cells[place] or ".") == ".":
+            raise ValueError(f"--data.path={path}, line {line}: no file in column {file}")
+    names = [os.path.normpath(cells[place]) for _, cells in rows]
+    labels = [cells[columns.index(label)] or None if label else None for _, cells in rows]
     return Listing(path.parent, names, labels, sources=[path.name])
 
 

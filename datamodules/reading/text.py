@@ -16,6 +16,7 @@ from datamodules.reading.cells import Format
 
 SEPARATORS = ",;\t|"
 BLANKS = r"\s+"
+ENCODING = "say --data.encoding, such as latin-1 or cp1252"
 Record = tuple[int, list[str]]  # a line's number and its cells
 
 
@@ -68,13 +69,14 @@ class Text:
     Args:
         path: of the file
         dialect: how it is written
+        hint: the way on where it is no text in the dialect's encoding
 
     Raises:
         ValueError: if it is no text in the dialect's encoding, or empty
     """
 
-    def __init__(self, path: Path, dialect: Dialect) -> None:
-        self.path, self.comment = path, dialect.comment
+    def __init__(self, path: Path, dialect: Dialect, hint: str = ENCODING) -> None:
+        self.path, self.comment, self.hint = path, dialect.comment, hint
         with path.open("rb") as file:
             self.is_zipped = file.read(2) == b"\x1f\x8b"
         kind = Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lower()
@@ -98,8 +100,7 @@ class Text:
         try:
             yield
         except UnicodeError as error:
-            hint = "say --data.encoding, such as latin-1 or cp1252"
-            raise ValueError(f"{self.path} is no text file: {error}; {hint}") from error
+            raise ValueError(f"{self.path} is no text file: {error}; {self.hint}") from error
         except (csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{self.path} is no text file of a table: {error}") from error
 

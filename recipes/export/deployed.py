@@ -1,6 +1,5 @@
 """A run's predictions as one network: from raw inputs to what `predict` writes."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -58,8 +57,7 @@ class Deployed(nn.Module):
         """The run's predictions of preprocessed inputs, those that are floating-point numbers."""
         targets = count_targets(self.data)
         shape = (inputs.shape[0], targets) if targets > 1 else inputs.shape[:1]
-        found = self.module.predict_step((inputs, torch.zeros(shape)), 0)
-        return {k: v for k, v in found.items() if not is_target(k) and v.is_floating_point()}
+        return floats(self.module.predict_step((inputs, torch.zeros(shape)), 0))
 
 
 def network_name(module: LightningModule) -> str | None:
@@ -67,20 +65,9 @@ def network_name(module: LightningModule) -> str | None:
     return next((name for name in NETWORKS if hasattr(module, name)), None)
 
 
-def examples(deployed: Deployed) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-    """Batches of the validation data: raw inputs, and the run's own predictions of them.
-
-    Raises:
-        ValueError: if there are none
-    """
-    data, count = deployed.data, 0
-    for batch in data.val_dataloader():
-        inputs = data.on_after_batch_transfer(batch, 0)[0]
-        with torch.no_grad():
-            yield deployed.raw(batch[0]), deployed.predicted(inputs)
-        count += 1
-    if not count:
-        raise ValueError("the run has no validation data to check the file on; see --data")
+def floats(predictions: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a file predicts of what `predict` writes: floating-point numbers, and no targets."""
+    return {k: v for k, v in predictions.items() if not is_target(k) and v.is_floating_point()}
 
 
 def facts(deployed: Deployed, checkpoint: str) -> dict[str, Any]:

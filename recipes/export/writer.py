@@ -1,19 +1,25 @@
 """Writes a run's file and compares what it predicts with the run's own predictions."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from recipes.export.deployed import Deployed, examples, facts
+from recipes.export.deployed import Deployed, facts, floats, network_name
 from recipes.export.formats import FORMATS, Predict
 from recipes.parts.files import replacing
+
+Predictions = dict[str, Tensor]  # by name
 
 
 class Writer(Callback):
     """Writes a file while a checkpoint is validated, when the module has the evaluated weights.
+
+    The file's predictions of the raw inputs are compared with what the recipe's own `predict_step`
+    makes of the batches that the Trainer gives it.
 
     Args:
         kind: one of FORMATS
@@ -23,17 +29,37 @@ class Writer(Callback):
         checkpoint: path of what is validated
 
     Raises:
-        ValueError: if the difference is larger; no file is left then
+        ValueError: if the difference is larger, or there are no validation data; no file is left
+            then
     """
 
     def __init__(self, kind: str, path: Path, tolerance: float, checkpoint: str) -> None:
         self.kind, self.path, self.tolerance = kind, path, tolerance
         self.checkpoint = checkpoint
+        self.expected: list[Predictions] = []  # of each validation batch
         self.said = ""
 
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: Sequence[Tensor],
+        batch_idx: int,
+        *args: object,
+    ) -> None:
+        if network_name(pl_module):  # else it is refused
+            self.expected.append(floats(pl_module.predict_step(batch, batch_idx)))
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         deployed = Deployed(pl_module, trainer.datamodule).eval()
-        batches = list(examples(deployed))
+        loader = trainer.datamodule.val_dataloader()
+        batches = [
+            (deployed.raw(batch[0]), expected)
+            for batch, expected in zip(loader, self.expected, strict=False)
+        ]
+        if not batches:
+            raise ValueError("the run has no validation data to check the file on; see --data")
         inputs, expected = batches[0]
         # By torch.export, one row is a size of its own.
         batches.append((inputs[:1], {name: value[:1] for name, value in expected.items()}))
@@ -51,7 +77,7 @@ class Writer(Callback):
             finally:
                 named.unlink(missing_ok=True)
 
-    def _compared(self, predict: Predict, batches: list[tuple[Tensor, dict[str, Tensor]]]) -> str:
+    def _compared(self, predict: Predict, batches: list[tuple[Tensor, Predictions]]) -> str:
         """How far the file's predictions are from the run's, in a line.
 
         Args:

@@ -1,6 +1,5 @@
 """What `predict --count` and `--interpolate` draw: examples from latents, and their pictures."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from datamodules.loading.data_module import DataModule
 from datamodules.loading.loader import Loader, Table, data_rank, keyed_generator
 from datamodules.loading.splits import AtLeastTwo
 from recipes.gan.pictures import save_grid, save_picture
-from recipes.parts.files import writing
+from recipes.parts.files import partial_of, writing
 
 BLOCK = 64  # latents that are drawn at a time, so that each depends on its number alone
 ROWS = 8  # of interpolations, where it is not said how many
@@ -122,7 +121,7 @@ class Pictures(Callback):
         tables = [c.path for c in trainer.callbacks if isinstance(c, WritePredictions) and c.path]
         beside = tables[0].expanduser().parent if tables else Path(trainer.default_root_dir)
         self.folder = None if trainer.fast_dev_run else beside / "generated"
-        self.partial = beside / f"generated.{os.getpid()}.partial"
+        self.partial = partial_of(beside / "generated")
 
     def on_predict_batch_end(
         self,

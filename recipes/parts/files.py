@@ -32,13 +32,19 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def partial_of(path: Path) -> Path:
-    """Where this process writes a file before it is whole; removes what a killed one has left."""
+    """Where this process writes a file or folder before it is whole.
+
+    Removes what a process that was killed has left there.
+    """
     # The name says whose it is.
     mark = f"{path.name}.{platform.node()}"
-    for left in path.parent.glob(f"{glob.escape(mark)}-*.partial"):
-        number = left.name.removeprefix(f"{mark}-").removesuffix(".partial")
+    for left in path.parent.glob(f"{glob.escape(mark)}-*.partial*"):  # some name a format behind
+        number = left.name.removeprefix(f"{mark}-").partition(".partial")[0]
         if number.isdigit() and not is_alive(int(number)):
-            left.unlink(missing_ok=True)
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
     return path.with_name(f"{mark}-{os.getpid()}.partial")
 
 

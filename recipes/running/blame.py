@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from traceback import walk_tb
 from typing import Any
 
 from jsonargparse import Namespace
+from lightning.pytorch import Callback
 
 FLAG = re.compile(r"--(?P<key>(model|data|trainer)\.[\w.]+)\+?=(?P<value>.*)")
 
@@ -91,6 +93,25 @@ def by_flags(text: str, command: Sequence[str]) -> str:
             return text.replace(said, flag[0], 1)
         if f"`{name}`" in text or (re.search(rf"\b{name}\b", text) and tells(text, parts)):
             return f"{flag[0]}: {text}"
+    return text
+
+
+def located(error: BaseException, text: str, command: Sequence[str]) -> str:
+    """The text of an error by its flag: `by_flags`, or the one that names the callback at fault.
+
+    Args:
+        error: with its traceback
+        text: of it
+        command: the arguments, as typed
+    """
+    if (said := by_flags(text, command)) != text:
+        return said
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    selves = [frame.f_locals.get("self") for frame in reversed(frames)]
+    for name in [type(each).__name__ for each in selves if isinstance(each, Callback)]:
+        for flag in command:
+            if re.fullmatch(rf"--trainer\.callbacks\+?=([\w.]+\.)?{name}", flag):
+                return f"{flag}: {text}"
     return text
 
 

@@ -45,7 +45,7 @@ from recipes.running.restart import unfinished, warn_of_shared_store
 from recipes.running.resume import check_checkpoint, check_evaluated, check_resumed
 from recipes.running.run import Run
 from recipes.running.settings import fetch_nothing, in_order
-from recipes.running.terminal import outcome, why_stopped
+from recipes.running.terminal import outcome, unknown, why_stopped
 from recipes.running.tracker import check_mode
 from recipes.running.widths import WidthsParser
 
@@ -188,8 +188,12 @@ class RecipeCLI(LightningCLI):
         self.save_config_kwargs["run"] = self.run
         config.trainer.logger = self.run.loggers(config, self.subcommand)
 
-    def _fill_widths(self, config: Namespace) -> LightningDataModule | None:
+    def _fill_widths(self, config: Namespace, fetches: bool = True) -> LightningDataModule | None:
         """Takes from the data what the user does not say of the networks' sizes.
+
+        Args:
+            config: of the subcommand, changed in place
+            fetches: whether data may be downloaded
 
         Returns:
             the data, set up, if they were needed for it
@@ -197,16 +201,18 @@ class RecipeCLI(LightningCLI):
         if not any(missing(config.model, "model", self.lapsed)):
             return None
         with isolate_rng(), in_turn(shared_folder()):
-            data = early_data(self, config.get("data"))
+            data = early_data(self, config.get("data"), fetches)
         fill(config, self.recipe.module, data, self.lapsed)
         self.lapsed = set()  # what is filled in now stands: the data are not read again
         return data
 
     def _settle(self, config: Namespace) -> None:
-        """Fills in the sizes in a config that is shown, where the data are at hand."""
+        """Fills in the sizes in a config that is shown, where the data are on this machine."""
         fill_data(config.get("data"), self.recipe.module)
-        with suppress(ValueError, OSError):
-            self._fill_widths(config)
+        try:
+            self._fill_widths(config, fetches=False)
+        except (ValueError, OSError) as error:
+            rank_zero_info(f"note: the sizes that networks take from the data are null: {error}")
 
     def _compare(self, settings: dict[str, Any]) -> list[str]:
         """What a run that goes on changes of its settings; refuses what would make it another."""
@@ -273,9 +279,11 @@ class RecipeCLI(LightningCLI):
                 super()._run_subcommand(subcommand)
         if self.writes:
             lines = self._note_end() if subcommand == "fit" else []
+            if subcommand in ("validate", "test"):
+                lines = [unknown(self.trainer, "test" if subcommand == "test" else "val")]
             seconds = time.monotonic() - start
             print(f"run folder: {self.run.folder} ({subcommand} took {seconds:.0f} s)", flush=True)
-            if lines:
+            if any(lines):
                 print("; ".join(lines), flush=True)
 
     def _note_end(self) -> list[str]:
@@ -285,7 +293,8 @@ class RecipeCLI(LightningCLI):
         best = best_of(self.trainer)
         facts |= {"best": best.state_dict()} if best else {}
         self.run.note(self.trainer.loggers, finished=True, **facts)
-        last = outcome(self.model, self.trainer.callback_metrics)
+        last = unknown(self.trainer, "val")
+        last = last or outcome(self.model, self.trainer.callback_metrics)
         warnings = [callback.warning for callback in found]
         lines = *why_stopped(self.trainer), last, str(best or ""), *warnings
         return [line for line in lines if line]

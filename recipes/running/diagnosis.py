@@ -142,7 +142,8 @@ def diagnose(text: str, parser: ArgumentParser | None = None) -> str | None:
     if best.kind == CLASS:
         return of_class(best, text, parser)
     if best.kind == TYPE:
-        return of_types(best, [f.said for f in found if f.kind == TYPE and f.option == best.option])
+        types = [f.said for f in found if f.kind == TYPE and f.option == best.option]
+        return of_types(best, types, is_list="[list[" in text or ", list[" in text)
     return of_text(best, text, parser)
 
 
@@ -162,14 +163,20 @@ def of_class(fault: Fault, text: str, parser: ArgumentParser | None) -> str:
     return f"--{fault.option}={name}: no class of this name, nor a class_path{hint}"
 
 
-def of_types(fault: Fault, types: list[str]) -> str:
-    """What an option takes, in words."""
+def of_types(fault: Fault, types: list[str], is_list: bool = False) -> str:
+    """What an option takes, in words.
+
+    Args:
+        fault: of the option
+        types: that were tried
+        is_list: whether a list may be given, so that these are its items'
+    """
     words = [in_words(kind) for kind in dict.fromkeys(types)]
     words = [each for each in words if each != "null"] or words
     value = "" if fault.value is None else f"={fault.value}"
     if "'init_args'" in value and "'class_path'" not in value:
         return f"--{fault.option}{value}: init_args need a class_path beside them"
-    within = ": each" if value.startswith("=[") and "list" not in types else ""
+    within = ": each" if is_list and value.startswith("=[") and "list" not in types else ""
     return f"--{fault.option}{value}{within} must be {' or '.join(words)}"
 
 

@@ -131,12 +131,15 @@ def of_data(
     return known | (module.widths(arguments, data) if hasattr(module, "widths") else {})
 
 
-def early_data(cli: LightningCLI, chosen: Namespace | None) -> LightningDataModule | None:
+def early_data(
+    cli: LightningCLI, chosen: Namespace | None, fetches: bool = True
+) -> LightningDataModule | None:
     """The data of a command line, set up to fit before there is a trainer.
 
     Args:
         cli: that they are of; its `config_dump` becomes what they keep as hyperparameters
         chosen: their class_path and init_args
+        fetches: whether they may be downloaded
 
     Returns:
         None if there are none, or if they cannot be set up without a trainer
@@ -154,7 +157,10 @@ def early_data(cli: LightningCLI, chosen: Namespace | None) -> LightningDataModu
     cli.config_dump = yaml.safe_load(dumped)
     data = parser.instantiate_classes(config).data
     try:
-        data.prepare_data()
+        if fetches:
+            data.prepare_data()
+        elif not getattr(data, "is_here", True):
+            raise FileNotFoundError("--data has not been downloaded yet")
         data.setup("fit")
     except (ValueError, OSError):
         raise

@@ -12,7 +12,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from jsonargparse import Namespace
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder, Timer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -128,6 +128,23 @@ def _refuse_ignored(trainer: Namespace) -> None:
         raise ValueError(
             f"--trainer.default_root_dir={root}: runs are folders of this machine, or of a disk "
             "that it mounts"
+        )
+
+
+def refuse_too_short(trainer: Trainer) -> None:
+    """Refuses more steps at least than a run of so many epochs has.
+
+    Args:
+        trainer: that begins to fit
+
+    Raises:
+        ValueError: naming both
+    """
+    steps = trainer.min_steps and trainer.estimated_stepping_batches
+    if steps and steps < trainer.min_steps:
+        raise ValueError(
+            f"--trainer.min_steps={trainer.min_steps}, but --trainer.max_epochs="
+            f"{trainer.max_epochs} is {steps} steps: the run would end before its least length"
         )
 
 

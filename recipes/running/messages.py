@@ -15,7 +15,7 @@ from torch.multiprocessing import ProcessRaisedException
 
 from recipes.parts.brief import brief
 from recipes.parts.keys import OURS
-from recipes.running.blame import by_flags, missing
+from recipes.running.blame import located, missing
 from recipes.running.diagnosis import diagnose
 from recipes.running.recipe import recipe_names
 
@@ -79,7 +79,7 @@ def one_line(
     if isinstance(error, wandb.errors.CommError):
         return f"W&B cannot be reached, WANDB_MODE=offline does without: {text}"
     if "--" not in text:
-        text = by_flags(text, command)
+        text = located(error, text, command)
     if package := missing(text):
         who = re.match(r"(--[\w.]+\+?=\w+)|`(\w+)`", text)
         what = f"{who[1] or who[2]} needs {package}" if who else f"{package} is not installed"

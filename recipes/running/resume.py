@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from datamodules.loading.loader import data_rank
 from recipes.parts.checkpoints import can_resume
 from recipes.parts.keys import OURS, is_place
+from recipes.running.limits import refuse_too_short
 
 # How fast, and with how many processes: `SameBatch` looks at their batch.
 HOW = (
@@ -195,8 +196,12 @@ class SameBatch(Callback):
 class Remaining(Callback):
     """Says where a resumed run has nothing left to train, and refuses less than it has trained.
 
-    Lightning ends such a run at once, as if it had been trained.
+    Lightning ends such a run at once, as if it had been trained. A least number of steps that the
+    epochs do not have is refused too.
     """
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        refuse_too_short(trainer)
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

@@ -80,10 +80,22 @@ def in_order(
         flags = [f"--ckpt_path={checkpoint}", *flags]
     if not names_recipe and (run or default):
         base.insert(0, str(run / "config.yaml" if run else default))
+    refuse_linked(configs, flags)
     configs = base + configs
     if not checkpoint:
         configs = without_networks(configs, flags, recipe)
     return [f"--config={config}" for config in configs] + flags, name, run, saved
+
+
+def refuse_linked(configs: list[str], flags: list[str]) -> None:
+    """Refuses what would be replaced by another setting, without a word.
+
+    Raises:
+        ValueError: with the setting that it follows
+    """
+    for key, value in given(configs, flags):
+        if key == "data.seed":
+            raise ValueError(f"--data.seed={value} follows --seed_everything: give that")
 
 
 def shipped_config(name: str, recipe: Recipe) -> str:

@@ -1,6 +1,6 @@
 """What a run shows in the terminal: its networks, its progress, and at last what it came to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelSummary, ProgressBar, RichProgressBar
@@ -8,6 +8,7 @@ from rich import get_console
 from rich.table import Table
 from torch import Tensor
 
+from datamodules.loading.missing import is_known
 from recipes.parts.keys import headline
 from recipes.parts.networks import Frozen
 from recipes.running.files import count_parameters
@@ -90,6 +91,26 @@ def outcome(module: LightningModule, metrics: Mapping[str, Tensor]) -> str:
         return module.summary(validated)
     key = headline(validated)
     return f"validation: {key.removeprefix('val/')} {float(validated[key]):.4g}"
+
+
+def unknown(trainer: Trainer, stage: str) -> str:
+    """What to say of an evaluation that tells nothing, since none of its targets is known.
+
+    Args:
+        trainer: that has evaluated
+        stage: val or test
+    """
+    found = {k: v for k, v in trainer.callback_metrics.items() if k.startswith(f"{stage}/")}
+    if found and not found[headline(found)].isnan():
+        return ""
+    loaders = trainer.test_dataloaders if stage == "test" else trainer.val_dataloaders
+    targets = [batch[1] for batch in loaders or () if isinstance(batch, Sequence)]
+    if not targets or any(is_known(each).any() for each in targets):
+        return ""
+    split = {"val": "validation", "test": "test"}[stage]
+    return (
+        f"{split}: no target is known, so no metric is a number; give it labelled rows, see --data"
+    )
 
 
 def why_stopped(trainer: Trainer) -> list[str]:

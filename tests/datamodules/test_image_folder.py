@@ -135,7 +135,7 @@ def write_csv(path, rows, columns=("file", "label"), delimiter=","):
         csv.writer(file, delimiter=delimiter).writerows([columns, *rows])
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_a_csv_of_files_and_labels(delimiter):
     class_folders("photos", 2)
     rows = [(f"cow/{n:03}.png", "late" if n > 4 else "") for n in (4, 5)]
@@ -151,6 +151,29 @@ def test_a_csv_of_files_and_labels(delimiter):
     assert {label for _, label in pairs(data.train_dataloader())} == {MISSING}
     with pytest.raises(ValueError, match=r"--data.label=label: no such column .* picture, kind"):
         made("photos/list.csv", file="picture")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("file,label\ncow/004.png,x,y\n", "list.csv, line 2: 3 columns, not 2"),
+        ("file,label\n\ncow/004.png\n", "list.csv, line 3: 1 columns, not 2"),
+        ("file,label,label\ncow/004.png,x,y\n", "--data.label=label: two columns of this name"),
+        ("file,label\ncow/004.png,Kälber\n".encode("latin-1"), "decode .*; save it as UTF-8"),
+    ],
+)
+def test_a_csv_that_is_no_table_is_refused(content, said):
+    class_folders("photos", 2)
+    Path("photos/list.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=said):
+        made("photos/list.csv")
+
+
+def test_a_csv_in_the_encodings_of_spreadsheets():
+    class_folders("photos", 2)
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        Path("photos/list.csv").write_text("file;label\ncow/004.png;Kälber, a\n", encoding)
+        assert made("photos/list.csv").class_names == ["Kälber, a"]
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "{here}/secret.png", "gone.png"])
@@ -379,7 +402,7 @@ def test_pictures_that_are_all_damaged_are_refused():
         ("words", r"--data.path=words: words: no picture in it, but a.txt"),
         ("words/a.txt", r"--data.path=words/a.txt: no folder, CSV or Parquet file"),
         ("mixed", r"mixed/loose.png lies beside the folders of the classes"),
-        ("rows.csv", r"--data.path=rows.csv, row 2: no file in column file"),
+        ("rows.csv", r"--data.path=rows.csv, line 3: no file in column file"),
         ("none.csv", r"--data.path=none.csv: no rows"),
         ("photos.csv", r"--data.file=file: no such column in photos.csv; it has a, b"),
     ],

@@ -115,7 +115,7 @@ def test_what_may_be_a_number_or_date_is_no_category_in_silence(tmp_path, cell, 
         ("a,y\n1,2\n3,inf\n", r"column y, line 3: 'inf' is no finite number"),
         ('a,y\n1,2\n3,"4\n', r"rows.csv is no text file of a table"),
         ("a,y\n", r"rows.csv has no rows"),
-        ("a,y\n1,2\n3,\n", r"column y, line 3: a value is missing"),
+        ("a,y\n1,2\n3,\n", r"column y, line 3: a target is missing; with --data.missing"),
     ],
 )
 def test_faults_name_the_line(tmp_path, text, message):

@@ -1,6 +1,8 @@
 """What `predict --count` and `--interpolate` draw, by definition and from the command line."""
 
 import csv
+import os
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +84,16 @@ def test_images_are_drawn_without_data(game, recipe, monkeypatch):
     assert np.load("there/sample.npy").shape == (6, 1, 8, 8)
     left = [path for path in Path().rglob("*partial*")]
     assert not left and (game / "generated").exists()
+
+
+def test_what_a_killed_prediction_has_left_is_removed(game, recipe):
+    gone, alive = (f"generated.{platform.node()}-{pid}.partial" for pid in (2**22, os.getppid()))
+    for name in (gone, alive, "generated.elsewhere-1.partial"):
+        (game / name).mkdir()
+        (game / name / "0.png").touch()
+    recipe("gan", "predict", f"--ckpt_path={game}/checkpoints/last.ckpt", "--count=2")
+    left = sorted(path.name for path in game.glob("generated*"))
+    assert left == sorted(["generated", alive, "generated.elsewhere-1.partial"])
 
 
 def test_points_are_drawn_to_the_table(recipe):

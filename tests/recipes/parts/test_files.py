@@ -29,11 +29,14 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path, monkey
         left.write_text("half")
         monkeypatch.undo()
         kept = [left.with_name(left.name.replace("file", "file2")), tmp_path / "file.x-1.partial"]
-        for other in kept:
+        formatted = left.with_name(f"{left.name}.onnx")
+        for other in (*kept, formatted):
             other.touch()
         with replacing(tmp_path / "file") as partial:
             partial.write_text("whole")
-        assert not left.exists() and all(other.exists() for other in kept)
+        assert (
+            not left.exists() and not formatted.exists() and all(other.exists() for other in kept)
+        )
         left.write_text("for the end of the context")
 
 

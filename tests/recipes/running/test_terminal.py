@@ -1,6 +1,7 @@
 """What a newcomer sees: sizes, one metric, and the outcome as the last line; nothing else."""
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -85,3 +86,35 @@ def test_early_stopping_says_why(recipe, capsys):
     assert "Signaling" not in last and last.count("stopped early") == 1
     recipe("regress", "fit", *flags[:2], f"--trainer.callbacks=[{stop}]", "--trainer.max_epochs=1")
     assert "stopped early" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["regress", "classify", "two"])
+def test_an_evaluation_without_known_targets_says_so(name, printed):
+    """It ended with RMSE nan, or accuracy nan, and nothing else."""
+    parts = ["train"] * 20 + ["val"] * 10 + ["test"] * 10
+    rows = (
+        f"{i},{i % 3},{part},{'ab'[i % 2] if part == 'train' else ''}"
+        for i, part in enumerate(parts)
+    )
+    Path("own.csv").write_text("\n".join(["a,z,part,y", *rows]))
+    data = ["--data=Tabular", "--data.path=own.csv", "--data.split_column=part"]
+    data += ["--data.missing=mean", "--data.batch_size=5", "--data.target=y"]
+    if name == "classify":
+        data += ["--model.network=MLP", "--model.network.widths=[3]"]
+    else:
+        text = Path("own.csv").read_text()
+        Path("own.csv").write_text(text.replace(",a", ",1").replace(",b", ",2"))
+    if name == "two":
+        lines = [
+            f"{line},{line.rpartition(',')[2]}" for line in Path("own.csv").read_text().split()
+        ]
+        lines[0] = "a,z,part,y,x"
+        Path("own.csv").write_text("\n".join(lines))
+        data[-1] = "--data.target=[y,x]"
+    recipe = "classify" if name == "classify" else "regress"
+    said = "no target is known, so no metric is a number; give it labelled rows, see --data"
+    lines, _ = printed(recipe, "fit", "--trainer.max_epochs=1", "--name=a", *data)
+    assert lines[-1] == f"validation: {said}"
+    checkpoint = f"--ckpt_path=runs/{recipe}/a/checkpoints/last.ckpt"
+    assert printed(recipe, "test", checkpoint)[0][-1] == f"test: {said}"
+    assert printed(recipe, "validate", checkpoint)[0][-1] == f"validation: {said}"

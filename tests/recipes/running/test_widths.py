@@ -162,6 +162,30 @@ def test_data_that_are_not_there_show_no_sizes():
     assert resolved("regress", flags)["model.network.inputs"] is None
 
 
+@pytest.mark.parametrize(
+    "data", [("MNIST",), ("CIFAR10",), ("California",), ("HuggingFace", "path=someone/something")]
+)
+def test_a_config_is_shown_without_a_download(data, monkeypatch, caplog):
+    """What would be downloaded is not: the sizes stay open, and that is said."""
+    import datamodules
+    import datamodules.reading.sources
+
+    kind, *more = data
+
+    def fetch(*args):
+        raise AssertionError("downloads")
+
+    monkeypatch.setattr(getattr(datamodules, kind), "prepare_data", fetch)
+    monkeypatch.setattr(datamodules.reading.sources, "source", fetch)
+    own = [f"--data.{option}" for option in more or ("data_dir=none",)]
+    network = ("--model.network=MLP", "--model.network.widths=[3]")
+    found = resolved("classify", (f"--data={kind}", *own, *network))
+    assert found["model.network.inputs"] is None and found["model.network.widths"] == [3]
+    said = "--data has not been downloaded" if kind == "HuggingFace" else "none|Data not found"
+    assert re.search(f"sizes that networks take from the data are null: .*({said})", caplog.text)
+    assert not list(Path().glob("none/*"))
+
+
 def test_data_tell_their_classes():
     from datamodules import Digits, Ring
 

@@ -1,0 +1,29 @@
+"""The benchmark of killed runs: its cases, and that its results are those of its cases."""
+
+from collections import Counter
+from itertools import product
+
+from killing.cases import TO, cases
+from killing.setups import RECIPES
+from killing.table import FILE, read
+
+
+def test_the_results_are_those_of_the_cases():
+    expected = {f"{arm}: {case}" for arm in ("ours", "stock") for case in cases()}
+    assert read(FILE).keys() == expected
+
+
+def test_the_cases_have_some_of_each_kind():
+    every = cases()
+    count = Counter(case.kind for case in every)
+    assert count["random moment"] >= 150 and count["during a save"] >= 30
+    for kind in count:
+        assert {case.setup.recipe for case in every if case.kind == kind} == {*RECIPES}
+
+
+def test_two_processes_get_each_signal_and_each_recipe_gets_it():
+    two = [case for case in cases() if case.kind == "two"]
+    signals = ("SIGTERM", "SIGINT", "SIGKILL")
+    assert {(case.signal, case.to) for case in two} == {*product(signals, TO)}
+    assert {(case.setup.recipe, case.signal) for case in two} == {*product(RECIPES, signals)}
+    assert len({*map(str, two)}) == len(two) == 15
