@@ -215,7 +215,9 @@ def test_missing_targets_are_marked_where_missing_values_are_not_refused(tmp_pat
     frame = pandas.read_csv(path)
     frame.loc[5, "grower"] = None
     frame.to_csv(path, index=False)
-    with pytest.raises(ValueError, match=r"column grower, line 7: a value is missing"):
+    with pytest.raises(
+        ValueError, match=r"column grower, line 7: a target is missing; with --data\.missing"
+    ):
         ready(path, target="grower", columns=["hue"])
     data = ready(path, target="grower", columns=["hue"], missing="mean", stratify=False)
     assert data.targets[5] == MISSING and data.classes == 3
