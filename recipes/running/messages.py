@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -110,8 +111,23 @@ def is_news(record: logging.LogRecord) -> bool:
     return not re.search(NOISE, record.getMessage())
 
 
+def warning_line(message: Warning | str, *_: object) -> str:
+    """A warning in one line that names an option, without the place in a library's code.
+
+    Args:
+        message: of the warning; as are the further arguments, to `warnings.formatwarning`
+    """
+    text = brief(str(message))
+    if few := re.match(r"The number of training batches \((\d+)\) .*log_every_n_steps=(\d+)", text):
+        every = f"--trainer.log_every_n_steps={few[2]}"
+        text = f"{every}: an epoch has {few[1]} batches, training is logged every {few[2]}"
+    return f"warning: {text}\n"
+
+
 def silence_noise() -> None:
-    """Hides what Lightning says on every run and no user can act on."""
+    """Hides what Lightning says on every run and no user can act on; warnings are of one line."""
+    if not os.environ.get("RECIPES_DEBUG"):
+        warnings.formatwarning = warning_line
     for name in ("pytorch.utilities.rank_zero", "fabric.utilities.seed"):
         logging.getLogger(f"lightning.{name}").addFilter(is_news)
     for message in (

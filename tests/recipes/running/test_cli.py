@@ -4,6 +4,7 @@ import inspect
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -395,3 +396,13 @@ def test_a_teacher_of_another_split_is_refused(recipe):
     with pytest.raises(ValueError, match=r"--data.split_seed=5, but the teacher .* with 0"):
         recipe("distill", "fit", *frozen, "--data.split_seed=5", *SHORT)
     recipe("distill", "fit", *frozen, "--model.teacher=null", *SHORT)
+
+
+def test_a_warning_of_lightning_s_is_one_line_that_names_the_option():
+    with pytest.warns(UserWarning, match="The number of training batches") as said:
+        main(Distill, ["fit", "--data.batch_size=1000", "--trainer.max_epochs=1"])
+    (few,) = [each for each in said if "training batches" in str(each.message)]
+    place = few.filename, few.lineno
+    line = "warning: --trainer.log_every_n_steps=4: an epoch has 1 batches, training is logged"
+    assert warnings.formatwarning(few.message, few.category, *place) == f"{line} every 4\n"
+    assert warnings.formatwarning("two\nlines", UserWarning, *place) == "warning: two lines\n"
