@@ -64,7 +64,7 @@ def one_line(
         last = str(error).strip().splitlines()[-1]
         kind, _, said = last.partition(": ")
         return said if kind in {known.__name__ for known in KNOWN} else last
-    if said := unfetched(str(error)) or diagnose(str(error), parser):
+    if said := unfetched(str(error)) or unnamed(str(error)) or diagnose(str(error), parser):
         return said
     text = brief(str(error).replace("typing.", ""))
     text = re.sub(r"`Fabric\(\.\.\., precision='([\w-]+)'\)`", r"--trainer.precision=\1", text)
@@ -96,6 +96,13 @@ def unfetched(text: str) -> str | None:
     given = re.search(r"(?:Expected a path but|Unable to load config) \W?(\w+://\S+?)['\s]", text)
     said = "settings are not fetched, name a file of this machine"
     return given and f"--{owner[1] if owner else 'config'}={given[1]}: {said}"
+
+
+def unnamed(text: str) -> str | None:
+    """That an argument of a user's loader has no name, by which Lightning makes predict's anew."""
+    given = re.match(r"The (\w+) implementation has an error .* parent's `(\w+)=", text)
+    loader = given and f"its {given[1]} of predict needs its arguments by name"
+    return given and f"--data: {loader}, as {given[1]}(data, {given[2]}=...)"
 
 
 def required(text: str) -> str:
