@@ -58,6 +58,7 @@ class ImageFolder(PictureData):
             they are read from the file in every epoch
         cache_dir: folder of the decoded pictures
         on_error: refuse a picture that cannot be read, or skip it, and list it beside the decoded
+            and in the run's folder, skipped-fit.csv and skipped-predict.csv
         predict: what `predict` reads in place of the test pictures: a folder, whose subfolders mean
             nothing, one picture, a CSV or Parquet
         split_seed: decides which pictures are held out
@@ -120,6 +121,24 @@ class ImageFolder(PictureData):
             self.prepare_data()  # which has been done, unless there is no trainer
             self._make_tables()
             self._hold_out()
+        if stage == "fit" and self.trainer is not None and not self.trainer.fast_dev_run:
+            self._list_skipped(stage, self._skipped())
+
+    def _skipped(self) -> dict[str, str]:
+        """What hindered each picture that is left out of the fit, by its path."""
+        return {
+            str(file.listing.root / name): reason
+            for file in self._files.values()
+            for name, reason in file.skipped().items()
+        }
+
+    def _list_skipped(self, stage: str, skipped: dict[str, str]) -> Path | None:
+        """Lists what is left out in the run's folder; the path, of the process that does."""
+        if not skipped or not self.trainer.is_global_zero:
+            return None
+        path = Path(self.trainer.default_root_dir, f"skipped-{stage}.csv")
+        write_skipped(path, skipped)
+        return path
 
     def _make_tables(self) -> None:
         mapped = sum(file.nbytes for file in self._files.values()) > self.memory * GIGABYTE
@@ -168,13 +187,10 @@ class ImageFolder(PictureData):
         if len(every) > 1:
             dist.all_gather_object(every, self.new.skipped)
         skipped = dict(sorted(chain.from_iterable(part.items() for part in every)))
-        if not skipped or not self.trainer.is_global_zero:
-            return
-        path = Path(self.trainer.default_root_dir, "skipped.csv")
-        write_skipped(path, skipped)
-        count = f"{len(skipped)} of {len(self.new)} pictures"
-        said = f"cannot be read and are left out, listed in {path}"
-        rank_zero_info(f"note: --data.predict={self.predict}: {count} {said}")
+        if path := self._list_skipped(stage, skipped):
+            count = f"{len(skipped)} of {len(self.new)} pictures"
+            said = f"cannot be read and are left out, listed in {path}"
+            rank_zero_info(f"note: --data.predict={self.predict}: {count} {said}")
 
     def state_dict(self) -> dict[str, Any]:
         trained = digest(self.names.get("train", ()))

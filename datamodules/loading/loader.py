@@ -76,6 +76,14 @@ def place(table: Table, trainer: Trainer | None) -> None:
         table.to_device(device)
 
 
+def misfit(batch_size: int, world_size: int, rows: int) -> ValueError:
+    """The error of batches that the rows are too few for."""
+    processes = f" on {world_size} processes" if world_size > 1 else ""
+    most = rows // world_size
+    way = f": give {most} or less" if 0 < most < batch_size else ""
+    return ValueError(f"--data.batch_size={batch_size}{processes} does not fit {rows} rows{way}")
+
+
 class Loader:
     """Iterates over batches of a table. Order is a pure function of (seed, epoch).
 
@@ -123,8 +131,7 @@ class Loader:
         drop_last = shuffle if drop_last is None else drop_last
         self.batches = rows // step if drop_last else -(-rows // step)
         if not self.batches or rows // self.batches < world_size:
-            processes = f" on {world_size} processes" if world_size > 1 else ""
-            raise ValueError(f"--data.batch_size={batch_size}{processes} does not fit {rows} rows")
+            raise misfit(batch_size, world_size, rows)
         used = self.batches * step if drop_last else rows
         self.bounds = [used * batch // self.batches for batch in range(self.batches + 1)]
         self.epoch = 0

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from datamodules.loading.loader import keyed_generator
+from datamodules.loading.loader import keyed_generator, misfit
 from datamodules.reading.features import Columns
 from datamodules.reading.row_groups import Part, RowGroup, read
 
@@ -87,8 +87,7 @@ class Streams(IterableDataset):
         rows, step = sum(group.rows for group in groups), batch_size * world_size
         self.batches = rows // step if shuffle else -(-rows // step)
         if not self.batches or rows // self.batches < world_size:
-            processes = f" on {world_size} processes" if world_size > 1 else ""
-            raise ValueError(f"--data.batch_size={batch_size}{processes} does not fit {rows} rows")
+            raise misfit(batch_size, world_size, rows)
         self.rows = self.batches * step if shuffle else rows
         self.first, self.all_batches = rank * self.batches, world_size * self.batches
         # What the order depends on, besides seed and epoch.

@@ -20,6 +20,7 @@ ISO_DATE = re.compile(
 )
 OTHER_DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}([T ].*)?", re.ASCII)
 OTHER_NUMBER = re.compile(r"[+-]?[$€£]?\s?\d[\d.,_'\s]*([eE][+-]?\d+)?\s?[%€]?")
+HOW_NUMBERS = "--data.decimal=, or --data.thousands=, says how numbers are written"
 WHOLE = re.compile(r"([+-]?\d+)\.0", re.ASCII)
 BOOLEANS = {"true": "True", "false": "False"}  # one word, however a program writes it
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from datamodules.reading.cells import OTHER_DATE, OTHER_NUMBER, distinct_words, words
+from datamodules.reading.cells import HOW_NUMBERS, OTHER_DATE, OTHER_NUMBER, distinct_words, words
 from datamodules.reading.table import Sheet
 
 if TYPE_CHECKING:  # half a second
@@ -34,11 +34,10 @@ def kind_of(sheet: Sheet, column: int, values: "Series", option: str = "") -> Ki
         return "number"
     option = option or f"--data.categorical=[{sheet.names[column]}]"
     as_category = f"{option} takes the column as categories"
-    written = "--data.decimal=, or --data.thousands=, says how numbers are written"
     if len(others) < len(texts):
         what, hint = f"{others[0]!r} is no finite number", as_category
         if OTHER_NUMBER.fullmatch(others[0]):
-            hint = f"{written}; {as_category}"
+            hint = f"{HOW_NUMBERS}; {as_category}"
     elif sheet.format.dates(texts).notna().all():
         return "date"
     elif all(map(OTHER_DATE.fullmatch, texts)):
@@ -46,7 +45,7 @@ def kind_of(sheet: Sheet, column: int, values: "Series", option: str = "") -> Ki
         hint = f"say --data.date_format, such as %d.%m.%Y; {as_category}"
     elif all(map(OTHER_NUMBER.fullmatch, texts)):
         what = f"{texts[0]!r} is no finite number"
-        hint = f"{written}; {as_category}"
+        hint = f"{HOW_NUMBERS}; {as_category}"
     else:
         return "category"
     row = int((words(values) == others[0]).argmax())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datamodules.reading.cells import Format, is_missing, mapped
+from datamodules.reading.cells import HOW_NUMBERS, OTHER_NUMBER, Format, is_missing, mapped
 
 if TYPE_CHECKING:  # half a second
     from pandas import DataFrame, Series
@@ -71,6 +71,7 @@ class Sheet(ABC):
             cell = cells[column]
             missing = is_missing(cell)
             what = "a value is missing" if missing else f"{cell!r} is no finite number"
+            what += f"; {HOW_NUMBERS}" if not missing and OTHER_NUMBER.fullmatch(cell) else ""
         where = f"column {self.names[column]}, {self.unit} {place}"
         return ValueError(f"{self.path}, {where}: {what}")
 

@@ -17,6 +17,7 @@ from datamodules.reading.cells import Format
 SEPARATORS = ",;\t|"
 BLANKS = r"\s+"
 ENCODING = "say --data.encoding, such as latin-1 or cp1252"
+COMMENTS = "#%!"  # what a first line that is no row may begin with
 Record = tuple[int, list[str]]  # a line's number and its cells
 
 
@@ -131,6 +132,7 @@ class Text:
             first = next(rows)[1]
             for line, row in rows:
                 if len(row) != len(first):
-                    raise ValueError(
-                        f"{self.path}, line {line}: {len(row)} columns, not {len(first)}"
-                    )
+                    said = f"{self.path}, line {line}: {len(row)} columns, not {len(first)}"
+                    mark = first[0][:1]
+                    hint = f"; --data.comment={mark} leaves out the first, and others like it"
+                    raise ValueError(said + (hint if mark and mark in COMMENTS else ""))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from datamodules.loading.missing import is_known
 from recipes.classify.module import accuracy, cross_entropies, cross_entropy, errors
 from recipes.distill.losses import KD, SoftLoss
-from recipes.distill.teacher import check_same_classes, check_split, load_teacher
+from recipes.distill.teacher import NEEDS, check_same_classes, check_split, load_teacher
 from recipes.parts.clipping import clip_groups
 from recipes.parts.embedded import show_inputs
 from recipes.parts.fitting import check_classifier, count_classes
@@ -98,7 +98,7 @@ class Distill(LightningModule):
             # What the command line named; those of recipes.parts come without weights of their own.
             named = (self.hparams.get("teacher") or {}).get("class_path", "")
             if self.teacher_file is None and named.startswith("recipes.parts."):
-                raise ValueError(f"scheme frozen needs --model.teacher_checkpoint for {named}")
+                raise ValueError(f"{NEEDS}, for {named}")
             self.teacher = Frozen(load_teacher(teacher, teacher_checkpoint, teacher_weights))
         elif teacher is None or teacher_checkpoint is not None:
             raise ValueError(f"--model.scheme={scheme} trains --model.teacher, from no checkpoint")

@@ -12,6 +12,8 @@ from recipes.parts.checkpoints import read_checkpoint
 from recipes.parts.saved import load_network, saved_network
 from recipes.parts.weights import give
 
+NEEDS = "--model.scheme=frozen needs --model.teacher_checkpoint, or --model.teacher_weights"
+
 
 def load_teacher(
     network: nn.Module | None, checkpoint: str | None, weights: str | None = None
@@ -31,13 +33,12 @@ def load_teacher(
     if weights is not None:
         if network is None or checkpoint is not None:
             raise ValueError("--model.teacher_weights needs a --model.teacher and no checkpoint")
-        rank_zero_info(give(network, weights, "--model.teacher_weights", name="teacher"))
+        option = "--model.teacher_weights"
+        rank_zero_info(give(network, weights, option, name="teacher", is_whole=True))
         return network
     if checkpoint is None:
         if network is None:
-            raise ValueError(
-                "scheme frozen needs --model.teacher_checkpoint or a --model.teacher with weights"
-            )
+            raise ValueError(f"{NEEDS}, or a --model.teacher that brings its weights")
         return network
     option = "--model.teacher_checkpoint"
     checkpoint = os.path.expanduser(checkpoint)

@@ -138,7 +138,7 @@ def chosen(path: Path, option: str, own: Mapping[str, Tensor], name: str) -> Tab
         theirs = [each for _, table in tables(content) for each in table] or ["nothing"]
         raise ValueError(
             f"{option}={path}: no name in it is one of the network's: it has {short(theirs)}, the "
-            f"network {short(list(own))}"
+            f"network {short(list(own))}; give the network that it is of as --model.{name}"
         )
 
     def fit(table: Table) -> tuple[int, int, bool]:

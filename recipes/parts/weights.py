@@ -82,7 +82,13 @@ class Start:
 
 @torch.no_grad()
 def give(
-    network: nn.Module, path: str, option: str, leave_out: Patterns = None, name: str = "network"
+    network: nn.Module,
+    path: str,
+    option: str,
+    leave_out: Patterns = None,
+    name: str = "network",
+    *,
+    is_whole: bool = False,
 ) -> str:
     """Gives a network the weights of a file.
 
@@ -93,6 +99,7 @@ def give(
         leave_out: names of layers, or patterns of names such as `*.bias`: what they match stays as
             it is
         name: what the network is called: of several tables that fit, the one of this name is read
+        is_whole: whether all weights have to be in the file, as what is not learns nothing more
 
     Returns:
         what was read, in a line
@@ -112,7 +119,10 @@ def give(
     wanted = {each: value for each, value in own.items() if each not in left}
     found = {k: v for k, v in table.tensors.items() if not is_matched(k, patterns)}
     if misfits := differences(found, wanted, network):
-        raise ValueError(f"{option}={path} does not fit {type(network).__name__}: {misfits}")
+        layer, said = misfits
+        way = f"{EXCEPT}={layer} leaves out what it names"
+        way = f"give the network that it is of as --model.{name}" if is_whole else way
+        raise ValueError(f"{option}={path} does not fit {type(network).__name__}: {said}. {way}")
     if diverged := first_diverged(found):
         raise ValueError(f"{option}={path}: {diverged} is not finite: its training diverged")
     for each, value in found.items():
@@ -129,8 +139,8 @@ def is_matched(name: str, patterns: Sequence[str]) -> bool:
 
 def differences(
     found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], network: nn.Module
-) -> str:
-    """What does not fit, by name and shape, in a line; nothing if all fits.
+) -> tuple[str, str] | None:
+    """The first layer that does not fit, and all that does not, by name and shape, in a line.
 
     Args:
         found: of a file
@@ -151,9 +161,9 @@ def differences(
     parts = {"": list(others.values()), "it lacks ": lacking, "the network lacks ": unknown}
     said = [f"{kind}{short(names)}" for kind, names in parts.items() if names]
     if not said:
-        return ""
+        return None
     first = next(iter([*others, *lacking, *unknown])).rpartition(".")
-    return f"{'; '.join(said)}. {EXCEPT}={first[0] or first[2]} leaves out what it names"
+    return first[0] or first[2], "; ".join(said)
 
 
 def size(tensor: Tensor) -> str:

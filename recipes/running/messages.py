@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -63,7 +64,7 @@ def one_line(
         last = str(error).strip().splitlines()[-1]
         kind, _, said = last.partition(": ")
         return said if kind in {known.__name__ for known in KNOWN} else last
-    if said := unfetched(str(error)) or diagnose(str(error), parser):
+    if said := unfetched(str(error)) or unnamed(str(error)) or diagnose(str(error), parser):
         return said
     text = brief(str(error).replace("typing.", ""))
     text = re.sub(r"`Fabric\(\.\.\., precision='([\w-]+)'\)`", r"--trainer.precision=\1", text)
@@ -97,6 +98,13 @@ def unfetched(text: str) -> str | None:
     return given and f"--{owner[1] if owner else 'config'}={given[1]}: {said}"
 
 
+def unnamed(text: str) -> str | None:
+    """That an argument of a user's loader has no name, by which Lightning makes predict's anew."""
+    given = re.match(r"The (\w+) implementation has an error .* parent's `(\w+)=", text)
+    loader = given and f"its {given[1]} of predict needs its arguments by name"
+    return given and f"--data: {loader}, as {given[1]}(data, {given[2]}=...)"
+
+
 def required(text: str) -> str:
     """What argparse says of an argument that is missing, in words."""
     if needed := re.fullmatch(r"the following arguments are required: (\w+)\.(\S+)", text):
@@ -110,8 +118,23 @@ def is_news(record: logging.LogRecord) -> bool:
     return not re.search(NOISE, record.getMessage())
 
 
+def warning_line(message: Warning | str, *_: object) -> str:
+    """A warning in one line that names an option, without the place in a library's code.
+
+    Args:
+        message: of the warning; as are the further arguments, to `warnings.formatwarning`
+    """
+    text = brief(str(message))
+    if few := re.match(r"The number of training batches \((\d+)\) .*log_every_n_steps=(\d+)", text):
+        every = f"--trainer.log_every_n_steps={few[2]}"
+        text = f"{every}: an epoch has {few[1]} batches, training is logged every {few[2]}"
+    return f"warning: {text}\n"
+
+
 def silence_noise() -> None:
-    """Hides what Lightning says on every run and no user can act on."""
+    """Hides what Lightning says on every run and no user can act on; warnings are of one line."""
+    if not os.environ.get("RECIPES_DEBUG"):
+        warnings.formatwarning = warning_line
     for name in ("pytorch.utilities.rank_zero", "fabric.utilities.seed"):
         logging.getLogger(f"lightning.{name}").addFilter(is_news)
     for message in (

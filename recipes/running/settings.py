@@ -13,7 +13,7 @@ import argparse
 import inspect
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,9 @@ def in_order(
         recipe: that is run
 
     Returns:
-        the arguments; the name of what they configure: the configs' names, joined by dashes, where
-        there are none that of the data's file; the folder of the run that they go on with: the
-        checkpoint's, if no config of the recipe is given; and what the checkpoint was trained with,
-        nothing without one
+        the arguments; the `config_name` of what they configure; the folder of the run that they go
+        on with: the checkpoint's, if no config of the recipe is given; and what the checkpoint was
+        trained with, nothing without one
 
     Raises:
         ValueError, OSError: if a config or the checkpoint does not exist or is damaged
@@ -65,12 +64,9 @@ def in_order(
     given, flags = known.parse_known_args(flags)
     configs = [shipped_config(name, recipe) for name in given.config]
     checkpoint = given.ckpt_path and os.path.expanduser(given.ckpt_path)
-    names_recipe = any(Path(path).resolve().parent != HARDWARE for path in configs)
+    names_recipe, name = choose_recipe(configs), config_name(configs, flags, recipe)
     run = None if names_recipe else run_of(checkpoint)
     default = recipe.default
-    named = data_name(flags) or (default.stem if default else recipe.name)
-    names = [] if names_recipe else [named]
-    name = "-".join([*names, *(Path(path).stem for path in configs)])
     base, saved = [], {}
     if run:
         read_config(run)
@@ -96,6 +92,28 @@ def refuse_linked(configs: list[str], flags: list[str]) -> None:
     for key, value in given(configs, flags):
         if key == "data.seed":
             raise ValueError(f"--data.seed={value} follows --seed_everything: give that")
+
+
+def choose_recipe(configs: Sequence[str]) -> bool:
+    """Whether any of some configs, by their paths, is no overlay."""
+    return any(Path(path).resolve().parent != HARDWARE for path in configs)
+
+
+def config_name(configs: Sequence[str], flags: Sequence[str], recipe: Recipe) -> str:
+    """What runs of these settings are called.
+
+    The configs' names, joined by dashes; where none but overlays are given, before them the name of
+    the file or folder of --data.path, or without that of the recipe's default.
+
+    Args:
+        configs: paths of those that are given
+        flags: further arguments
+        recipe: that is run
+    """
+    default = recipe.default
+    named = data_name(flags) or (default.stem if default else recipe.name)
+    names = [] if choose_recipe(configs) else [named]
+    return "-".join([*names, *(Path(path).stem for path in configs)])
 
 
 def shipped_config(name: str, recipe: Recipe) -> str:

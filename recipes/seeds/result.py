@@ -7,6 +7,7 @@ from typing import Any
 from recipes.parts.files import replace_file
 from recipes.parts.keys import config_hash
 from recipes.running.folders import read_rows
+from recipes.running.recipe import find_recipe
 from recipes.seeds.wanted import Wanted
 
 ORIGIN = ("commit", "dirty", "versions", "hardware")
@@ -22,7 +23,7 @@ def gathered(
     Args:
         runs: trained ones
         seeds: in the runs' order
-        configs: of the command line
+        configs: of the command line; without any, it was the recipe's default
         flags: of the command line
 
     Raises:
@@ -34,7 +35,7 @@ def gathered(
     shared = [key for key in metrics[0] if all(key in metric for metric in metrics)]
     return {
         "recipe": runs[0].recipe,
-        "config": configs,
+        "config": configs or default_config(runs[0].recipe),
         "flags": flags,
         "config_hash": config_hash(runs[0].settings),
         **origin(runs),
@@ -45,6 +46,12 @@ def gathered(
         ],
         **{key: [metric[key] for metric in metrics] for key in shared},
     }
+
+
+def default_config(recipe: str) -> list[str]:
+    """The bare name of what runs without --config, none if the recipe ships none."""
+    found = find_recipe(recipe).default
+    return [found.stem] if found else []
 
 
 def origin(runs: list[Wanted]) -> dict[str, Any]:

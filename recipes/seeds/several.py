@@ -11,7 +11,8 @@ from tqdm import tqdm
 from recipes.running.commands import run_recipe
 from recipes.running.launch import Task, last_line, launch
 from recipes.running.mistakes import Parser, ending_in_one_line
-from recipes.running.recipe import data_name, find_recipe, recipe_names
+from recipes.running.recipe import find_recipe, recipe_names
+from recipes.running.settings import config_name, shipped_config
 from recipes.seeds.wanted import Wanted
 
 
@@ -41,20 +42,18 @@ def parser(tool: str, card: str, suffix: str) -> Parser:
 
 
 def parsed(made: Parser, args: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """A tool's options, with the config and the name that they leave open, and flags of `fit`.
+    """A tool's options, with the name that they leave open, and flags of `fit`.
 
     Raises:
         ValueError: if an option is of no use
+        FileNotFoundError: if there is no such config
     """
     arguments, flags = made.parse_known_args(args)
     if arguments.jobs < 1:
         raise ValueError(f"--jobs={arguments.jobs}: 1 or more")
     recipe = find_recipe(arguments.recipe)
-    of_data = None if arguments.config else data_name(flags)
-    if not arguments.config and recipe.default:
-        arguments.config = [recipe.default.stem]
-    named = "-".join(Path(file).stem for file in arguments.config)
-    arguments.name = arguments.name or of_data or named or recipe.name
+    configs = [shipped_config(name, recipe) for name in arguments.config]
+    arguments.name = arguments.name or config_name(configs, flags, recipe)
     if Path(arguments.name).name != arguments.name:
         raise ValueError(f"--name={arguments.name}: a name, not a path")
     return arguments, flags

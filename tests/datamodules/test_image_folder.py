@@ -471,7 +471,7 @@ def test_a_damaged_new_picture_is_named_or_skipped(tmp_path, caplog):
     with caplog.at_level("INFO"):
         data.teardown("predict")
     assert "1 of 2 pictures cannot be read and are left out, listed in" in caplog.text
-    assert Path("skipped.csv").read_text().splitlines()[1].startswith("001.png,")
+    assert Path("skipped-predict.csv").read_text().splitlines()[1].startswith("001.png,")
 
 
 @pytest.mark.parametrize("new", ["photos", None])
@@ -559,13 +559,17 @@ def test_an_epoch_resumes_and_is_shared_out(memory):
 def test_a_run_is_fitted_tested_and_predicts_where_its_pictures_are_not(recipe):
     """With the classes in the checkpoint, which holds plain values alone."""
     class_folders("photos")
+    damage("bee/010.png")
     plain(Path("new/0.png"), 1)
     flags = [
         *("--data=ImageFolder", "--data.path=photos", "--data.size=8", "--data.batch_size=4"),
         *("--model.network=ConvNet", "--model.network.inputs=3", "--model.network.outputs=3"),
         *("--model.network.channels=[4]", "--trainer.max_epochs=1", "--trainer.callbacks=[]"),
+        "--data.on_error=skip",
     ]
     recipe("classify", "fit", "--name=a", *flags)
+    skipped = Path("runs/classify/a/skipped-fit.csv").read_text().splitlines()
+    assert len(skipped) == 2 and skipped[1].startswith("photos/bee/010.png,")
     last = "runs/classify/a/checkpoints/last.ckpt"
     state = torch.load(last, weights_only=True)["ImageFolder"]
     assert state["class_names"] == ["ant", "bee", "cow"]

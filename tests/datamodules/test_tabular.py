@@ -225,7 +225,7 @@ def test_lightning_trains_with_and_without_validation(tmp_path, val_size, valida
     [
         ({"test_size": 0.001}, r"--data.test_size=0.001 of 101 rows .*too few"),
         ({"val_size": 0.999}, r"--data.val_size=0.999 of 81 rows .*too few"),
-        ({"batch_size": 66}, r"--data.batch_size=66 does not fit 65 rows"),
+        ({"batch_size": 66}, r"--data.batch_size=66 does not fit 65 rows: give 65 or less"),
     ],
 )
 def test_impossible_sizes_are_refused(arguments, message):

@@ -102,6 +102,16 @@ def test_what_may_be_a_number_or_date_is_no_category_in_silence(tmp_path, cell, 
     assert read(path, categorical=["a"])["a"] == [cell, cell]
 
 
+def test_a_number_of_a_new_file_in_another_spelling_says_how_it_is_read(tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text("a;y\n1;2\n97,8;1\n")
+    sheet = read_sheet(path, None, Dialect())
+    with pytest.raises(
+        ValueError, match=r"line 3: '97,8' is no finite number; --data.decimal=, or"
+    ):
+        sheet.numbers(0, sheet.frame([0])[0])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -112,6 +122,7 @@ def test_what_may_be_a_number_or_date_is_no_category_in_silence(tmp_path, cell, 
         ("a,y\n1,2\n\n3\n", r"rows.csv, line 4: 1 columns, not 2"),
         ("a,y\n1,2\n3,4,5\n", r"rows.csv, line 3: 3 columns, not 2"),
         ("a,y\n1,2,3\n3,4,5\n", r"rows.csv, line 2: 3 columns, not 2"),
+        ("# mine\na,y\n1,2\n", r"line 2: 2 columns, not 1; --data.comment=# leaves out the first"),
         ("a,y\n1,2\n3,inf\n", r"column y, line 3: 'inf' is no finite number"),
         ('a,y\n1,2\n3,"4\n', r"rows.csv is no text file of a table"),
         ("a,y\n", r"rows.csv has no rows"),

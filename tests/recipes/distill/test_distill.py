@@ -186,7 +186,7 @@ def test_teachers_that_do_not_fit_are_refused(checkpoint, tmp_path):
     (tmp_path / "cut.ckpt").write_bytes(Path(path).read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"cut.ckpt is damaged"):
         load_teacher(ConvNet([4]), str(tmp_path / "cut.ckpt"))
-    with pytest.raises(ValueError, match=r"needs --model.teacher_checkpoint or"):
+    with pytest.raises(ValueError, match=r"needs --model.teacher_checkpoint, or --model.teacher_w"):
         Distill(MLP(64, [8]))
     with pytest.raises(ValueError, match=r"--model.scheme=online trains --model.teacher"):
         Distill(MLP(64, [8]), scheme="online")

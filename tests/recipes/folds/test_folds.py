@@ -16,9 +16,12 @@ from sklearn.preprocessing import StandardScaler
 
 from datamodules import Linear
 from recipes.compare.groups import mean_std
-from recipes.folds.__main__ import main, make
+from recipes.folds.__main__ import main, make, parser, wanted
 from recipes.folds.result import comparison
 from recipes.folds.statistics import interval, resampled_t_test
+from recipes.running.recipe import find_recipe
+from recipes.running.settings import in_order
+from recipes.seeds.several import parsed
 
 GAINS = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]  # Student 1908, hours of sleep
 ROWS, FOLDS, DECAY = 60, 2, 0.2
@@ -131,3 +134,21 @@ def test_a_mistake_is_one_line_and_leaves_nothing(args, line):
     message = str(stop.value.code)
     assert message.startswith("error: ") and line in message and "\n" not in message
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "name"),
+    [
+        (["--data.path=mine.csv"], "mine"),
+        (["--data.path=mine.csv", "--config=bf16"], "mine-bf16"),
+        (["--data.path=mine.csv", "--config=lbfgs"], "lbfgs"),
+        ([], "diabetes"),
+    ],
+)
+def test_the_runs_are_named_as_a_fit_s(args, name):
+    """Also in a comparison, which takes the setting's name from run.json."""
+    regress = find_recipe("regress")
+    given, flags = parsed(parser(), ["--recipe=regress", *args])
+    assert given.name == in_order(args, regress)[1] == name
+    for run in wanted(given, flags).values():
+        assert in_order(list(run.flags), regress)[1] == name

@@ -128,9 +128,21 @@ def test_what_does_not_fit_is_named_with_its_shape_and_nothing_is_changed():
     with pytest.raises(ValueError, match=r"head.weight is 10x4 of torch.int32 there and 10x4 here"):
         give(network, str(FILE), "--model.weights")
     torch.save(nn.Linear(2, 2).state_dict(), FILE)
-    with pytest.raises(ValueError, match=r"no name in it is .*: it has weight, bias, the network"):
+    with pytest.raises(
+        ValueError,
+        match=r"no name in it is .*: it has weight, bias, the network .* --model.network$",
+    ):
         give(network, str(FILE), "--model.weights")
     assert same(network, net(1))
+
+
+def test_of_what_must_be_whole_nothing_is_left_out():
+    """A teacher learns nothing more: a layer as initialised would be noise."""
+    torch.save(net(outputs=100).state_dict(), FILE)
+    with pytest.raises(
+        ValueError, match=r"here\. give the network that it is of as --model.teacher$"
+    ):
+        give(net(), str(FILE), "--model.teacher_weights", name="teacher", is_whole=True)
 
 
 @pytest.mark.parametrize("patterns", ["head", ["head.*"], ["*.bias", "head"], "h?ad"])

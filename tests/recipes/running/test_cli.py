@@ -4,11 +4,15 @@ import inspect
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch.utils.data import DataLoader, TensorDataset
 
 import datamodules
 from launches import ROOT
@@ -17,6 +21,7 @@ from recipes.classify import Classify
 from recipes.distill import Distill
 from recipes.parts.networks import ConvNet
 from recipes.running.cli import main
+from recipes.running.messages import one_line
 from trains import rows
 
 HARDWARE = sorted(ROOT.glob("recipes/hardware/*.yaml"))
@@ -395,3 +400,27 @@ def test_a_teacher_of_another_split_is_refused(recipe):
     with pytest.raises(ValueError, match=r"--data.split_seed=5, but the teacher .* with 0"):
         recipe("distill", "fit", *frozen, "--data.split_seed=5", *SHORT)
     recipe("distill", "fit", *frozen, "--model.teacher=null", *SHORT)
+
+
+class Unnamed(LightningDataModule):
+    def predict_dataloader(self):
+        return DataLoader(TensorDataset(torch.zeros(4, 1, 8, 8)), 2)
+
+
+def test_a_loader_whose_arguments_have_no_name_is_named():
+    """Lightning makes that of predict anew, by the names of its arguments."""
+    trainer = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    with pytest.raises(MisconfigurationException) as error:
+        trainer.predict(Classify(ConvNet([4])), datamodule=Unnamed())
+    said = "--data: its DataLoader of predict needs its arguments by name, as "
+    assert one_line(error.value) == f"{said}DataLoader(data, batch_size=...)"
+
+
+def test_a_warning_of_lightning_s_is_one_line_that_names_the_option():
+    with pytest.warns(UserWarning, match="The number of training batches") as said:
+        main(Distill, ["fit", "--data.batch_size=1000", "--trainer.max_epochs=1"])
+    (few,) = [each for each in said if "training batches" in str(each.message)]
+    place = few.filename, few.lineno
+    line = "warning: --trainer.log_every_n_steps=4: an epoch has 1 batches, training is logged"
+    assert warnings.formatwarning(few.message, few.category, *place) == f"{line} every 4\n"
+    assert warnings.formatwarning("two\nlines", UserWarning, *place) == "warning: two lines\n"

@@ -167,7 +167,8 @@ def test_a_target_is_reached_where_the_record_says(recipe):
     flags = ("--model.target=60", "--data.split=0")
     recipe("study", "fit", *RUN, GRID, *flags)
     folder = Path("runs/study/diabetes-1")
-    history = np.load(folder / "history.npz")
+    with np.load(folder / "history.npz") as history:
+        found = history["0/val/rmse"]
     table = (folder / "table.md").read_text().splitlines()
     header = [cell.strip() for cell in table[0].split("|")]
     assert {"epochs to 60", "evaluations to 60", "seconds to 60"} <= set(header)
@@ -180,7 +181,7 @@ def test_a_target_is_reached_where_the_record_says(recipe):
             for m in members_
             if (m["optimizer"], m["learning_rate"]) == (row["optimizer"], chosen["learning_rate"])
         ]
-        curves = history["0/val/rmse"][:, ids]
+        curves = found[:, ids]
         first = [1 + int(np.argmax(c <= 60)) for c in curves.T if (c <= 60).any()]
         if len(first) == len(ids):
             mean = float(row["epochs to 60"].split(" ")[0])
