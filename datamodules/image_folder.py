@@ -121,7 +121,7 @@ class ImageFolder(PictureData):
             self.prepare_data()  # which has been done, unless there is no trainer
             self._make_tables()
             self._hold_out()
-        if stage == "fit" and self.trainer is not None and not self.trainer.fast_dev_run:
+        if stage == "fit" and not getattr(self.trainer, "fast_dev_run", True):
             self._list_skipped(stage, self._skipped())
 
     def _skipped(self) -> dict[str, str]:
@@ -136,7 +136,7 @@ class ImageFolder(PictureData):
         """Lists what is left out in the run's folder; the path, of the process that does."""
         if not skipped or not self.trainer.is_global_zero:
             return None
-        path = Path(self.trainer.default_root_dir, f"skipped-{stage}.csv")
+        path = Path(self.trainer.default_root_dir, f"skipped-{TrainerFn(stage).value}.csv")
         write_skipped(path, skipped)
         return path
 
