@@ -11,11 +11,15 @@ from datamodules.images import Images
 from datamodules.mixtures import Grid, Mixture, Ring
 from datamodules.mnist import MNIST, FashionMNIST
 from datamodules.own import Tabular
+from datamodules.penn_treebank import PennTreebank
 from datamodules.picture_data import PictureData
 from datamodules.quadratic import Quadratic
 from datamodules.stacked_mnist import StackedMNIST
 from datamodules.tabular import TabularData
+from datamodules.text import Text
+from datamodules.text_data import TextData
 from datamodules.textbook import Textbook
+from datamodules.tiny_shakespeare import TinyShakespeare
 from datamodules.uci import UCI
 
 __all__ = [
@@ -34,11 +38,15 @@ __all__ = [
     "Images",
     "Linear",
     "Mixture",
+    "PennTreebank",
     "PictureData",
     "Quadratic",
     "Ring",
     "StackedMNIST",
     "Tabular",
     "TabularData",
+    "Text",
+    "TextData",
     "Textbook",
+    "TinyShakespeare",
 ]

@@ -24,7 +24,10 @@ from recipes.parts.sharding import alternating
 # A size that the command line takes from the data, unless it is given, whatever its default is.
 Width = Annotated[PositiveInt, "from the data"]
 # What such parameters are called.
-WIDTHS = ("inputs", "outputs", "numbers", "blocks", "shape", "latent")
+WIDTHS = (
+    *("inputs", "outputs", "numbers", "blocks", "shape", "latent"),
+    *("vocabulary", "context"),
+)
 
 # Makes a network, for those who need several from initialisations of their own.
 NetworkCallable = Callable[[], nn.Module]
