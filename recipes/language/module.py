@@ -17,6 +17,7 @@ from torchmetrics import MeanMetric
 from datamodules.loading.loader import keyed_generator
 from datamodules.loading.missing import MISSING, is_known
 from datamodules.reading.vocabulary import Vocabulary
+from recipes.language.checks import check_network, check_same, vocabulary_of
 from recipes.language.generation import generate
 from recipes.language.prediction import Continuations, WriteTexts
 from recipes.language.states import (
@@ -85,7 +86,7 @@ class Language(LightningModule):
     @staticmethod
     def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, int]:
         """The sizes of a network that the data need, where they are not given."""
-        return {"vocabulary": len(data.vocabulary), "context": data.length}
+        return {"vocabulary": len(vocabulary_of(data)), "context": data.length}
 
     def configure_model(self) -> None:
         distribute(self, network=self.network)
@@ -132,7 +133,7 @@ class Language(LightningModule):
         if self.vocabulary.kind != "words":
             found["bits_per_character"] = loss / math.log(2)
         for name, value in found.items():
-            self.log(f"{self.split}/{name}", value, prog_bar=name == "loss")
+            self.log(f"{self.split}/{name}", value, prog_bar=name == "loss", sync_dist=True)
 
     test_step, on_test_epoch_end = validation_step, on_validation_epoch_end
 
@@ -153,16 +154,16 @@ class Language(LightningModule):
 
     def prepare_prediction(
         self,
-        prompt: str = "\n",
+        prompt: str | None = None,
         tokens: PositiveInt = 500,
         temperature: PositiveFinite = 1.0,
         top_p: ClosedUnitInterval = 1.0,
         count: PositiveInt = 1,
     ) -> Continuations:
-        r"""What is written: texts that go on from a prompt; the data are not needed.
+        """What is written: texts that go on from a prompt; the data are not needed.
 
         Args:
-            prompt: that texts begin with; by default the start of a line
+            prompt: that texts begin with; by default the start of a line, if the text has lines
             tokens: that are added to it: characters, bytes or words
             temperature: that logits are divided by; below 1 the probable is favoured
             top_p: tokens are drawn from the most probable ones that have this share of the
@@ -178,22 +179,20 @@ class Language(LightningModule):
 
     def predict_step(self, batch: tuple[Tensor], batch_idx: int) -> dict[str, Tensor]:
         asked, (numbers,) = self.continuations, batch
-        prompt = asked.encoded(self.vocabulary).repeat(len(numbers), 1)
-        key = int(os.environ.get("PL_GLOBAL_SEED", "0")), batch_idx, self.global_rank
-        asked.texts += map(
-            self.vocabulary.decode,
-            torch.cat([prompt, self.generate(prompt, asked.tokens, *key, **asked.how).cpu()], 1),
-        )
-        return {}
+        prompt = self.vocabulary.prompt(asked.prompt, "--prompt").repeat(len(numbers), 1)
+        key = int(os.environ.get("PL_GLOBAL_SEED", "0")), batch_idx
+        added = self.generate(prompt, asked.tokens, *key, **asked.how).cpu()
+        asked.texts += map(self.vocabulary.decode, torch.cat([prompt, added], 1))
+        return {}  # no table: WriteTexts has them
 
     # Start and end of a fit.
 
     def setup(self, stage: str) -> None:
         if stage == "predict":
             return
-        found, before = self.trainer.datamodule.vocabulary, self.vocabulary
-        if before not in (None, found):
-            raise ValueError(f"--data has other tokens than the {len(before)} of the training")
+        found = vocabulary_of(self.trainer.datamodule)
+        check_same(found, self.vocabulary)
+        check_network(self.network, found, self.device)
         self.vocabulary = found
 
     def on_fit_start(self) -> None:
@@ -211,7 +210,9 @@ class Language(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         kept = checkpoint["vocabulary"]
-        self.vocabulary = Vocabulary(kept["kind"], tuple(kept["symbols"]))
+        trained = Vocabulary(kept["kind"], tuple(kept["symbols"]))
+        check_same(self.vocabulary, trained)  # the order of the two hooks depends on the strategy
+        self.vocabulary = trained
         self.saved = checkpoint["state"]
 
     def summary(self, metrics: Mapping[str, Tensor]) -> str:

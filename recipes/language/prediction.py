@@ -9,7 +9,6 @@ from torch import Tensor
 from callbacks import WritePredictions
 from datamodules.loading.data_module import DataModule
 from datamodules.loading.loader import Loader, Table
-from datamodules.reading.vocabulary import Vocabulary
 from recipes.parts.files import replace_file
 
 BLOCK = 16  # texts at a time
@@ -37,7 +36,7 @@ class Continuations(DataModule):
     """Texts that are written, in place of data: `predict` needs no file of the fit.
 
     Args:
-        prompt: that each begins with
+        prompt: that each begins with, as in `Vocabulary.prompt`
         tokens: that are added to it
         count: of texts
         how: temperature and top_p, as in `nucleus`
@@ -46,7 +45,7 @@ class Continuations(DataModule):
         texts: those that are written, with their prompt
     """
 
-    def __init__(self, prompt: str, tokens: int, count: int, how: dict[str, float]) -> None:
+    def __init__(self, prompt: str | None, tokens: int, count: int, how: dict[str, float]) -> None:
         super().__init__()
         self.prompt, self.tokens, self.count, self.how = prompt, tokens, count, how
         self.texts: list[str] = []
@@ -54,20 +53,6 @@ class Continuations(DataModule):
     def predict_dataloader(self) -> Loader:
         """Batches of numbers, (batch,) each."""
         return Loader(Numbers(self.count), BLOCK)
-
-    def encoded(self, vocabulary: Vocabulary) -> Tensor:
-        """The prompt's tokens, (length,), int64.
-
-        Raises:
-            ValueError: if it has none, or one that is not known
-        """
-        try:
-            found = vocabulary.encode(self.prompt).long()
-        except ValueError as error:
-            raise ValueError(f"--prompt: {error}") from error
-        if not len(found):
-            raise ValueError("--prompt is empty: give at least one of the text's tokens")
-        return found
 
 
 class WriteTexts(Callback):

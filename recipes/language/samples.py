@@ -32,7 +32,7 @@ class SampleText(Callback):
     Args:
         every: length between two texts: batches, or in units: 1000ba (batches), 5ep (epochs), 10%
             (of the run); 0: only when training ends
-        prompt: that it begins with; by default the start of a line
+        prompt: that it begins with; by default the start of a line, if the text has lines
         tokens: in it, beside the prompt
         temperature: that logits are divided by; below 1 the probable is favoured
         top_p: share of the probability that tokens are drawn from, the most probable ones first
@@ -41,7 +41,7 @@ class SampleText(Callback):
     def __init__(
         self,
         every: Length = "1ep",
-        prompt: str = "\n",
+        prompt: str | None = None,
         tokens: PositiveInt = 500,
         temperature: PositiveFinite = 1.0,
         top_p: ClosedUnitInterval = 1.0,
@@ -58,6 +58,7 @@ class SampleText(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.interval = batches(self.every, trainer)
+        self.start = pl_module.vocabulary.prompt(self.prompt, "SampleText's prompt").unsqueeze(0)
 
     # At the start of the next batch, as EMA may take the last one's weights after this callback.
     def on_train_batch_start(
@@ -81,11 +82,10 @@ class SampleText(Callback):
         shard_again(pl_module)
         # All processes write it, as each may hold a shard of the weights.
         with averaged(trainer, pl_module):
-            prompt = pl_module.vocabulary.encode(self.prompt).long().unsqueeze(0)
-            added = pl_module.generate(prompt, self.tokens, TEXT, **self.how).cpu()
+            added = pl_module.generate(self.start, self.tokens, TEXT, **self.how).cpu()
         if not trainer.is_global_zero:
             return
-        text = pl_module.vocabulary.decode(torch.cat([prompt, added], 1)[0])
+        text = pl_module.vocabulary.decode(torch.cat([self.start, added], 1)[0])
         folder = Path(trainer.default_root_dir)
         (folder / "samples").mkdir(exist_ok=True)
         for path in (folder / f"samples/{self.step:07}.txt", folder / "sample.txt"):
