@@ -132,17 +132,17 @@ def study(path: Path) -> None:
 def language(path: Path) -> None:
     """Losses of the default language model, and what it writes at the start and at the end."""
     run = finished("language", "shakespeare", "page", test=False)
-    figure, (left, right) = panels(2, 10, 3.6)
+    figure, (left, right) = panels(2, 11, 3.6)
     left.plot(*column(run, "train/loss", "step"), color=GREY, linewidth=0.8, label="train/loss")
     left.plot(*column(run, "val/loss", "step"), "o-", color=BLUE, label="val/loss")
     left.axhline(math.log(65), color=ORANGE, linewidth=1, label="65 characters by chance")
     left.set(xlabel="batch", ylabel="nats per character")
     left.legend(frameon=False)
     texts = sorted((run / "samples").iterdir())
-    for place, file in zip((0, 0.52), (texts[0], texts[-1]), strict=True):
-        lines = file.read_text().strip().splitlines()[:14]
-        said = "\n".join([f"after {int(file.stem):,} batches", "", *(line[:38] for line in lines)])
-        right.text(place, 1, said, family="monospace", fontsize=5.6, va="top")
+    for place, file in zip((-0.04, 0.52), (texts[0], texts[-1]), strict=True):
+        lines = file.read_text().strip().splitlines()[:17]
+        said = "\n".join([f"after {int(file.stem):,} batches", "", *(line[:44] for line in lines)])
+        right.text(place, 1, said, family="monospace", fontsize=6.8, va="top")
     right.axis("off")
     figure.savefig(path)
 

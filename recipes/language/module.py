@@ -200,13 +200,13 @@ class Language(LightningModule):
 
     def on_train_start(self) -> None:
         if self.saved is not None:
-            self.states["train"] = of_this_process(self.saved, self.trainer)
+            self.states["train"] = of_this_process(self.saved, self)
         self.saved = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         vocabulary, state = self.vocabulary, self.states.get("train")
         checkpoint["vocabulary"] = {"kind": vocabulary.kind, "symbols": list(vocabulary.symbols)}
-        checkpoint["state"] = state and of_all_processes(state, self.trainer)
+        checkpoint["state"] = state and of_all_processes(state, self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         kept = checkpoint["vocabulary"]

@@ -168,7 +168,7 @@ def test_an_interrupted_run_resumes_exactly(recipe, lines, monkeypatch, name):
 @pytest.mark.parametrize("overlay", [slow("ddp"), slow("fsdp")])
 def test_two_processes_train_what_one_does(recipe, lines, overlay):
     sgd_ = ("--model.optimizer=SGD", "--model.optimizer.lr=0.5", "--model.network.width=8")
-    flags = ("fit", *SMALL, *sgd_)
+    flags = ("fit", *SMALL, *sgd_, "--model.network.tied=true")
     half = ("--data.batch_size=2", f"--config={overlay}", "--trainer.devices=2")
     recipe("language", *flags, "--config=shakespeare", "--name=one")
     ended_well(*ranks(2, "recipes.language", *flags, "--config=shakespeare", *half, "--name=two"))
