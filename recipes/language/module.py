@@ -114,7 +114,7 @@ class Language(LightningModule):
 
     def reads_on(self, split: str) -> bool:
         """Whether rows of a batch go on where those of the batch before ended."""
-        return split != "train" or self.trainer.datamodule.order == "streams"
+        return split != "train" or getattr(self.trainer.datamodule, "order", "streams") == "streams"
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         losses = self.losses(batch, batch_idx, "train")
