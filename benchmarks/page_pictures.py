@@ -8,6 +8,7 @@ A picture is a function of its page's name here; it is written to benchmarks/pic
 import argparse
 import csv
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -41,11 +42,11 @@ def panels(count: int, width: float = 9, height: float = 3.4) -> tuple[Figure, l
     return figure, axes
 
 
-def column(folder: Path, key: str) -> tuple[list[float], list[float]]:
-    """Epochs and values of a key of a run's metrics."""
+def column(folder: Path, key: str, by: str = "epoch") -> tuple[list[float], list[float]]:
+    """Epochs, or steps, and values of a key of a run's metrics."""
     rows = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
     found = [row for row in rows if key in row]
-    return [row["epoch"] for row in found], [row[key] for row in found]
+    return [row[by] for row in found], [row[key] for row in found]
 
 
 def distill(path: Path) -> None:
@@ -128,6 +129,24 @@ def study(path: Path) -> None:
     shutil.copy(run / "study.png", path)
 
 
+def language(path: Path) -> None:
+    """Losses of the default language model, and what it writes at the start and at the end."""
+    run = finished("language", "shakespeare", "page", test=False)
+    figure, (left, right) = panels(2, 11, 3.6)
+    left.plot(*column(run, "train/loss", "step"), color=GREY, linewidth=0.8, label="train/loss")
+    left.plot(*column(run, "val/loss", "step"), "o-", color=BLUE, label="val/loss")
+    left.axhline(math.log(65), color=ORANGE, linewidth=1, label="65 characters by chance")
+    left.set(xlabel="batch", ylabel="nats per character")
+    left.legend(frameon=False)
+    texts = sorted((run / "samples").iterdir())
+    for place, file in zip((-0.04, 0.52), (texts[0], texts[-1]), strict=True):
+        lines = file.read_text().strip().splitlines()[:17]
+        said = "\n".join([f"after {int(file.stem):,} batches", "", *(line[:44] for line in lines)])
+        right.text(place, 1, said, family="monospace", fontsize=6.8, va="top")
+    right.axis("off")
+    figure.savefig(path)
+
+
 def ring(path: Path) -> None:
     """Samples of eight modes while a GAN learns them."""
     run = finished("gan", "ring", "page", test=False)
@@ -174,6 +193,7 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     "compare": compare,
     "data": data,
     "distill": distill,
+    "language": language,
     "regress": regress,
     "ring": ring,
     "seeds": seeds,

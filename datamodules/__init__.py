@@ -11,12 +11,16 @@ from datamodules.images import Images
 from datamodules.mixtures import Grid, Mixture, Ring
 from datamodules.mnist import MNIST, FashionMNIST
 from datamodules.own import Tabular
+from datamodules.penn_treebank import PennTreebank
 from datamodules.picture_data import PictureData
 from datamodules.quadratic import Quadratic
 from datamodules.sentences import Sentences
 from datamodules.stacked_mnist import StackedMNIST
 from datamodules.tabular import TabularData
+from datamodules.text import Text
+from datamodules.text_data import TextData
 from datamodules.textbook import Textbook
+from datamodules.tiny_shakespeare import TinyShakespeare
 from datamodules.uci import UCI
 
 __all__ = [
@@ -35,6 +39,7 @@ __all__ = [
     "Images",
     "Linear",
     "Mixture",
+    "PennTreebank",
     "PictureData",
     "Quadratic",
     "Ring",
@@ -42,5 +47,8 @@ __all__ = [
     "StackedMNIST",
     "Tabular",
     "TabularData",
+    "Text",
+    "TextData",
     "Textbook",
+    "TinyShakespeare",
 ]

@@ -32,7 +32,7 @@ def test_the_malicious_lightning_releases_are_excluded():
     assert lightning.specifier.contains("2.6.6")
 
 
-def test_the_wheel_ships_every_module_config_and_template(tmp_path):
+def test_the_wheel_ships_every_module_config_template_and_text(tmp_path):
     pytest.importorskip("hatchling")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
@@ -42,7 +42,7 @@ def test_the_wheel_ships_every_module_config_and_template(tmp_path):
         str(path.relative_to(ROOT))
         for package in ("recipes", "callbacks", "datamodules")
         for path in (ROOT / package).rglob("*")
-        if path.suffix in (".py", ".yaml", ".html")
+        if path.suffix in (".py", ".yaml", ".html", ".gz")
     }
     assert shipped == expected
 

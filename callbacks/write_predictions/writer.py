@@ -97,7 +97,8 @@ class WritePredictions(Callback):
             written = self.output.finish(trainer.is_global_zero)
             trainer.strategy.barrier()  # all parts are read
             self.output.close()
-            rank_zero_info(f"predictions: {', '.join(map(str, written))}")
+            if written:
+                rank_zero_info(f"predictions: {', '.join(map(str, written))}")
             self.output = None
 
     def on_exception(

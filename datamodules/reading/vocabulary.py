@@ -1,5 +1,6 @@
 """Texts as numbers: characters, bytes or words, and back."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,6 +104,28 @@ class Vocabulary:
         is_open = self.kind == "words" and not text.endswith("\n")
         return self.numbers(pieces[:-1] if is_open else pieces)
 
+    def prompt(self, text: str | None, option: str) -> Tensor:
+        """The numbers of what a text is to begin with, (tokens,) int64.
+
+        Args:
+            text: None: the start of a line, or where the training text has no lines, its first
+                symbol
+            option: that it was given by, for the message
+
+        Raises:
+            ValueError: if it has no token, or one that is not known
+        """
+        if text is None:
+            has_lines = self.kind != "characters" or "\n" in self.number
+            text = "\n" if has_lines else self.symbols[0]
+        try:
+            found = self.encode(text).long()
+        except ValueError as error:
+            raise ValueError(f"{option}: {error}") from error
+        if not len(found):
+            raise ValueError(f"{option} is empty: give at least one token")
+        return found
+
     def decode(self, numbers: Tensor) -> str:
         """The text of tokens; bytes that are no UTF-8 become the replacement character."""
         if self.kind == "bytes":
@@ -110,4 +133,4 @@ class Vocabulary:
         found = [self.symbols[number] for number in numbers.tolist()]
         if self.kind == "characters":
             return "".join(found)
-        return " ".join(found).replace(f" {END_OF_LINE} ", "\n").replace(END_OF_LINE, "\n")
+        return re.sub(f" ?{END_OF_LINE} ?", "\n", " ".join(found))

@@ -72,6 +72,13 @@ RECIPES: dict[str, Sections] = {
             curves("calibration error (share)", "val/calibration"),
         ],
     },
+    "language": {
+        "Text": [
+            wr.WeavePanelSummaryTable(table_name="sample"),
+            curves("validation perplexity", "val/perplexity", log_y=True),
+            curves("validation bits per character", "val/bits_per_character"),
+        ],
+    },
     "gan": {
         "Samples": [
             wr.MediaBrowser(title="averaged generator", media_keys=["samples/ema"]),

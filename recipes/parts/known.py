@@ -7,6 +7,7 @@ from torch import Tensor
 
 from datamodules.loading.loader import data_rank
 from datamodules.loading.missing import MISSING, is_known
+from recipes.parts.sharding import data_group
 
 
 def class_numbers(targets: Tensor) -> Tensor:
@@ -50,8 +51,6 @@ def mean_of_known(module: LightningModule, losses: Tensor, targets: Tensor) -> T
     count = known.sum(-1).to(losses.dtype)
     processes = data_rank(module.trainer)[1]
     if processes > 1:
-        mesh = module.device_mesh
-        group = None if mesh is None else mesh["data_parallel"].get_group()
-        dist.all_reduce(count, group=group)
+        dist.all_reduce(count, group=data_group(module))
         count = count / processes  # as gradients are averaged over processes
     return torch.where(known, losses, 0).sum(-1) / torch.where(count > 0, count, 1)

@@ -4,6 +4,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from recipes.parts.sharding import data_group
+
 
 def is_logging_step(trainer: Trainer) -> bool:
     """Whether the loggers keep what is logged in the present training step."""
@@ -40,8 +42,7 @@ def log_count(module: LightningModule, name: str, count: Tensor, batch_size: int
         batch_size: samples
     """
     # Processes that share out the layers all count the same batch.
-    mesh = module.device_mesh
-    group = None if mesh is None else mesh["data_parallel"].get_group()
+    group = data_group(module)
     module.log(
         name, count, reduce_fx="sum", batch_size=batch_size, sync_dist=True, sync_dist_group=group
     )

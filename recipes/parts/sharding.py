@@ -44,6 +44,12 @@ def distribute(module: LightningModule, **networks: nn.Module | None) -> None:
                 shard(network, module.device_mesh, device, f"--model.{name}")
 
 
+def data_group(module: LightningModule) -> dist.ProcessGroup | None:
+    """The processes that share out the batches, as torch's collectives take them; None: all."""
+    mesh = module.device_mesh
+    return None if mesh is None else mesh["data_parallel"].get_group()
+
+
 def shard_over_all(network: nn.Module, device: torch.device) -> None:
     """Splits a network over all processes whatever the strategy: one that is only asked.
 

@@ -6,6 +6,7 @@ import fits  # noqa: F401
 import recipes.classify
 import recipes.distill
 import recipes.gan
+import recipes.language
 import recipes.regress
 import recipes.running.cli
 import recipes.study  # noqa: F401

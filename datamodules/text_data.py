@@ -1,0 +1,106 @@
+"""What datamodules of a text share: splits, vocabulary, and batches of tokens."""
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import numpy as np
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
+from torch import Tensor
+
+from datamodules.loading.data_module import DataModule
+from datamodules.loading.loader import Loader, data_rank, place
+from datamodules.loading.splits import held_rows
+from datamodules.loading.text_streams import Blocks, Streams
+from datamodules.reading.vocabulary import Kind, Vocabulary, tokens
+
+Order = Literal["streams", "blocks"]
+
+
+class TextData(DataModule, ABC):
+    """A text in memory, as one tensor of token numbers for each split.
+
+    Batches are (inputs, targets), int64, (batch_size, length) each: the target of a token is the
+    one that follows it. A subclass says where the text comes from (`read`).
+
+    Args:
+        tokens: what the text is cut into: characters, bytes or words
+        words: of words, how many are kept, the most frequent; the others are `<unk>`; by default
+            all
+        length: tokens in a row of a batch; the last batch of an epoch may have shorter rows
+        order: streams: each row of a batch goes on where the same row of the batch before ended;
+            blocks: rows come from anywhere, in a new order every epoch
+        batch_size: rows per batch, on each process
+        val_size: share of the text for validation, or a number of tokens, from its end, where it
+            has no split of its own
+        test_size: the same for testing, behind that
+        seed: of the order of blocks
+    """
+
+    def __init__(
+        self,
+        tokens: Kind = "characters",
+        words: PositiveInt | None = None,
+        length: PositiveInt = 64,
+        order: Order = "streams",
+        batch_size: PositiveInt = 32,
+        val_size: NonNegativeFloat = 0.1,
+        test_size: NonNegativeFloat = 0.1,
+        seed: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        if words is not None and tokens != "words":
+            raise ValueError(f"--data.words={words}: tokens are {tokens}, not words")
+        self.kind, self.words, self.length, self.order = tokens, words, length, order
+        self.batch_size, self.seed = batch_size, seed
+        self.val_size, self.test_size = val_size, test_size
+        self.input_shape = (length,)
+        self.ids: dict[str, Tensor] = {}  # of each split, (tokens,) int32
+
+    @abstractmethod
+    def read(self) -> dict[str, str]:
+        """The text for training, `train`; where they are apart, those for `val` and `test` too."""
+
+    def setup(self, stage: str) -> None:
+        if self.ids:
+            return
+        parts = {split: tokens(text, self.kind) for split, text in self.read().items()}
+        parts = self._held_out(parts)
+        for split, part in parts.items():
+            if len(part) < 2:
+                raise ValueError(f"--data={type(self).__name__}: no text for {split}")
+        others = [part for split, part in parts.items() if split != "train"]
+        self.vocabulary = Vocabulary.of(self.kind, parts["train"], others, self.words)
+        self.ids = {split: self.vocabulary.numbers(part) for split, part in parts.items()}
+
+    def _held_out(self, parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The splits, of which those that are not there are cut from the end of the text."""
+        train, count, held = parts["train"], len(parts["train"]), {}
+        for split, size in {"test": self.test_size, "val": self.val_size}.items():
+            size = held_rows(count, size, f"--data.{split}_size", "tokens")
+            if split not in parts and size:
+                train, held[split] = train[:-size], train[-size:]
+        return parts | held | {"train": train}
+
+    def _loader(self, split: str, is_shuffled: bool = False) -> Loader:
+        rank, world_size = data_rank(self.trainer)
+        if is_shuffled:
+            table = Blocks(self.ids[split], self.length, self.seed)
+        else:
+            table = Streams(self.ids[split], self.batch_size * world_size, self.length)
+        place(table, self.trainer)
+        options = {"seed": self.seed, "rank": rank, "world_size": world_size}
+        return Loader(table, self.batch_size, shuffle=is_shuffled, **options)
+
+    def train_dataloader(self) -> Loader:
+        # Lightning can turn shuffling off only in loaders of its own kind.
+        stays = self.trainer and self.trainer.overfit_batches
+        return self._loader("train", self.order == "blocks" and not stays)
+
+    def val_dataloader(self) -> Loader | list[Loader]:
+        return self._loader("val") if "val" in self.ids else []
+
+    def test_dataloader(self) -> Loader:
+        if "test" not in self.ids:
+            raise ValueError("--data.test_size=0: there is no text to test on")
+        return self._loader("test")
