@@ -126,6 +126,7 @@ def of_data(
     count = getattr(made, "inputs_of", math.prod)
     known: Known = {"inputs": int(count(shape))}
     known |= {name: getattr(data, name, None) for name in USES}
+    known |= {"context": getattr(data, "max_length", None)}  # of texts
     if (vocabulary := getattr(data, "vocabulary", None)) is not None:
         known |= {"vocabulary": len(vocabulary)}
     return known | (module.widths(arguments, data) if hasattr(module, "widths") else {})
