@@ -137,7 +137,8 @@ def check_target(data: LightningDataModule | None) -> None:
 
 def check_number(data: LightningDataModule | None) -> None:
     """Raises ValueError if the data's target is a class: its number would be taken for a value."""
-    if count := count_classes(data):
+    names = getattr(data, "class_names", None)
+    if count := (len(names) if names else getattr(data, "class_count", None)):
         name = f"--data={type(data).__name__}"
         raise ValueError(f"{name}: the target is one of {count} classes, not a number")
 

@@ -270,10 +270,14 @@ def test_a_run_is_resumed_on_its_own_split_alone(tmp_path):
 
 
 def test_images_are_refused_by_their_size(tmp_path):
-    with pytest.raises(ValueError, match=r"inputs=10, but the data have 64 features"):
+    with pytest.raises(ValueError, match="the target is one of 10 classes, not a number"):
         fit(regress(), digits(), tmp_path)
+    images = digits()
+    images.class_count = None  # their targets are numbers
+    with pytest.raises(ValueError, match=r"inputs=10, but the data have 64 features"):
+        fit(regress(), images, tmp_path)
     module = Regress(lambda: ConvNet([4], outputs=1))
-    fit(module, digits(), tmp_path)
+    fit(module, images, tmp_path)
 
 
 def test_the_targets_unit_is_not_rounded(tmp_path):
