@@ -135,14 +135,6 @@ def check_target(data: LightningDataModule | None) -> None:
         raise ValueError(f"{target}: the target is a number, not a class")
 
 
-def check_number(data: LightningDataModule | None) -> None:
-    """Raises ValueError if the data's target is a class: its number would be taken for a value."""
-    names = getattr(data, "class_names", None)
-    if count := (len(names) if names else getattr(data, "class_count", None)):
-        name = f"--data={type(data).__name__}"
-        raise ValueError(f"{name}: the target is one of {count} classes, not a number")
-
-
 def check_classifier(
     network: nn.Module, data: LightningDataModule | None, stage: str, option: str
 ) -> int | None:

@@ -36,8 +36,13 @@ def check_network(network: nn.Module, data: LightningDataModule | None, loss: Lo
     Raises:
         ValueError: with the option to change, or if the target is a class
     """
-    if getattr(data, "class_names", None):
-        raise ValueError("--data.target is a class, which recipes.classify learns: not a number")
+    if getattr(data, "class_names", None) or getattr(data, "class_count", None):
+        option = (
+            "--data.target"
+            if hasattr(data, "target_names")
+            else f"--data={type(data).__name__}: its target"
+        )
+        raise ValueError(f"{option} is a class, which recipes.classify learns: not a number")
     outputs, targets = outputs_of_data(network, data, "--model.network"), count_targets(data)
     wanted, what = loss.outputs * targets, f" of {targets} targets" if targets > 1 else ""
     if outputs is not None and outputs.shape != (2, wanted):

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from datamodules.loading.loader import data_rank
 from recipes.parts.clipping import clip_groups
 from recipes.parts.embedded import show_inputs
-from recipes.parts.fitting import check_number
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import filled, full, mean_of_known
 from recipes.parts.logs import is_logging_step, log_terms
@@ -109,8 +108,6 @@ class Regress(LightningModule):
         return list(self.network) if isinstance(self.network, nn.ModuleList) else [self.network]
 
     def setup(self, stage: str) -> None:
-        if stage != "predict":
-            check_number(self.trainer.datamodule)
         if stage == "fit" and not self.trainer.ckpt_path:
             for network in self.networks:
                 show_inputs(network, self.trainer.datamodule, "--model.network")
