@@ -498,7 +498,9 @@ def test_what_a_first_trial_has_trained_is_kept_whatever_ends_it(monkeypatch, ca
     folder = Path("runs/regress/tune-0.2")
     Path("kill").touch()  # once, when there is a folder, tune-0, and no more
     Path("full").touch()
-    with pytest.raises(SystemExit, match=r"error: --trainer\.callbacks\+=breaks\.Breaks: No space left on device"):
+    with pytest.raises(
+        SystemExit, match=r"error: --trainer\.callbacks\+=breaks\.Breaks: No space left on device"
+    ):
         search(*args, space=LINE)
     assert not Path("kill").exists() and (folder / "checkpoints/last.ckpt").is_file()
     Path("full").unlink()
