@@ -11,9 +11,10 @@ def slow(*values):
 def some(values, quick):
     """Values of which only those that are named, or the first so many, are quick.
 
-    A tuple is the values of several parameters.
+    A tuple is the values of several parameters; what one parameter takes several of is a list.
     """
     values = list(values)
+    assert not any(isinstance(value, tuple) and len(value) < 2 for value in values)
     named = values[:quick] if isinstance(quick, int) else quick
     assert all(name in values for name in named)
     rows = [value if isinstance(value, tuple) else (value,) for value in values]
