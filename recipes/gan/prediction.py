@@ -11,7 +11,8 @@ from torch import Tensor
 
 from callbacks import WritePredictions
 from datamodules.loading.data_module import DataModule
-from datamodules.loading.loader import Loader, Table, data_rank, keyed_generator
+from datamodules.loading.loader import Loader, data_rank, keyed_generator
+from datamodules.loading.numbers import Numbers
 from datamodules.loading.splits import AtLeastTwo
 from recipes.gan.pictures import save_grid, save_picture
 from recipes.parts.files import partial_of, writing
@@ -36,24 +37,6 @@ def slerp(one: Tensor, other: Tensor, shares: Tensor) -> Tensor:
     weights = (torch.sin(part * angle) / torch.sin(angle) for part in (1 - shares, shares))
     mixed = sum(weight * end for weight, end in zip(weights, (one, other), strict=True))
     return torch.where(torch.sin(angle).abs() > 1e-6, mixed, torch.lerp(one, other, shares))
-
-
-class Numbers(Table):
-    """The numbers of examples that are to be drawn.
-
-    Args:
-        count: how many
-    """
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def gather(self, rows: Tensor, epoch: int) -> tuple[Tensor]:
-        """The numbers themselves, (batch,)."""
-        return (rows,)
 
 
 class Drawn(DataModule):

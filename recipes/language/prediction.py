@@ -4,32 +4,14 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor
 
 from callbacks import WritePredictions
 from datamodules.loading.data_module import DataModule
-from datamodules.loading.loader import Loader, Table
+from datamodules.loading.loader import Loader
+from datamodules.loading.numbers import Numbers
 from recipes.parts.files import replace_file
 
 BLOCK = 16  # texts at a time
-
-
-class Numbers(Table):
-    """The numbers of texts that are to be written.
-
-    Args:
-        count: how many
-    """
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def gather(self, rows: Tensor, epoch: int) -> tuple[Tensor]:
-        """The numbers themselves, (batch,)."""
-        return (rows,)
 
 
 class Continuations(DataModule):
