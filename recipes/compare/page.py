@@ -12,7 +12,7 @@ from plotly.colors import qualitative
 from plotly.offline import get_plotlyjs
 
 from recipes.compare.groups import Group, band, mean_std, shown
-from recipes.compare.picture import DRAWN, axis_of
+from recipes.compare.picture import DRAWN, X_LABELS, axis_of
 from recipes.compare.runs import AXES
 from recipes.parts.files import replace_file
 from recipes.parts.keys import in_words, more_is_better
@@ -27,7 +27,6 @@ SCALES = {  # buttons above a plot on its left; on "linear" all is shown from th
     ],
     **{"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "direction": "right"},
 }
-AXIS_NAMES = {"step": "batches", "epoch": "epoch", "samples": "samples"}
 FACTS = ("commit", "dirty", "config_hash", "parameters.trained", "versions.torch")
 FACTS += ("versions.lightning", "hardware.platform", "hardware.cpu", "hardware.gpus")
 
@@ -95,7 +94,7 @@ def lines(groups: Sequence[Group], metric: str, legend: bool = False) -> go.Figu
             along[axis] += [x, [*x, *x[::-1]]]
     content.update_layout(
         title=metric,
-        xaxis_title=AXIS_NAMES[axis_of(metric)],
+        xaxis_title=X_LABELS[axis_of(metric)],
         yaxis_title=in_words(metric),
         showlegend=legend,
         legend={"orientation": "h", "yanchor": "top", "y": -0.15},
@@ -114,9 +113,9 @@ def buttons(along: dict[str, list[Any]], active: str) -> dict[str, Any]:
     axes = [axis for axis, values in along.items() if any(len(x) for x in values)]
     listed = [
         {
-            "label": AXIS_NAMES[axis],
+            "label": X_LABELS[axis],
             "method": "update",
-            "args": [{"x": along[axis]}, {"xaxis.title.text": AXIS_NAMES[axis]}],
+            "args": [{"x": along[axis]}, {"xaxis.title.text": X_LABELS[axis]}],
         }
         for axis in axes
     ]

@@ -1,6 +1,5 @@
 """The comparison as one picture: curves with bands over seeds, and the final values."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
@@ -12,13 +11,13 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from recipes.compare.groups import Group, band, mean_std
-from recipes.parts.drawing import COLUMNS, TOGETHER, Curve, show_all, style
+from recipes.parts.drawing import Curve, panels, rows_of, show_all, style
 from recipes.parts.files import replacing
 from recipes.parts.keys import in_words, more_is_better
 from recipes.running.printable import printable
 
 DRAWN = 10  # groups; more cannot be told apart
-X_LABELS = {"step": "batches", "epoch": "epochs"}
+X_LABELS = {"step": "batches", "epoch": "epochs", "samples": "samples"}
 Band = tuple[np.ndarray, np.ndarray, np.ndarray]  # points, means and deviations
 
 
@@ -42,14 +41,10 @@ def draw(groups: Sequence[Group], metric: str, path: Path) -> None:
 def _draw(groups: Sequence[Group], metric: str, path: Path) -> None:
     shown = groups[:DRAWN]
     bands = [band(group, metric, axis_of(metric)) for group in shown]
-    rows = math.ceil(len(shown) / COLUMNS) if len(shown) > TOGETHER else 1
-    height = max(2.4 * rows, 1.8 + 0.25 * max(len(shown), 10))
+    height = max(2.4 * rows_of(len(shown)), 1.8 + 0.25 * max(len(shown), 10))
     figure = Figure(figsize=(13, height), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[3, 2])
-    if rows > 1:
-        _panels(left, bands, [group.label for group in shown], metric)
-    else:
-        _together(left.subplots(), bands, metric)
+    _curves(left, bands, [group.label for group in shown], metric)
     _final(right.subplots(), shown, metric)
     left.suptitle(f"{printable(metric)}, mean ± std over seeds", fontsize="medium")
     if len(groups) > DRAWN:
@@ -58,43 +53,35 @@ def _draw(groups: Sequence[Group], metric: str, path: Path) -> None:
         figure.savefig(partial, dpi=120, format="png")
 
 
-def _together(axes: Axes, bands: Sequence[Band], metric: str) -> None:
-    for part in (axes, show_all(axes, edges(bands))):
-        for index, found in enumerate(bands if part else ()):
-            _band(part, found, index)
-    _label(axes, metric)
+def _curves(figure: SubFigure, bands: Sequence[Band], labels: Sequence[str], metric: str) -> None:
+    """Bands in one panel, or of many a panel for each, in which the others are grey."""
+    owners = panels(figure, len(bands))
+    for axes in dict.fromkeys(owners):
+        own = [owner is axes for owner in owners]
+        inset = show_all(axes, edges(bands))
+        if not all(own):
+            number = own.index(True)
+            color = style(number)["color"]
+            axes.set_title(shorten(labels[number], 40), fontsize="x-small", color=color)
+            if inset:
+                inset.remove()
+                inset = None
+        for part in (axes, inset) if inset else (axes,):
+            for index, found in enumerate(bands):
+                _band(part, found, style(index) if own[index] else None)
+        axes.set(xlabel=X_LABELS[axis_of(metric)], ylabel=in_words(metric))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.grid(alpha=0.3)
 
 
-def _panels(figure: SubFigure, bands: Sequence[Band], labels: Sequence[str], metric: str) -> None:
-    """A panel for each, in which the others are grey."""
-    rows = math.ceil(len(bands) / COLUMNS)
-    panels = list(figure.subplots(rows, COLUMNS, sharex=True, sharey=True).flat)
-    for axes in panels[len(bands) :]:
-        axes.remove()
-    for index, (axes, found, label) in enumerate(zip(panels, bands, labels, strict=False)):
-        for x, mean, _ in bands:
-            axes.plot(x, mean, color="0.8", linewidth=0.7, zorder=1)
-        _band(axes, found, index)
-        _label(axes, metric)
-        if inset := show_all(axes, edges(bands)):
-            inset.remove()
-        axes.set_title(shorten(label, 40), fontsize="x-small", color=style(index)["color"])
-        axes.label_outer()
-        if index + COLUMNS >= len(bands):  # the lowest of its column
-            axes.tick_params(labelbottom=True)
-            axes.set_xlabel(X_LABELS[axis_of(metric)])
-
-
-def _band(axes: Axes, found: Band, index: int) -> None:
+def _band(axes: Axes, found: Band, looks: dict[str, str] | None) -> None:
+    """A mean and its deviation, or without looks of its own a grey mean behind the others."""
     x, mean, std = found
-    axes.plot(x, mean, marker="o" if len(x) == 1 else "", **style(index))
-    axes.fill_between(x, mean - std, mean + std, color=style(index)["color"], alpha=0.2, lw=0)
-
-
-def _label(axes: Axes, metric: str) -> None:
-    axes.set(xlabel=X_LABELS[axis_of(metric)], ylabel=in_words(metric))
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.grid(alpha=0.3)
+    if looks is None:
+        axes.plot(x, mean, color="0.8", linewidth=0.7, zorder=1)
+    else:
+        axes.plot(x, mean, marker="o" if len(x) == 1 else "", **looks)
+        axes.fill_between(x, mean - std, mean + std, color=looks["color"], alpha=0.2, lw=0)
 
 
 def edges(bands: Sequence[Band]) -> list[Curve]:

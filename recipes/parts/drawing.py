@@ -1,9 +1,11 @@
 """What pictures of curves share: colours, a range from the start on, and names at the ends."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 
 # Okabe & Ito 2008, "Color Universal Design": colour-blind readers tell them apart. Without yellow,
 # which is too light for a line.
@@ -21,6 +23,31 @@ def style(number: int) -> dict[str, str]:
     """The colour and dashes of a curve; the colours come again with other dashes."""
     turn, place = divmod(number, len(COLOURS))
     return {"color": COLOURS[place], "linestyle": DASHES[turn % len(DASHES)]}
+
+
+def rows_of(count: int) -> int:
+    """How many rows of panels so many bands take."""
+    return math.ceil(count / COLUMNS) if count > TOGETHER else 1
+
+
+def panels(figure: Figure | SubFigure, count: int) -> list[Axes]:
+    """The axes of each of some bands: one for all, or of many a panel each, in rows.
+
+    Args:
+        figure: that they fill; of several panels the outer ones alone show labels
+        count: of bands
+    """
+    if count <= TOGETHER:
+        return [figure.subplots()] * count
+    every = list(figure.subplots(rows_of(count), COLUMNS, sharex=True, sharey=True).flat)
+    for axes in every[count:]:
+        axes.remove()
+    for number, axes in enumerate(every[:count]):
+        is_lowest = number + COLUMNS >= count  # of its column
+        axes.tick_params(labelbottom=is_lowest)
+        axes.xaxis.label.set_visible(is_lowest)
+        axes.yaxis.label.set_visible(number % COLUMNS == 0)
+    return every[:count]
 
 
 def show_all(axes: Axes, curves: Sequence[Curve]) -> Axes | None:

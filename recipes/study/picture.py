@@ -1,6 +1,5 @@
 """Draws a study: learning curves at each optimizer's best rate, and the sensitivity to it."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from recipes.parts.drawing import COLUMNS, TOGETHER, style
+from recipes.parts.drawing import panels, rows_of, style
 from recipes.parts.files import replacing
 from recipes.parts.keys import in_words
 from recipes.study.record import Record
@@ -36,44 +35,51 @@ def draw(
         target: value of the metric to draw as a line, or None
     """
     name = records[-1].decides(metric)
-    # NLL may be negative.
-    scale = "linear" if metric == "nll" else "log"
-    apart = len(chosen) > TOGETHER
-    rows = math.ceil(len(chosen) / COLUMNS) if apart else 1
-    figure = Figure(figsize=(13, 4 + (2.2 * rows if apart else 3.5)), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[4, 2.2 * rows if apart else 3.5])
+    rows = 2.2 * max(rows_of(len(chosen)), 1.6)  # inches
+    figure = Figure(figsize=(13, 4 + rows), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[4, rows])
     curves = list(above.subplots(1, 3, sharey=True))
-    grid = below.subplots(rows, COLUMNS if apart else 1, sharex=True, sharey=True, squeeze=False)
-    panels = list(grid.flat)
+    sensitivity = panels(below, len(chosen))
     for number, (optimizer, choices) in enumerate(chosen.items()):
         draw_curves(curves, records, choices, name, {**style(number), "label": optimizer})
-        panel = panels[number] if apart else panels[0]
-        draw_sensitivity(panel, records, optimizer, name, style(number))
-        if apart:
-            panel.set_title(optimizer, fontsize="small", color=style(number)["color"])
-    for axis in panels[len(chosen) if apart else 1 :]:
-        axis.remove()
+        draw_sensitivity(sensitivity[number], records, optimizer, name, style(number))
+        if len(set(sensitivity)) > 1:
+            color = style(number)["color"]
+            sensitivity[number].set_title(optimizer, fontsize="small", color=color)
     labels = ("epochs", "evaluations", "seconds, a member's share")
     for axis, label in zip(curves, labels, strict=True):
-        axis.set(xlabel=label, xscale="log")
-    curves[0].set(xscale="linear", ylabel=in_words(name))
-    shown = panels[: len(chosen) if apart else 1]
-    for axis in (*curves, *shown):
-        axis.set(yscale=scale)
-        axis.yaxis.set_major_formatter("{x:.3g}")
-        axis.yaxis.set_minor_formatter("{x:.3g}")
-        axis.grid(alpha=0.3)
-        if target is not None:
-            axis.axhline(target, color="black", linestyle=":", linewidth=1)
-    for axis in shown:
-        axis.set(xlabel="learning rate", ylabel=in_words(name), xscale="log")
-        axis.label_outer()
+        prepare(axis, label, name, metric, target)
+    for axis in set(sensitivity):
+        prepare(axis, "learning rate", name, metric, target)
+    for axis in curves[1:]:
+        axis.yaxis.label.set_visible(False)
+    curves[0].set(xscale="linear")
     curves[0].legend(fontsize="small")
     above.suptitle("the chosen rate, mean over seeds and splits", fontsize="medium")
     below.suptitle("at the end, mean and range over all of that rate", fontsize="medium")
-    limit_to_finite((curves[0], shown[0]), records, chosen, name)
+    limit_to_finite((curves[0], sensitivity[0]), records, chosen, name)
     with replacing(path) as partial:
         figure.savefig(partial, dpi=110, format="png")
+
+
+def prepare(axis: Axes, label: str, name: str, metric: str, target: float | None) -> None:
+    """Scales, labels and the target's line of a panel.
+
+    Args:
+        axis: of the panel
+        label: of what the metric is drawn against
+        name: of the series
+        metric: as in `draw`
+        target: as in `draw`
+    """
+    # NLL may be negative.
+    axis.set(xscale="log", yscale="linear" if metric == "nll" else "log")
+    axis.set(xlabel=label, ylabel=in_words(name))
+    axis.yaxis.set_major_formatter("{x:.3g}")
+    axis.yaxis.set_minor_formatter("{x:.3g}")
+    axis.grid(alpha=0.3)
+    if target is not None:
+        axis.axhline(target, color="black", linestyle=":", linewidth=1)
 
 
 def series(record: Record, name: str, ids: Sequence[int]) -> Tensor:
