@@ -91,6 +91,3 @@ class PictureData(InMemory):
                 raise ValueError("--data.mix mixes labels, too, and there are none")
             table = Mixed(table, self.mix, self.classes, self.seed)
         return self._batches(table, shuffle=self._shuffles)
-
-    def val_dataloader(self) -> Loader | list[Loader]:
-        return self._loader("val") if "val" in self.tables else []

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from datamodules.loading.folds import check_fold
 from datamodules.loading.in_memory import InMemory
-from datamodules.loading.loader import Loader, data_rank, place
+from datamodules.loading.loader import Loader
 from datamodules.loading.missing import check_known
 from datamodules.loading.padded import BucketLoader, PaddedTable
 from datamodules.loading.partition import Partition, Parts, check_ways
@@ -47,10 +47,10 @@ class Sentences(InMemory):
         max_length: of longer texts only so many first tokens are seen
         val_path: a file whose texts are for validation, in place of `val_size`
         test_path: a file whose texts are for testing, in place of `test_size`
-        val_size: share of the texts that are not for testing that is for validation, of each class
-            the same
-        test_size: share of all texts that is for testing, of each class the same
+        val_size: share of the texts that are not for testing that is for validation
+        test_size: share of all texts that is for testing
         split: number of the random split
+        stratify: whether each part has each class's share of texts
         folds: parts that all texts are cut into, one of them for testing in place of `test_size`
         fold: number of the part that is for testing
         repeat: number of the random cutting
@@ -63,6 +63,7 @@ class Sentences(InMemory):
 
     id = "text"  # what tells texts apart: the column's name in predictions
     input_dtype = torch.int64
+    loader = BucketLoader
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class Sentences(InMemory):
         val_size: Share = 0.1,
         test_size: Share = 0.1,
         split: NonNegativeInt = 0,
+        stratify: bool = True,
         folds: PositiveInt | None = None,
         fold: NonNegativeInt = 0,
         repeat: NonNegativeInt = 0,
@@ -98,6 +100,7 @@ class Sentences(InMemory):
         self.label, self.cut, self.max_length = label, cut, max_length
         self.words, self.min_count = words, min_count
         self.val_size, self.test_size, self.split = val_size, test_size, split
+        self.stratify = stratify
         self.folds, self.fold, self.repeat = folds, fold, repeat
         self.input_shape = torch.Size([max_length])
         self.vocabulary: Vocabulary | None = None
@@ -107,12 +110,12 @@ class Sentences(InMemory):
 
     def setup(self, stage: str) -> None:
         if stage == "predict" and self.predict is not None:
-            self.new = self.read(self.predict, label=None)
+            self.new = self._read(self.predict, label=None)
         elif "train" not in self.tables:
             self._make_tables()
 
     def _make_tables(self) -> None:
-        others = {part: self._read(file) for part, file in self.files.items()}
+        others = {part: self._read(file, self.label) for part, file in self.files.items()}
         every = [*self.whole.labels, *(name for found in others.values() for name in found.labels)]
         self.class_names = class_order({*every} - {None})
         parts = self.rows_of(self.split)
@@ -126,23 +129,28 @@ class Sentences(InMemory):
     @cached_property
     def whole(self) -> LabelledTexts:
         """The texts of `path`, which are split."""
-        return self._read(self.path)
+        return self._read(self.path, self.label)
 
     def rows_of(self, split: int) -> Parts:
         """The numbers of the texts of `path` for train, val and test."""
-        names = class_order({*self.whole.labels} - {None})
-        strata = class_numbers(self.whole.labels, names, str(self.path))
+        strata = None
+        if self.stratify:
+            names = class_order({*self.whole.labels} - {None})
+            strata = class_numbers(self.whole.labels, names, str(self.path))
         sizes = {"val": self.val_size, "test": self.test_size} | dict.fromkeys(self.files, 0.0)
         partition = Partition(len(self.whole), sizes["val"], sizes["test"], strata=strata)
         if self.folds is None:
             return partition.split(split)
         return partition.fold(self.folds, self.fold, split + self.repeat)
 
-    def _read(self, path: Path) -> LabelledTexts:
-        found = self.read(path, label=self.label)
+    def _read(self, path: Path, label: str | None) -> LabelledTexts:
+        found = self.read(path, label=label)
         if found.skipped:
             where = ", ".join(found.skipped[:5]) + (", ..." if len(found.skipped) > 5 else "")
             rank_zero_info(f"note: {path}: {len(found.skipped)} without text left out: {where}")
+        if long := sum(len(self.cut_up(text)) > self.max_length for text in found.texts):
+            said = f"longer than --data.max_length={self.max_length}: only their beginning is seen"
+            rank_zero_info(f"note: {path}: {long} of {len(found)} texts are {said}")
         return found
 
     def _vocabulary(self, texts: list[str]) -> Vocabulary:
@@ -152,18 +160,21 @@ class Sentences(InMemory):
         kept = sorted({*kept} - {PAD, UNKNOWN}, key=lambda word: (-counts[word], word))
         return Vocabulary("words", (PAD, UNKNOWN, *kept[: self.words]))
 
+    def cut_up(self, text: str) -> list[str]:
+        """A text's tokens."""
+        return WORD.findall(text.lower()) if self.cut == "words" else text.split()
+
     def tokens(self, text: str) -> list[str]:
         """A text's first tokens, at most `max_length`."""
-        found = WORD.findall(text.lower()) if self.cut == "words" else text.split()
-        return found[: self.max_length]
+        return self.cut_up(text)[: self.max_length]
 
     def _add(self, part: str, found: LabelledTexts, rows: list[int] | range) -> None:
         texts = [found.texts[row] for row in rows]
         known, unknown = self.vocabulary.number, self.vocabulary.number[UNKNOWN]
         numbers = [
             # What is written like padding is a word that is not known.
-            torch.tensor([known.get(word, unknown) or unknown for word in self.tokens(text)])
-            for text in texts
+            torch.tensor([known.get(word, unknown) or unknown for word in words], dtype=torch.int32)
+            for words in map(self.tokens, texts)
         ]
         names = [found.labels[row] for row in rows]
         labels = class_numbers(names, self.class_names, str(found.path))
@@ -176,8 +187,8 @@ class Sentences(InMemory):
         return len(self.class_names)
 
     def origin(self, split: str, row: int) -> str:
-        path, place_, _ = self.texts[split][row]
-        return f"{path}, {place_}"
+        path, place, _ = self.texts[split][row]
+        return f"{path}, {place}"
 
     def check_classes(self, classes: Classes) -> None:
         """Refuses more classes than a network knows.
@@ -198,26 +209,20 @@ class Sentences(InMemory):
         """Batches (tokens, labels, rows): `identifiers` has the rows' texts."""
         if self.new is not None:  # with the words of the checkpoint, which is loaded by now
             self._add("predict", self.new, range(len(self.new)))
-        return super()._batches(Numbered(self.tables["test" if self.new is None else "predict"]))
+        part = "test" if self.new is None else "predict"
+        return self._batches(Numbered(self._table(part)))
 
-    def on_after_batch_transfer(
-        self, batch: tuple[Tensor, ...], dataloader_idx: int
-    ) -> tuple[Tensor, ...]:
-        return batch  # tokens stay whole numbers
+    def scale(self, inputs: Tensor) -> Tensor:
+        """Tokens stay whole numbers."""
+        return inputs
 
-    def _batches(self, table: PaddedTable, shuffle: bool = False) -> Loader:
-        rank, world_size = data_rank(self.trainer)
-        place(table, self.trainer)
-        options = {"seed": self.seed, "rank": rank, "world_size": world_size}
-        return BucketLoader(table, self.batch_size, shuffle=shuffle, **options)
-
-    def val_dataloader(self) -> Loader | list[Loader]:
-        return self._loader("val") if "val" in self.tables else []
+    def _table(self, part: str) -> PaddedTable:
+        if part not in self.tables:
+            raise ValueError(f"--data.{part}_size=0: there are no texts for it")
+        return self.tables[part]
 
     def test_dataloader(self) -> Loader:
-        if "test" not in self.tables:
-            raise ValueError("--data.test_size=0: there are no texts to test on")
-        return self._loader("test")
+        return self._batches(self._table("test"))
 
     def state_dict(self) -> dict[str, Any]:
         return {"words": list(self.vocabulary.symbols), "class_names": self.class_names}

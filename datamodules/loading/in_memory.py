@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ class InMemory(DataModule, ABC):
         seed: of the order of the training rows
     """
 
+    loader: ClassVar[type[Loader]] = Loader
     class_count: int | None = None  # None: not known, or the target is no label
 
     def __init__(self, batch_size: int, seed: int) -> None:
@@ -70,7 +72,7 @@ class InMemory(DataModule, ABC):
     def _batches(self, table: Table, shuffle: bool = False) -> Loader:
         rank, world_size = data_rank(self.trainer)
         place(table, self.trainer)
-        return Loader(
+        return self.loader(
             table,
             self.batch_size,
             shuffle=shuffle,
@@ -87,8 +89,8 @@ class InMemory(DataModule, ABC):
         # Lightning can turn shuffling off only in loaders of its own kind.
         return not (self.trainer and self.trainer.overfit_batches)
 
-    def val_dataloader(self) -> Loader:
-        return self._loader("val")
+    def val_dataloader(self) -> Loader | list[Loader]:
+        return self._loader("val") if "val" in self.tables else []
 
     def test_dataloader(self) -> Loader:
         return self._loader("test")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from datamodules import Sentences
+from datamodules.loading.missing import is_known
 from datamodules.loading.padded import PADDING, BucketLoader, PaddedTable
 from forks import ended_well, ranks
 from trains import interrupt_after, middle_of_epoch, seen_by
@@ -98,6 +99,36 @@ def test_empty_texts_are_skipped_where_that_is_said(tmp_path, capsys):
     assert said == [f"note: {path}: 1 without text left out: line 2"]
     assert [text for _, _, text in data.texts["train"]] == ["one naïve", "two", "three", "four"]
     assert [place for _, place, _ in data.texts["train"]] == [f"line {n}" for n in (1, 4, 5, 6)]
+
+
+def test_what_is_not_seen_of_long_texts_is_said(tmp_path):
+    pairs = [("a", "one two three"), ("b", "one"), ("a", "two")] * 4
+    path = write_lines(tmp_path / "texts", pairs)
+    with pytest.raises(ValueError, match=r"a class has 4 of 12 rows.*--data\.stratify=false does"):
+        made(path)
+    said = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datamodules.sentences.rank_zero_info", said.append)
+        made(path, max_length=2, stratify=False)
+    beginning = "longer than --data.max_length=2: only their beginning is seen"
+    assert said == [f"note: {path}: 4 of 12 texts are {beginning}"]
+
+
+def test_a_text_without_a_class_is_no_target(tmp_path):
+    path = tmp_path / "texts.csv"
+    rows = [("ab"[n % 2] if n % 5 else "", f"word {n}") for n in range(60)]
+    write_csv(path, rows)
+    data = made(path, text="review", label="topic")
+    assert data.class_names == ["a", "b"]
+    labels = torch.cat([data.tables[part].labels for part in ("train", "val", "test")])
+    assert is_known(labels).sum() == 48 and len(labels) == 60
+
+
+def test_without_a_share_for_it_there_is_nothing_to_test_on(tmp_path):
+    data = made(write_lines(tmp_path / "texts", sentences(30)), test_size=0)
+    for loader in (data.test_dataloader, data.predict_dataloader):
+        with pytest.raises(ValueError, match=r"--data\.test_size=0: there are no texts for it"):
+            loader()
 
 
 def test_a_batch_is_as_long_as_its_longest():
