@@ -22,7 +22,7 @@ from tqdm import tqdm
 import pages
 from killing import processes
 from killing.arms import ours
-from killing.setups import HERE, RECIPES
+from killing.setups import BATCH, HERE, RECIPES
 from killing.table import SOAK, read, soaked
 from recipes.parts.files import replace_file
 from recipes.running.folders import read_rows
@@ -66,7 +66,7 @@ def train(recipe: str, steps: int, folder: Path) -> dict:
         steps: at least so many, in whole epochs
         folder: that the run is in
     """
-    epochs = math.ceil(steps / (20 if recipe in ("regress", "study") else 21))
+    epochs = math.ceil(steps / (20 if BATCH[recipe] == 14 else 21))
     flags = [f"--config={HERE / recipe}.yaml", "--name=a", f"--trainer.max_epochs={epochs}"]
     flags += ["--trainer.log_every_n_steps=1", "--trainer.enable_progress_bar=false"]
     process = processes.Started(folder, {}, ours, recipe, ["fit", *flags], Looks(steps // LOOKS))

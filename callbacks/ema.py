@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from jsonargparse.typing import restricted_string_type
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 from lightning.pytorch.utilities.data import extract_batch_size
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
@@ -75,6 +76,13 @@ class EMA(Callback):
         self.weight, self.average = state_dict["weight"], state_dict["average"]
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        for other in trainer.callbacks:
+            if isinstance(other, StochasticWeightAveraging | WeightAveraging):
+                name = type(other).__name__
+                raise ValueError(
+                    f"EMA and {name} would both put their average in the network's place: leave "
+                    "one of them out of trainer.callbacks"
+                )
         save_averages(trainer)
 
     def parameters(self, pl_module: LightningModule) -> dict[torch.nn.Parameter, str]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from killing.points import POINTS
-from killing.setups import RECIPES, Setup
+from killing.setups import IN_MEMORY, RECIPES, Setup
 
-MOMENTS, SAVES, TWOS = 150, 30, 15
-TO = ("every process", "the first", "the second")
+MOMENTS, SAVES = 150, 30
+SIGNALS, TO = ("SIGTERM", "SIGINT", "SIGKILL"), ("every process", "the first", "the second")
 Kind = Literal["not killed", "random moment", "during a save", "fixed point", "one process", "two"]
 
 
@@ -42,20 +42,23 @@ class Case:
 
 
 def setups(recipe: str) -> list[Setup]:
-    """The runs of a recipe that one process trains; a study's data has no workers."""
+    """The runs of a recipe that one process trains."""
     found = [Setup(recipe), Setup(recipe, "more")]
-    return found if recipe == "study" else [*found, Setup(recipe, workers=2)]
+    return found if recipe in IN_MEMORY else [*found, Setup(recipe, workers=2)]
 
 
 def two(pairs: list[Setup]) -> list[Case]:
-    """Runs on two processes, the slowest: each signal to each of them, of each recipe each signal.
+    """Runs on two processes: each signal to a run of each recipe, and to each of the processes.
 
     Args:
         pairs: the runs
     """
-    ways = [(sent, to) for to in TO for sent in ("SIGTERM", "SIGINT", "SIGKILL")]
-    # Nine ways and five runs have no common divisor: none of the 45 pairs comes twice.
-    chosen = [(pairs[i % len(pairs)], *ways[i % len(ways)]) for i in range(TWOS)]
+    count = len(SIGNALS)
+    chosen = [
+        (setup, sent, TO[(i + j) % count])
+        for i, setup in enumerate(pairs)
+        for j, sent in enumerate(SIGNALS)
+    ]
     return [Case("two", setup, signal=sent, to=to) for setup, sent, to in chosen]
 
 

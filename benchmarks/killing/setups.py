@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-RECIPES = ("classify", "distill", "gan", "regress", "study")
+RECIPES = ("classify", "distill", "gan", "language", "regress", "study")
 HERE = Path(__file__).parent
 NAME, SAVED = "a", "middle"  # of the run, and of the checkpoint within epochs
+IN_MEMORY = ("language", "study")  # whose data no workers read
 # Batches of 21 and 20 an epoch: some checkpoints within epochs are at their ends.
 BATCH = {recipe: 14 if recipe in ("regress", "study") else 50 for recipe in RECIPES}
 
@@ -16,6 +17,7 @@ BIG = {
     "classify": (f"--model.network.widths={WIDE}", "--trainer.max_epochs=2"),
     "distill": (f"--model.student.widths={WIDE}", "--trainer.max_epochs=2"),
     "gan": (f"--model.generator.widths={WIDE}", "--trainer.max_epochs=2"),
+    "language": ("--model.network.width=600", "--data.length=2", "--trainer.max_epochs=2"),
     "regress": (f"--model.network.widths={WIDE}", "--trainer.max_epochs=3"),
     "study": ("--model.network.widths=[500,500]", "--trainer.max_epochs=3"),
 }
@@ -24,6 +26,10 @@ MORE = {
     "classify": ("--trainer.accumulate_grad_batches=2", "--trainer.val_check_interval=0.5"),
     "distill": ("--model.scheme=mutual", "--trainer.gradient_clip_val=1"),
     "gan": ("--model.discriminator_steps=2", "--trainer.val_check_interval=0.5"),
+    "language": (
+        *("--config", str(HERE / "transformer.yaml")),
+        *("--trainer.accumulate_grad_batches=2", "--trainer.val_check_interval=0.5"),
+    ),
     "regress": ("--model.ensemble=2", "--model.mc_samples=2", "--trainer.precision=64-true"),
     "study": ("--model.halving=2", "--model.rungs=2"),
 }
@@ -35,6 +41,7 @@ EXTRA = {
         "--trainer.accumulate_grad_batches=2",
         *("--trainer.callbacks+=EMA", "--trainer.callbacks.module=generator"),
     ),
+    "language": ("--trainer.callbacks+=EMA", "--trainer.callbacks.module=network"),
     "regress": ("--trainer.callbacks+=LRDecay",),
     "study": (),
 }

@@ -4,13 +4,13 @@ from typing import ClassVar
 
 import torch
 from jsonargparse import Namespace
-from jsonargparse.typing import ClosedUnitInterval
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.loading.missing import MISSING, is_known
+from datamodules.loading.splits import Share
 from datamodules.reading.classes import Classes, check_class_numbers, check_type
 from recipes.parts.embedded import show_inputs
 from recipes.parts.fitting import check_classifier, count_classes
@@ -30,7 +30,7 @@ def cross_entropies(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> 
     Args:
         logits: (batch, classes)
         targets: (batch,), class numbers; or (batch, classes), the classes' shares
-        smoothing: s, share of the target spread evenly over all classes, 0 to 1
+        smoothing: s, share of the target spread evenly over all classes, from 0 to below 1
 
     Raises:
         ValueError: if labels are no int64, or one is no class; for the latter a GPU ends the
@@ -81,7 +81,7 @@ class Classify(LightningModule):
     Args:
         network: maps inputs (batch, ...) to logits (batch, classes); any class_path
         optimizer: of the network's parameters; any class_path; default: fused Adam at 0.001
-        label_smoothing: share of the target spread evenly over all classes, 0 to 1
+        label_smoothing: share of the target spread evenly over all classes, from 0 to below 1
         weights: file of the weights to start from: a state_dict of anyone, by torch.save or
             safetensors, or a checkpoint; not read when a run is resumed or tested
         weights_except: layers, or patterns of names, that stay as initialised: head, "*.bias"
@@ -95,7 +95,7 @@ class Classify(LightningModule):
         self,
         network: nn.Module,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, fused=True),
-        label_smoothing: ClosedUnitInterval = 0.0,
+        label_smoothing: Share = 0.0,
         weights: str | None = None,
         weights_except: Patterns = None,
         output: Output = None,

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging, StochasticWeightAveraging
 
 from callbacks import EMA, Export
 from recipes.classify import Classify
@@ -174,8 +175,6 @@ def test_with_two_optimizers_one_batch_is_one_step(tmp_path):
 
 def test_lightnings_own_average_misses_every_update_there(tmp_path):
     """The negative control."""
-    from lightning.pytorch.callbacks import EMAWeightAveraging
-
     updates = []
 
     class Counting(EMAWeightAveraging):
@@ -195,6 +194,12 @@ def test_a_module_that_is_not_there_is_refused(tmp_path):
 def test_averages_that_share_weights_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"EMA's module=network and network.features share"):
         fit(classify(), digits(), tmp_path, [EMA("network"), EMA("network.features")])
+
+
+@pytest.mark.parametrize("other", [EMAWeightAveraging(), StochasticWeightAveraging(0.1)])
+def test_another_average_of_the_same_weights_is_refused(other, tmp_path):
+    with pytest.raises(ValueError, match=f"EMA and {type(other).__name__} would both"):
+        fit(classify(), digits(), tmp_path, [EMA("network"), other])
 
 
 def test_constant_buffers_stay_what_they_are(tmp_path):
