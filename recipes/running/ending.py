@@ -227,7 +227,9 @@ class Ending(Callback):
     def _cause(self, error: BaseException) -> Note:
         """What ended the run: the earliest note, or a death that this error follows from."""
         mine = self.write(error)
-        until = time.monotonic() + (0 if isinstance(error, KNOWN) or not self.processes else 1)
+        # After Ctrl-C Lightning itself kills those that it has started.
+        told = isinstance(error, KNOWN) or mine.status == INTERRUPTED
+        until = time.monotonic() + (0 if told or not self.processes else 1)
         while time.monotonic() < until and self.earliest() == mine:
             if killed := self.killed():
                 return killed

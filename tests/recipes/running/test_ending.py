@@ -4,12 +4,14 @@ import os
 import signal
 import time
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 import torch
 
 from forks import Forked, ended_well, ranks, until
 from marks import slow, some
+from recipes.running.ending import Ending
 from trains import rows
 
 TWO = ("--config=ddp", "--data.batch_size=32")
@@ -178,6 +180,34 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on():
     assert process.wait() == 130
     assert f"resume with: fit --ckpt_path={checkpoint}" in process.output()
     assert "Traceback" not in process.output()
+
+
+@pytest.mark.parametrize("to", ["group", slow("first"), slow("second")])
+def test_ctrl_c_ends_every_process_with_130(to):
+    first, second = started("cut")
+    told = time.monotonic()
+    if to != "second":
+        first.send_signal(signal.SIGINT)
+    if to != "first":
+        os.kill(second, signal.SIGINT)
+    assert first.wait() == 130
+    until(lambda: not is_alive(second))
+    assert time.monotonic() - told < LIMIT
+    assert "error" not in first.output()
+
+
+def test_a_process_that_lightning_kills_after_ctrl_c_is_no_news():
+    """Before this one looks what has ended the run, or after."""
+    ending, killed = Ending(), Popen(["sleep", "60"])
+    killed.kill()
+    killed.wait()
+    ending.processes = [killed]
+    error = SystemExit(1)
+    error.__context__ = KeyboardInterrupt()
+    assert ending._cause(error).status == 130
+    lost = Ending()
+    lost.processes = [killed]
+    assert lost._cause(RuntimeError("Connection closed by peer")).line.endswith("by SIGKILL")
 
 
 def test_a_terminated_run_resumes_identically(recipe):
