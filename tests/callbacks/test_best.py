@@ -15,6 +15,7 @@ import recipes.running.assembly
 from callbacks import WritePredictions
 from callbacks.best import BestCheckpoint, step_of
 from forks import Forked
+from marks import slow
 from recipes.parts.networks import ConvNet
 from trains import digits, interrupt_after, middle_of_epoch, rows
 
@@ -63,7 +64,7 @@ def accuracy(state):
     return (logits.argmax(1) == targets).float().mean().item()
 
 
-@pytest.mark.parametrize("ema", [(), ("EMA",)])
+@pytest.mark.parametrize("ema", [slow(()), ("EMA",)])
 def test_it_is_the_best_validation_s_and_so_is_what_is_exported(recipe, ema, capsys):
     average = [f"--trainer.callbacks+={name}" for name in ema]
     average += ["--trainer.callbacks.module=network", "--trainer.callbacks.half_life=1"][
@@ -111,7 +112,7 @@ def test_a_recipe_that_does_not_say_by_what_has_none(recipe):
 
 
 @pytest.mark.parametrize(
-    "regress", [("regress", "val/rmse", min), ("distill", "val/accuracy", max)]
+    "regress", [("regress", "val/rmse", min), slow(("distill", "val/accuracy", max))]
 )
 def test_each_recipe_has_its_metric(recipe, regress):
     name, metric, choose = regress
@@ -189,6 +190,7 @@ def test_a_run_that_goes_on_from_before_its_best_looks_for_it_anew(recipe, whole
     assert_equal(saved(other)["state_dict"], saved(other, "last")["state_dict"])
 
 
+@pytest.mark.slow
 def test_without_a_look_at_the_file_the_best_is_lost(recipe, monkeypatch, whole):
     """The negative control."""
     monkeypatch.setattr(BestCheckpoint, "on_train_start", Callback.on_train_start)

@@ -10,6 +10,7 @@ from torch.nn.utils import prune
 
 from callbacks import EMA, L1, Export, GradientClip, Prune
 from callbacks.prune import sparsity
+from marks import slow
 from recipes.parts.networks import MLP
 from recipes.running.cli import main
 from stepped.module import Automatic, Manual
@@ -202,7 +203,7 @@ def trained(module, *flags):
     return torch.load(path, weights_only=True)["state_dict"]
 
 
-@pytest.mark.parametrize("algorithm", ["norm", "value"])
+@pytest.mark.parametrize("algorithm", ["norm", slow("value")])
 def test_the_trainers_clipping_flag_works_under_manual_optimization(monkeypatch, algorithm):
     """By value, since by norm each optimizer clips its own; and the flag changes something."""
     monkeypatch.setenv("RECIPES_DEBUG", "1")

@@ -12,6 +12,7 @@ from callbacks import WorstMistakes
 from datamodules.loading.loader import Loader, Table
 from datamodules.loading.missing import MISSING, is_known
 from forks import Forked, ended_well, ranks
+from marks import slow
 from photos import class_folders
 
 NAMES = ["cat", "dog, $wet$", "a bird of paradise in flight"]
@@ -78,7 +79,7 @@ def expected(table):
     return sorted(wrong)
 
 
-@pytest.mark.parametrize("count", [3, 12, 100])
+@pytest.mark.parametrize("count", [3, 12, slow(100)])
 def test_they_are_the_surest_of_the_wrong_ones(tmp_path, count):
     data = Questions()
     found = evaluate(tmp_path, data, count)

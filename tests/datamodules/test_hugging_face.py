@@ -303,7 +303,7 @@ def test_the_librarys_own_shuffling_does_not_resume():
     assert len(whole) == 103 and rest != whole[40:] and set(rest) != set(whole[40:])
 
 
-@pytest.mark.parametrize("mode", [slow([]), ["--data.streaming=true", "--data.num_workers=2"]])
+@pytest.mark.parametrize("mode", [[], slow(["--data.streaming=true", "--data.num_workers=2"])])
 def test_an_interrupted_run_resumes_from_the_middle_of_an_epoch(
     recipe, monkeypatch, shards, cache, mode
 ):

@@ -17,6 +17,7 @@ from datamodules.augmentation import (
     TrivialAugment,
 )
 from forks import ended_well, ranks
+from marks import slow
 from photos import noise
 from recipes.classify import Classify
 from recipes.running.cli import main
@@ -139,7 +140,7 @@ def flags(photos, recipe="classify"):
     return given
 
 
-@pytest.mark.parametrize("name", ["classify", "distill"])
+@pytest.mark.parametrize("name", ["classify", slow("distill")])
 def test_an_interrupted_run_resumes_from_the_middle_of_an_epoch(recipe, photos, monkeypatch, name):
     given = [*flags(photos, name), "--data.batch_size=3"]
     recipe(name, "fit", "--name=whole", *given)

@@ -274,6 +274,7 @@ def game():
     return "--config=game.yaml"
 
 
+@pytest.mark.slow
 def test_a_run_names_its_extractor_and_another_process_s_values_are_the_same(
     recipe, classifier, game, capsys
 ):

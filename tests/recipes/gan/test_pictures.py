@@ -22,6 +22,7 @@ from callbacks import EMA
 from callbacks.ema import averaged
 from datamodules import Ring
 from datamodules.loading.loader import keyed_generator
+from marks import slow
 from recipes.gan import GAN
 from recipes.gan.pictures import BACKGROUND, GAP, grid, scatter
 from recipes.gan.samples import PICTURES, Samples
@@ -183,7 +184,7 @@ def test_a_column_is_a_class(tmp_path):
     assert shape == (7 * 48 + 6 * GAP, 10 * 48 + 9 * GAP), "64 images, and what fills the last row"
 
 
-@pytest.mark.parametrize("points", [False, True])
+@pytest.mark.parametrize("points", [False, slow(True)])
 def test_a_resumed_run_draws_the_same(tmp_path, points):
     def run(name, *callbacks, **kwargs):
         settings = {"data": ring(), "module": Maker((2,))} if points else {}
@@ -203,7 +204,7 @@ def test_a_resumed_run_draws_the_same(tmp_path, points):
     assert resumed == {k: v for k, v in whole.items() if "3" not in k}
 
 
-@pytest.mark.parametrize("data", [digits, ring])
+@pytest.mark.parametrize("data", [digits, slow(ring)])
 def test_training_is_the_same_bit_by_bit(tmp_path, data):
     shape = (1, 8, 8) if data is digits else (2,)
     found = []

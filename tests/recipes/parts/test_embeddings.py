@@ -159,6 +159,7 @@ def test_a_fit_shows_the_training_inputs_once_and_checkpoints_hold_the_bins(reci
     recipe("regress", "test", f"--ckpt_path={path}")
 
 
+@pytest.mark.slow
 def test_an_ensemble_and_a_study_have_embeddings_of_their_own(recipe):
     embedding = ("--model.network.embedding=PeriodicEmbedding",)
     recipe("regress", "fit", *embedding, "--model.ensemble=2", *SHORT)

@@ -51,7 +51,7 @@ OUT_OF_RANGE = [
     ("distill", "--model.loss=DKD --model.loss.alpha=-1", r"alpha.*a finite number, 0 or above"),
     ("distill", "--model.loss=DKD --model.loss.beta=inf", r"beta.*a finite number, 0 or above"),
     ("distill", "--model.loss=DIST --model.loss.gamma=inf", r"gamma.*a finite number, 0 or above"),
-    ("classify", "--model.label_smoothing=1.5", "label_smoothing.*a number from 0 to 1"),
+    ("classify", "--model.label_smoothing=1.5", "label_smoothing.*a number from 0 to below 1"),
     ("regress", "--model.loss=huber --model.delta=inf", "delta.*a finite number above 0"),
     (
         "regress",

@@ -40,7 +40,7 @@ def test_in_its_run_a_checkpoint_alone_says_all(run, recipe):
     assert Extractor(path).facts["name"] == "own"
 
 
-@pytest.mark.parametrize("by", some(["flag", "space", "json", "config"], ["flag", "config"]))
+@pytest.mark.parametrize("by", some(["flag", "space", "json", "config"], ["flag"]))
 def test_elsewhere_what_the_user_names_is_allowed(run, recipe, by):
     path = (run / "checkpoints/last.ckpt").rename("moved.ckpt")
     with pytest.raises(ValueError, match=r"names own_networks.Own, .*--model.network=own_networks"):

@@ -102,7 +102,7 @@ def assert_same(found, expected):
     [
         (lambda params: optim.SGD(params, lr=0.02), descent),
         slow(lambda params: optim.Adagrad(params, lr=0.1), adagrad),
-        (lambda params: optim.Adam(params, lr=0.02), adam),
+        slow(lambda params: optim.Adam(params, lr=0.02), adam),
     ],
 )
 def test_full_batches(tmp_path, optimizer, update):

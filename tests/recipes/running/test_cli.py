@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import datamodules
 from launches import ROOT
-from marks import some
+from marks import slow, some
 from recipes.classify import Classify
 from recipes.distill import Distill
 from recipes.parts.networks import ConvNet
@@ -194,7 +194,7 @@ def test_stock_lightning_lets_the_checkpoint_override_the_flag(run):
         Stock(Distill, [*args, f"--ckpt_path={run}/checkpoints/last.ckpt"])
 
 
-@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("inside", [slow(True), False])
 def test_a_checkpoint_is_validated_without_any_config(run, recipe, tmp_path, inside):
     checkpoint = run / "checkpoints/last.ckpt"
     if not inside:

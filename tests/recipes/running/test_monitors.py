@@ -76,7 +76,7 @@ def test_one_of_training_is_found_in_the_first_step_that_is_logged(counted):
     assert len(STEPS) == 2
 
 
-@pytest.mark.parametrize("name", some(recipe_names(), ["gan", "study"]))
+@pytest.mark.parametrize("name", some(recipe_names(), ["gan"]))
 def test_all_that_validation_logs_is_known_before_the_first_step(name, recipe, monkeypatch):
     known = {}
 

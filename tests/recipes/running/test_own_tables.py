@@ -10,6 +10,7 @@ import torch
 import own_tables
 from datamodules import Tabular
 from forks import ended_well, ranks
+from marks import slow
 from recipes.classify import Classify
 from recipes.running import main
 from trains import interrupt_after, middle_of_epoch, rows
@@ -176,7 +177,7 @@ def test_a_mistake_is_one_line(tmp_path, flags, line):
     assert not Path("runs").exists() or not [*Path("runs").glob("*/*")]
 
 
-@pytest.mark.parametrize("embedding", ["PiecewiseLinearEmbedding", "PeriodicEmbedding"])
+@pytest.mark.parametrize("embedding", ["PiecewiseLinearEmbedding", slow("PeriodicEmbedding")])
 def test_numbers_and_categories_are_embedded(recipe, tmp_path, embedding):
     """What an embedding has learned of the training rows comes back with the checkpoint."""
     path = own_tables.diabetes(tmp_path)

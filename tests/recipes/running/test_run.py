@@ -18,6 +18,7 @@ from lightning.pytorch import Callback
 import recipes.running.assembly
 from callbacks import KeyedNoise
 from forks import Forked, until
+from marks import slow
 from recipes.compare.tracked import try_records
 from recipes.parts.checkpoints import plain
 from recipes.parts.keys import dotted
@@ -119,9 +120,9 @@ def assert_identical(one, two):
 @pytest.mark.parametrize(
     "extra",
     [
-        (),
-        pytest.param(("--trainer.accumulate_grad_batches=2",), marks=pytest.mark.slow),
-        pytest.param(("--trainer.precision=64-true",), marks=pytest.mark.slow),
+        slow(()),
+        slow(("--trainer.accumulate_grad_batches=2",)),
+        slow(("--trainer.precision=64-true",)),
     ],
 )
 def test_an_interrupted_run_resumes_from_its_last_epoch(recipe, monkeypatch, extra):
@@ -263,7 +264,7 @@ NAMES = ("config.yaml", "run.json")
 MLP = ("--model.network=MLP", "--model.network.inputs=64", "--model.network.widths=[16]")
 
 
-@pytest.mark.parametrize("batches", [16, 20])
+@pytest.mark.parametrize("batches", [slow(16), 20])
 def test_a_run_whose_resume_fails_keeps_its_settings(recipe, monkeypatch, batches):
     """In the first batch, or some later; unless a checkpoint has been saved with the new ones."""
     recipe("classify", "fit", "--name=a", "--trainer.max_epochs=1", *MLP)

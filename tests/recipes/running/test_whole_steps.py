@@ -101,8 +101,10 @@ def cut_and_resumed(recipe, monkeypatch, name, flags, hook, step, checkpoint="mi
         slow("classify", CLASSIFY, "on_validation_start", 42),  # validation is not left out
         slow("classify", CLASSIFY, "on_train_epoch_end", 42),  # nor is its row there twice
         slow("classify", CLASSIFY, "on_validation_start", 63),  # nor the last epoch's end
-        ("classify", (*CLASSIFY, TWOS), "saved", 28),  # nor is a step saved again within the next
-        ("study", (*STUDY, UNVALIDATED), "saved", 21),  # nor the members that it drops
+        slow(
+            "classify", (*CLASSIFY, TWOS), "saved", 28
+        ),  # nor is a step saved again within the next
+        slow("study", (*STUDY, UNVALIDATED), "saved", 21),  # nor the members that it drops
         slow("classify", (*CLASSIFY, MIDDLE), "on_validation_start", 28),
         slow("classify", (*CLASSIFY, MIDDLE), "on_validation_end", 42),
         slow("classify", (*CLASSIFY, UNVALIDATED), "saved", 21),

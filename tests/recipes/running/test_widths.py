@@ -8,6 +8,7 @@ import torch
 import yaml
 from torch import nn
 
+from marks import slow
 from recipes.parts.fitting import count_classes
 from recipes.parts.keys import dotted
 from recipes.running.commands import resolved
@@ -83,7 +84,7 @@ def test_what_is_filled_in_trains_what_is_given_would(recipe):
     [
         ("regress", ["--model.network={}", "--model.loss=mse"], {"inputs": 10, "outputs": 1}),
         ("classify", ["--model.network={}"], {"inputs": 64, "outputs": 10}),
-        ("study", ["--model.network={}", "--model.seeds=[0]"], {"inputs": 10, "outputs": 1}),
+        slow("study", ["--model.network={}", "--model.seeds=[0]"], {"inputs": 10, "outputs": 1}),
     ],
 )
 def test_a_network_of_ones_own_is_told_its_sizes(recipe, own, name, flags, expected):

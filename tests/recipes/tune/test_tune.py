@@ -23,6 +23,7 @@ from optuna.trial import TrialState
 import recipes.tune.trial as one_trial
 from forks import Forked, ended_well
 from launches import ROOT
+from marks import slow
 from recipes.parts.files import replace_file
 from recipes.parts.keys import dotted
 from recipes.regress import Regress
@@ -378,7 +379,7 @@ def settings_of(kind, total, killed=None, store="journal:study.journal", **kwarg
     return [trial.params for trial in queue.trials()]
 
 
-@pytest.mark.parametrize("kind", ["random", "tpe", "gp"])
+@pytest.mark.parametrize("kind", ["random", "tpe", slow("gp")])
 def test_a_search_is_repeated_by_its_seed_also_over_a_kill(kind, tmp_path, monkeypatch):
     found = {}
     for name, kwargs in {"one": {}, "killed": {"killed": 11}, "seed": {"seed": 1}}.items():
@@ -395,7 +396,7 @@ def test_one_seed_for_all_processes_would_draw_the_same(monkeypatch):
     assert len({tuple(params.values()) for params in settings_of("random", 4)}) == 1
 
 
-@pytest.mark.parametrize("killed", [None, 1, 3])
+@pytest.mark.parametrize("killed", [slow(None), slow(1), 3])
 def test_a_grid_is_covered_exactly(killed):
     found = settings_of("grid", 4, killed, space=GRID, store="sqlite:///study.db")
     points = {(params[RATE], params[WIDTHS]) for params in found}
