@@ -1,6 +1,7 @@
 """Recurrent networks and Transformers: state, causality, ties, and the papers' definitions."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -76,12 +77,14 @@ def test_an_average_of_tied_weights_is_one_tensor():
     module = nn.Module()
     module.network = made("learned", tied=True)
     average = EMA("network", 1)
-    average.length, average.in_images, average.weight = 1, False, 1.0
-    average.average = {k: v.clone() + 1 for k, v in average.tensors(module).items()}
+    average.on_train_start(SimpleNamespace(callbacks=[average]), module)
+    average.average = {name: value + 1 for name, value in average.average.items()}
     names = [name for name in average.average if name in ("head.weight", "embedding.weight")]
     assert len(names) == 1
     state = {average.state_key: average.state_dict()}
     saved = {"state_dict": module.state_dict(), "callbacks": state}
+    # Sharded weights are gathered for each name by itself.
+    saved["state_dict"] = {name: value.clone() for name, value in saved["state_dict"].items()}
     found = evaluated_weights(saved)
     assert torch.equal(found["network.head.weight"], found["network.embedding.weight"])
     assert torch.equal(found["network.head.weight"], module.network.head.weight + 1)
@@ -129,12 +132,12 @@ def test_attention_is_the_softmax_of_products(tokens):
     network = TransformerLanguageModel(VOCABULARY, 12, 1, 2, 8, bias=True).double().eval()
     (block,) = network.blocks
     x = network.embedding(tokens) + network.position.weight
-    query, key, value = block.query_key_value(block.attention_norm(x)).split(8, -1)
     heads = []
-    for part in (slice(0, 4), slice(4, 8)):
-        scores = query[..., part] @ key[..., part].transpose(1, 2) / math.sqrt(4)
+    for head in block.query_key_value(block.attention_norm(x)).split(12, -1):
+        query, key, value = head.split(4, -1)
+        scores = query @ key.transpose(1, 2) / math.sqrt(4)
         later = torch.ones(12, 12).triu(1).bool()
-        heads.append(scores.masked_fill(later, -math.inf).softmax(-1) @ value[..., part])
+        heads.append(scores.masked_fill(later, -math.inf).softmax(-1) @ value)
     x = x + block.attended(torch.cat(heads, -1))
     x = x + block.output(nn.functional.gelu(block.hidden(block.hidden_norm(x))))
     torch.testing.assert_close(network(tokens)[0], network.norm(x) @ network.embedding.weight.T)
