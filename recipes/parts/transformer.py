@@ -6,10 +6,12 @@ from typing import Literal
 import torch
 from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
+from torch.distributed.tensor.parallel.style import ParallelStyle
 from torch.nn import functional as F
 
 from datamodules.loading.splits import Share
 from recipes.parts.networks import Head, Width
+from recipes.parts.tensor_parallel import alternating
 
 State = tuple[Tensor, ...]  # keys and values of each layer in turn, (batch, heads, length, size)
 Rotation = tuple[Tensor, Tensor]  # cosines and sines, (length, size)
@@ -52,7 +54,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float, bias: bool) -> None:
         super().__init__()
-        self.heads, self.rate = heads, dropout
+        self.size, self.rate = width // heads, dropout
         self.attention_norm = nn.LayerNorm(width, bias=bias)
         self.query_key_value = nn.Linear(width, 3 * width, bias=bias)
         self.attended = nn.Linear(width, width, bias=bias)
@@ -74,8 +76,9 @@ class Block(nn.Module):
         self, x: Tensor, turn: Rotation | None, before: State | None
     ) -> tuple[Tensor, State]:
         """Each token's mean of values, weighted by softmax(q k / sqrt(size)) of those before it."""
-        parts = self.query_key_value(x).chunk(3, -1)
-        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        # Head by head, so that a process of several can have some heads whole.
+        heads = self.query_key_value(x).unflatten(-1, (-1, 3, self.size))
+        query, key, value = (part.transpose(1, 2) for part in heads.unbind(-2))
         if turn is not None:
             query, key = rotated(query, turn), rotated(key, turn)
         if before is not None:
@@ -133,7 +136,7 @@ class TransformerLanguageModel(nn.Module):
         super().__init__()
         if width % heads or (positions == "rotary" and width // heads % 2):
             raise ValueError(f"width={width} does not divide by heads={heads} into even sizes")
-        self.context, self.size = context, width // heads
+        self.context, self.heads, self.size = context, heads, width // heads
         self.embedding = nn.Embedding(vocabulary, width)
         self.position = nn.Embedding(context, width) if positions == "learned" else None
         self.dropout = nn.Dropout(dropout)
@@ -151,6 +154,15 @@ class TransformerLanguageModel(nn.Module):
                 nn.init.normal_(weight, std=0.02 / math.sqrt(2 * len(self.blocks) if added else 1))
             elif name.endswith("bias"):
                 nn.init.zeros_(weight)
+
+    def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
+        """Of each block the heads, and the units of its hidden layer, are split."""
+        pairs = (("query_key_value", "attended"), ("hidden", "output"))
+        plan: dict[str, ParallelStyle] = {}
+        for number in range(len(self.blocks)):
+            for pair in pairs:
+                plan |= alternating([f"blocks.{number}.{name}" for name in pair])
+        return plan
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Logits of each next token, and the keys and values of all tokens so far.

@@ -23,7 +23,9 @@ from marks import some
 from recipes.gan.checks import method_for
 from recipes.parts.activation_checkpointing import Checkpointed, checkpoint_activations
 from recipes.parts.networks import MLP, ConvNet
-from recipes.parts.sharding import alternating, plan_of, units
+from recipes.parts.sharding import units
+from recipes.parts.tensor_parallel import alternating, plan_of
+from recipes.parts.transformer import TransformerLanguageModel
 from recipes.parts.wrappers import large
 from recipes.running.cli import main
 from recipes.running.messages import one_line
@@ -166,6 +168,8 @@ def test_what_tensor_parallelism_cannot_split_is_refused():
         plan_of(ConvNet([4, 8]), 2, "--model.network")
     with pytest.raises(ValueError, match="7 units do not divide by 2 processes"):
         plan_of(MLP(4, [7]), 2, "--model.network")
+    with pytest.raises(ValueError, match="heads=3 do not divide by 2 processes"):
+        plan_of(TransformerLanguageModel(5, heads=3, width=6), 2, "--model.network")
 
 
 def test_penalties_are_differences_where_the_discriminator_cannot_be_differentiated_twice():
@@ -186,6 +190,13 @@ def test_a_plan_alternates_columns_and_rows():
     network = MLP(64, [8, 8])
     assert list(network.tensor_parallel_plan()) == ["features.1", "features.3", "head"]
     assert [type(unit).__name__ for unit in units(network)] == ["Linear", "Linear", "MLP"]
+    plan = TransformerLanguageModel(5, layers=1).tensor_parallel_plan()
+    assert {name: type(style).__name__ for name, style in plan.items()} == {
+        "blocks.0.query_key_value": "ColwiseParallel",
+        "blocks.0.attended": "RowwiseParallel",
+        "blocks.0.hidden": "ColwiseParallel",
+        "blocks.0.output": "RowwiseParallel",
+    }
 
 
 def test_ddp_is_forked_where_python_is_not_started_anew(recipe):

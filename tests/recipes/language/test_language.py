@@ -13,6 +13,7 @@ from forks import ended_well, ranks
 from marks import slow, some
 from recipes.language import Language
 from recipes.language.module import next_token_loss
+from recipes.parts.averages import evaluated_weights
 from recipes.parts.recurrent import LSTMLanguageModel
 from recipes.parts.transformer import TransformerLanguageModel
 from trains import digits, fit, interrupt_after, middle_of_epoch, rows
@@ -165,21 +166,43 @@ def test_an_interrupted_run_resumes_exactly(recipe, lines, monkeypatch, name):
 
 
 # The ranks' batches are compared in tests/datamodules/test_text.py.
-@pytest.mark.parametrize("overlay", [slow("ddp"), slow("fsdp")])
-def test_two_processes_train_what_one_does(recipe, lines, overlay):
-    sgd_ = ("--model.optimizer=SGD", "--model.optimizer.lr=0.5", "--model.network.width=8")
-    flags = ("fit", *SMALL, *sgd_, "--model.network.tied=true")
-    half = ("--data.batch_size=2", f"--config={overlay}", "--trainer.devices=2")
-    recipe("language", *flags, "--config=shakespeare", "--name=one")
-    ended_well(*ranks(2, "recipes.language", *flags, "--config=shakespeare", *half, "--name=two"))
+@pytest.mark.parametrize(
+    ("overlay", "network"),
+    [
+        slow("ddp", "lstm"),
+        slow("fsdp", "lstm"),
+        slow("fsdp", "transformer"),
+        slow("tensor_parallel", "transformer"),
+    ],
+)
+def test_two_processes_train_what_one_does(recipe, lines, overlay, network):
+    """Tied weights, their norm that is clipped, and their average, too."""
+    sgd_ = ("--model.optimizer=SGD", "--model.network.width=8", "--model.network.tied=true")
+    flags = ("fit", "--config=shakespeare", *SMALL, *sgd_)
+    if network == "lstm":
+        flags += ("--model.optimizer.lr=0.5",)
+    else:
+        flags += ("--model.network=TransformerLanguageModel", "--model.optimizer.lr=0.05")
+        flags += ("--data.order=blocks", "--trainer.callbacks+=GradientClip")
+        flags += ("--trainer.callbacks.limit=0.5", "--trainer.callbacks+=EMA")
+        flags += ("--trainer.callbacks.module=network",)
+    batch = 4 if overlay == "tensor_parallel" else 2
+    half = (f"--data.batch_size={batch}", f"--config={overlay}", "--trainer.devices=2")
+    recipe("language", *flags, "--name=one")
+    ended_well(*ranks(2, "recipes.language", *flags, *half, "--name=two"))
     one, two = (
         torch.load(f"runs/language/{name}/checkpoints/last.ckpt", weights_only=True)
         for name in ("one", "two")
     )
-    for key, value in one["state_dict"].items():
-        torch.testing.assert_close(two["state_dict"][key], value)
-    for part, other in zip(one["state"], two["state"], strict=True):
-        torch.testing.assert_close(part, other)  # in the order of the streams
+    for found in (one["state_dict"], two["state_dict"], evaluated_weights(two)):
+        assert torch.equal(found["network.head.weight"], found["network.embedding.weight"])
+    torch.testing.assert_close(two["state_dict"], one["state_dict"])
+    torch.testing.assert_close(evaluated_weights(two), evaluated_weights(one))
+    if network == "lstm":
+        torch.testing.assert_close(one["state"], two["state"])  # in the order of the streams
+    else:
+        head = "network.head.weight"
+        assert not torch.equal(evaluated_weights(one)[head], one["state_dict"][head])
     metrics = [rows(Path("runs/language", name))[-1] for name in ("one", "two")]
     assert metrics[0]["val/loss"] == pytest.approx(metrics[1]["val/loss"], rel=1e-5)
 
