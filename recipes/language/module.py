@@ -180,7 +180,9 @@ class Language(LightningModule):
     def configure_callbacks(self) -> list[Callback]:
         return [WriteTexts(self.continuations)] if self.continuations else []
 
-    def predict_step(self, batch: tuple[Tensor], batch_idx: int) -> dict[str, Tensor]:
+    def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
+        if self.continuations is None:  # of the data, as `recipes.export` compares
+            return {"logits": next_logits(self.network, batch[0])[0]}
         asked, (numbers,) = self.continuations, batch
         prompt = self.vocabulary.prompt(asked.prompt, "--prompt").repeat(len(numbers), 1)
         key = int(os.environ.get("PL_GLOBAL_SEED", "0")), batch_idx

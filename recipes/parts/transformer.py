@@ -136,7 +136,8 @@ class TransformerLanguageModel(nn.Module):
         super().__init__()
         if width % heads or (positions == "rotary" and width // heads % 2):
             raise ValueError(f"width={width} does not divide by heads={heads} into even sizes")
-        self.context, self.heads, self.size = context, heads, width // heads
+        # An int, which torch.export compares with lengths that it leaves open.
+        self.context, self.heads, self.size = int(context), heads, width // heads
         self.embedding = nn.Embedding(vocabulary, width)
         self.position = nn.Embedding(context, width) if positions == "learned" else None
         self.dropout = nn.Dropout(dropout)
