@@ -66,7 +66,7 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, turn: Rotation | None, before: State | None
     ) -> tuple[Tensor, State]:
-        """From (batch, length, width) to the same, and this block's keys and values so far."""
+        """From (batch, length, width) to the same; its keys and values so far, unless it trains."""
         attended, state = self.attend(self.attention_norm(x), turn, before)
         x = x + self.dropout(self.attended(attended))
         hidden = F.gelu(self.hidden(self.hidden_norm(x)))
@@ -82,7 +82,8 @@ class Block(nn.Module):
         if turn is not None:
             query, key = rotated(query, turn), rotated(key, turn)
         if before is not None:
-            key, value = torch.cat([before[0], key], 2), torch.cat([before[1], value], 2)
+            earlier = (part.to(key.dtype) for part in before)
+            key, value = (torch.cat(pair, 2) for pair in zip(earlier, (key, value), strict=True))
         length, total = query.shape[2], key.shape[2]
         mask = None  # is_causal's mask is for no tokens before
         if before is not None:
@@ -92,7 +93,9 @@ class Block(nn.Module):
         found = F.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, dropout_p=rate, is_causal=mask is None
         )
-        return found.transpose(1, 2).flatten(2), (key, value)
+        # In training they would only take memory, also that which checkpoints of activations save.
+        state = () if self.training else (key, value)
+        return found.transpose(1, 2).flatten(2), state
 
 
 class TransformerLanguageModel(nn.Module):
@@ -173,7 +176,7 @@ class TransformerLanguageModel(nn.Module):
             state: of the tokens before, as this returned it; None: there are none
 
         Returns:
-            logits (batch, length, vocabulary); the state
+            logits (batch, length, vocabulary); the state, empty while training
 
         Raises:
             ValueError: if there are more tokens than the context has

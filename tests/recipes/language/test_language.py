@@ -10,6 +10,7 @@ from torch import nn
 from datamodules import Text
 from datamodules.loading.missing import MISSING
 from forks import ended_well, ranks
+from launches import difference, weights
 from marks import slow, some
 from recipes.language import Language
 from recipes.language.module import next_token_loss
@@ -173,6 +174,7 @@ def test_an_interrupted_run_resumes_exactly(recipe, lines, monkeypatch, name):
         slow("fsdp", "lstm"),
         slow("fsdp", "transformer"),
         slow("tensor_parallel", "transformer"),
+        slow("large", "transformer"),  # one process keeps all activations
     ],
 )
 def test_two_processes_train_what_one_does(recipe, lines, overlay, network):
@@ -188,6 +190,7 @@ def test_two_processes_train_what_one_does(recipe, lines, overlay, network):
         flags += ("--trainer.callbacks.module=network",)
     batch = 4 if overlay == "tensor_parallel" else 2
     half = (f"--data.batch_size={batch}", f"--config={overlay}", "--trainer.devices=2")
+    half += ("--trainer.precision=32-true",)
     recipe("language", *flags, "--name=one")
     ended_well(*ranks(2, "recipes.language", *flags, *half, "--name=two"))
     one, two = (
@@ -205,6 +208,34 @@ def test_two_processes_train_what_one_does(recipe, lines, overlay, network):
         assert not torch.equal(evaluated_weights(one)[head], one["state_dict"][head])
     metrics = [rows(Path("runs/language", name))[-1] for name in ("one", "two")]
     assert metrics[0]["val/loss"] == pytest.approx(metrics[1]["val/loss"], rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lstm", "transformer"])
+def test_a_compiled_network_trains_the_same(recipe, lines, name):
+    """Tied weights stay one, and the state goes on from batch to batch."""
+    flags = ("fit", *SMALL, *NETWORKS[name], "--model.network.tied=true")
+    flags += ("--model.network.dropout=0", "--model.optimizer=SGD", "--model.optimizer.lr=0.05")
+    recipe("language", "fit", *flags[1:], "--name=eager")
+    recipe("language", "fit", "--config=compile", *flags[1:], "--name=compiled")
+    eager, compiled = (weights(Path("runs/language", each)) for each in ("eager", "compiled"))
+    assert difference(eager, compiled) < 1e-6
+    assert torch.equal(compiled["network.head.weight"], compiled["network.embedding.weight"])
+
+
+def test_a_run_in_bfloat16_goes_on_in_float32(recipe, lines):
+    """In the middle of an epoch, from the states that it carries."""
+    flags = (*SMALL, *NETWORKS["lstm"], *middle_of_epoch("runs/language/a"))
+    recipe("language", "fit", "--config=bf16", *flags, "--name=a", "--trainer.max_steps=10")
+    path = "runs/language/a/checkpoints/middle.ckpt"
+    recipe(
+        "language",
+        "fit",
+        f"--ckpt_path={path}",
+        "--trainer.precision=32-true",
+        "--trainer.max_steps=12",
+    )
+    assert all(math.isfinite(row.get("train/loss", 0)) for row in rows(Path("runs/language/a")))
 
 
 def test_sizes_come_from_the_data(recipe, lines):
