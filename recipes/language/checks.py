@@ -6,6 +6,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 
 from datamodules.reading.vocabulary import Tokens
+from datamodules.text_data import TextData
 from recipes.parts.fitting import named, outputs
 
 
@@ -16,11 +17,13 @@ def vocabulary_of(data: LightningDataModule | None) -> Tokens:
         data: set up
 
     Raises:
-        ValueError: if they are no text
+        ValueError: if they are no running text
     """
-    if not hasattr(data, "vocabulary"):
+    if not isinstance(data, TextData):  # Sentences has a vocabulary, too
         kind = type(data).__name__
-        raise ValueError(f"--data={kind} is no text: such as --data=Text --data.path=mine.txt")
+        raise ValueError(
+            f"--data={kind} is no running text: such as --data=Text --data.path=mine.txt"
+        )
     return data.vocabulary
 
 
