@@ -1,5 +1,6 @@
 """What works unchanged around any recipe and any LightningModule: one class per file."""
 
+from callbacks.activation_checkpointing import ActivationCheckpointing
 from callbacks.changed_settings import ChangedSettings
 from callbacks.channels_last import ChannelsLast
 from callbacks.class_report import ClassReport
@@ -28,6 +29,7 @@ from callbacks.write_predictions import WritePredictions
 __all__ = [
     "EMA",
     "L1",
+    "ActivationCheckpointing",
     "ChangedSettings",
     "ChannelsLast",
     "ClassReport",

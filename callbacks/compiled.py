@@ -1,7 +1,5 @@
 """torch.compile around the networks of any module."""
 
-from collections.abc import Iterator
-
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 from torchmetrics import Metric
@@ -29,28 +27,34 @@ class Compile(Callback):
         return f"Compile({self.modules})"
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        networks = list(self._networks(pl_module))
-        if not networks:
-            raise ValueError(f"Compile: {type(pl_module).__name__} has no networks to compile")
-        for network in networks:
+        for network in called(pl_module, self.modules, "Compile"):
             network.compile(mode=self.mode)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for network in self._networks(pl_module):
+        for network in called(pl_module, self.modules, "Compile"):
             network._compiled_call_impl = None  # what nn.Module.compile sets
 
-    def _networks(self, pl_module: LightningModule) -> Iterator[nn.Module]:
-        """What is called, of the module's children: of a list its items, and no metrics.
 
-        Raises:
-            ValueError: if the module has no such attribute
-        """
-        names = self.modules or [name for name, _ in pl_module.named_children()]
-        for name in names:
-            child = getattr(pl_module, name, None)
-            if not isinstance(child, nn.Module):
-                raise ValueError(f"Compile: {type(pl_module).__name__} has no network {name!r}")
-            if isinstance(child, (nn.ModuleList, nn.ModuleDict)):
-                yield from child.children()
-            elif not isinstance(child, Metric):
-                yield child
+def called(pl_module: LightningModule, modules: list[str] | None, callback: str) -> list[nn.Module]:
+    """What is called, of a module's children: of a list its items, and no metrics.
+
+    Args:
+        pl_module: that has them
+        modules: names of its attributes; None: all
+        callback: that asks, for messages
+
+    Raises:
+        ValueError: if the module has no such attribute, or none at all
+    """
+    kind, found = type(pl_module).__name__, []
+    for name in modules or [name for name, _ in pl_module.named_children()]:
+        child = getattr(pl_module, name, None)
+        if not isinstance(child, nn.Module):
+            raise ValueError(f"{callback}: {kind} has no network {name!r}")
+        if isinstance(child, (nn.ModuleList, nn.ModuleDict)):
+            found += child.children()
+        elif not isinstance(child, Metric):
+            found.append(child)
+    if not found:
+        raise ValueError(f"{callback}: {kind} has no networks")
+    return found

@@ -62,6 +62,7 @@ class EMA(Callback):
         self.module, self.half_life, self.buffers = module, half_life, buffers
         self.weight = 0.0  # the sum in the denominator
         self.average: dict[str, Tensor] = {}
+        self.ties: dict[str, str] = {}  # a second name of a weight that two layers share: the first
         self.raw: dict[str, Tensor] = {}  # the weights, while the average is in their place
 
     @property
@@ -70,6 +71,7 @@ class EMA(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         average = {name: whole(value) for name, value in self.average.items()}
+        average |= {other: average[name] for other, name in self.ties.items()}
         return {"weight": self.weight, "average": average}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -106,6 +108,9 @@ class EMA(Callback):
         current = self.tensors(pl_module)
         if not current:
             raise ValueError(f"EMA: module {self.module} has no weights")
+        names = self.parameters(pl_module)
+        every = pl_module.get_submodule(self.module).named_parameters(remove_duplicate=False)
+        self.ties = {other: names[weight] for other, weight in every if other != names[weight]}
         others = [c for c in trainer.callbacks if isinstance(c, EMA) and c is not self]
         for other in others:
             if {*map(id, self.parameters(pl_module))} & {*map(id, other.parameters(pl_module))}:

@@ -7,7 +7,6 @@ from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from datamodules.reading.split_words import split_of
 from datamodules.reading.text_files import read_text, text_files
-from datamodules.reading.vocabulary import Kind
 from datamodules.text_data import Order, TextData
 
 PARTS = {"train": "train", "validation": "val", "test": "test"}
@@ -23,7 +22,8 @@ class Text(TextData):
     Args:
         path: of the file or folder
         tokens: what the text is cut into: characters; bytes; words: what whitespace separates, and
-            `<eos>` at the end of each line
+            `<eos>` at the end of each line; or the path of a file of the `tokenizers` library, such
+            as tokenizer.json, which needs `pip install -e '.[tokenizers]'`
         words: of words, how many are kept, the most frequent; the others are `<unk>`; by default
             all
         length: tokens in a row of a batch; the last batch of an epoch may have shorter rows
@@ -38,7 +38,7 @@ class Text(TextData):
     def __init__(
         self,
         path: str | os.PathLike[str],
-        tokens: Kind = "characters",
+        tokens: str = "characters",
         words: PositiveInt | None = None,
         length: PositiveInt = 64,
         order: Order = "streams",

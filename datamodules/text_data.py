@@ -1,7 +1,7 @@
 """What datamodules of a text share: splits, vocabulary, and batches of tokens."""
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -11,9 +11,13 @@ from datamodules.loading.data_module import DataModule
 from datamodules.loading.loader import Loader, data_rank, place
 from datamodules.loading.splits import held_rows
 from datamodules.loading.text_streams import Blocks, Streams
-from datamodules.reading.vocabulary import Kind, Vocabulary, tokens
+from datamodules.reading.tokenizer_file import TokenizerFile
+from datamodules.reading.vocabulary import KINDS, Tokens, Vocabulary, tokens
 
 Order = Literal["streams", "blocks"]
+Parts = TypeVar("Parts", np.ndarray, Tensor)  # tokens, or their numbers, of a split
+# Tokens, their numbers in each split, and whether these give the text back.
+Numbered = tuple[Tokens, dict[str, Tensor], bool]
 
 
 class TextData(DataModule, ABC):
@@ -23,7 +27,8 @@ class TextData(DataModule, ABC):
     one that follows it. A subclass says where the text comes from (`read`).
 
     Args:
-        tokens: what the text is cut into: characters, bytes or words
+        tokens: what the text is cut into: characters, bytes or words, or the path of a file of the
+            `tokenizers` library, such as tokenizer.json
         words: of words, how many are kept, the most frequent; the others are `<unk>`; by default
             all
         length: tokens in a row of a batch; the last batch of an epoch may have shorter rows
@@ -36,9 +41,11 @@ class TextData(DataModule, ABC):
         seed: of the order of blocks
     """
 
+    vocabulary: Tokens
+
     def __init__(
         self,
-        tokens: Kind = "characters",
+        tokens: str = "characters",
         words: PositiveInt | None = None,
         length: PositiveInt = 64,
         order: Order = "streams",
@@ -49,6 +56,9 @@ class TextData(DataModule, ABC):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
+        if tokens not in KINDS and not tokens.endswith(".json"):
+            known = ", ".join(KINDS)
+            raise ValueError(f"--data.tokens={tokens}: {known}, or a file, tokenizer.json")
         if words is not None and tokens != "words":
             raise ValueError(f"--data.words={words}: tokens are {tokens}, not words")
         self.kind, self.words, self.length, self.order = tokens, words, length, order
@@ -56,6 +66,7 @@ class TextData(DataModule, ABC):
         self.val_size, self.test_size = val_size, test_size
         self.input_shape = (length,)
         self.ids: dict[str, Tensor] = {}  # of each split, (tokens,) int32
+        self.characters: dict[str, int] = {}  # of each split, if tokens give all of them back
 
     @abstractmethod
     def read(self) -> dict[str, str]:
@@ -64,23 +75,39 @@ class TextData(DataModule, ABC):
     def setup(self, stage: str) -> None:
         if self.ids:
             return
-        parts = {split: tokens(text, self.kind) for split, text in self.read().items()}
-        parts = self._held_out(parts)
-        for split, part in parts.items():
-            if len(part) < 2:
-                raise ValueError(f"--data={type(self).__name__}: no text for {split}")
-        others = [part for split, part in parts.items() if split != "train"]
-        self.vocabulary = Vocabulary.of(self.kind, parts["train"], others, self.words)
-        self.ids = {split: self.vocabulary.numbers(part) for split, part in parts.items()}
+        number = self._by_symbols if self.kind in KINDS else self._by_file
+        self.vocabulary, self.ids, is_exact = number(self.read())
+        if is_exact:
+            held = {split: ids for split, ids in self.ids.items() if split != "train"}
+            self.characters = {s: len(self.vocabulary.decode(ids)) for s, ids in held.items()}
 
-    def _held_out(self, parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _by_symbols(self, texts: dict[str, str]) -> Numbered:
+        """Characters, bytes or words, of which the text decides the numbers."""
+        parts = self._held_out({split: tokens(text, self.kind) for split, text in texts.items()})
+        others = [part for split, part in parts.items() if split != "train"]
+        known = Vocabulary.of(self.kind, parts["train"], others, self.words)
+        ids = {split: known.numbers(part) for split, part in parts.items()}
+        return known, ids, self.kind != "words"
+
+    def _by_file(self, texts: dict[str, str]) -> Numbered:
+        """Tokens of a file, which has their numbers."""
+        known = TokenizerFile.read(self.kind, "--data.tokens")
+        whole = {split: known.encode(text) for split, text in texts.items()}
+        is_exact = all(known.decode(ids) == texts[split] for split, ids in whole.items())
+        return known, self._held_out(whole), is_exact
+
+    def _held_out(self, parts: dict[str, Parts]) -> dict[str, Parts]:
         """The splits, of which those that are not there are cut from the end of the text."""
         train, count, held = parts["train"], len(parts["train"]), {}
         for split, size in {"test": self.test_size, "val": self.val_size}.items():
             size = held_rows(count, size, f"--data.{split}_size", "tokens")
             if split not in parts and size:
                 train, held[split] = train[:-size], train[-size:]
-        return parts | held | {"train": train}
+        found = parts | held | {"train": train}
+        for split, part in found.items():
+            if len(part) < 2:
+                raise ValueError(f"--data={type(self).__name__}: no text for {split}")
+        return found
 
     def _loader(self, split: str, is_shuffled: bool = False) -> Loader:
         rank, world_size = data_rank(self.trainer)

@@ -5,7 +5,6 @@ from pathlib import Path
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from datamodules.reading.text_files import read_text
-from datamodules.reading.vocabulary import Kind
 from datamodules.text_data import Order, TextData
 
 FILE = Path(__file__).with_name("tinyshakespeare.txt.gz")
@@ -19,7 +18,8 @@ class TinyShakespeare(TextData):
     validation, and there is no text for testing.
 
     Args:
-        tokens: what the text is cut into: characters, bytes or words
+        tokens: what the text is cut into: characters, bytes or words, or the path of a file of the
+            `tokenizers` library, such as tokenizer.json
         words: of words, how many are kept, the most frequent; the others are `<unk>`; by default
             all
         length: tokens in a row of a batch; the last batch of an epoch may have shorter rows
@@ -33,7 +33,7 @@ class TinyShakespeare(TextData):
 
     def __init__(
         self,
-        tokens: Kind = "characters",
+        tokens: str = "characters",
         words: PositiveInt | None = None,
         length: PositiveInt = 64,
         order: Order = "streams",

@@ -1,17 +1,19 @@
 """Texts as numbers: characters, bytes or words, and back."""
 
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 Kind = Literal["characters", "bytes", "words"]
+KINDS: tuple[str, ...] = get_args(Kind)
 UNKNOWN, END_OF_LINE = "<unk>", "<eos>"
 
 
@@ -31,9 +33,61 @@ def tokens(text: str, kind: Kind) -> np.ndarray:
     return np.array([word for line in lines for word in [*line.split(), END_OF_LINE]], object)
 
 
+class Tokens(ABC):
+    """What a language model reads and writes, each token by its number.
+
+    Attributes:
+        kind: of the tokens
+    """
+
+    kind: str
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many different tokens there are."""
+
+    @abstractmethod
+    def encode(self, text: str) -> Tensor:
+        """The numbers of a text's tokens, (tokens,) int32.
+
+        Raises:
+            ValueError: if there is one that is not known
+        """
+
+    @abstractmethod
+    def decode(self, numbers: Tensor) -> str:
+        """The text of tokens, (tokens,)."""
+
+    @abstractmethod
+    def start(self) -> str:
+        """What a text begins with of which nothing else is said: the start of a line, if any."""
+
+    @abstractmethod
+    def plain(self) -> dict[str, Any]:
+        """All of it as plain values, for a checkpoint."""
+
+    def prompt(self, text: str | None, option: str) -> Tensor:
+        """The numbers of what a text is to begin with, (tokens,) int64.
+
+        Args:
+            text: None: `start`
+            option: that it was given by, for the message
+
+        Raises:
+            ValueError: if it has no token, or one that is not known
+        """
+        try:
+            found = self.encode(self.start() if text is None else text).long()
+        except ValueError as error:
+            raise ValueError(f"{option}: {error}") from error
+        if not len(found):
+            raise ValueError(f"{option} is empty: give at least one token")
+        return found
+
+
 @dataclass(frozen=True)
-class Vocabulary:
-    """The tokens that a language model knows, each by its number.
+class Vocabulary(Tokens):
+    """Characters, bytes, or the words of a text.
 
     Args:
         kind: of the tokens
@@ -95,42 +149,23 @@ class Vocabulary:
         return torch.from_numpy(places.astype(np.int32))
 
     def encode(self, text: str) -> Tensor:
-        """The numbers of a text's tokens, (tokens,) int32; words without the last line's `<eos>`.
-
-        Raises:
-            ValueError: from `numbers`
-        """
+        """As `Tokens.encode`; of words, a last line that does not end has no `<eos>`."""
         pieces = tokens(text, self.kind)
         is_open = self.kind == "words" and not text.endswith("\n")
         return self.numbers(pieces[:-1] if is_open else pieces)
 
-    def prompt(self, text: str | None, option: str) -> Tensor:
-        """The numbers of what a text is to begin with, (tokens,) int64.
-
-        Args:
-            text: None: the start of a line, or where the training text has no lines, its first
-                symbol
-            option: that it was given by, for the message
-
-        Raises:
-            ValueError: if it has no token, or one that is not known
-        """
-        if text is None:
-            has_lines = self.kind != "characters" or "\n" in self.number
-            text = "\n" if has_lines else self.symbols[0]
-        try:
-            found = self.encode(text).long()
-        except ValueError as error:
-            raise ValueError(f"{option}: {error}") from error
-        if not len(found):
-            raise ValueError(f"{option} is empty: give at least one token")
-        return found
-
     def decode(self, numbers: Tensor) -> str:
-        """The text of tokens; bytes that are no UTF-8 become the replacement character."""
+        """As `Tokens.decode`; bytes that are no UTF-8 become the replacement character."""
         if self.kind == "bytes":
             return bytes(numbers.tolist()).decode(errors="replace")
         found = [self.symbols[number] for number in numbers.tolist()]
         if self.kind == "characters":
             return "".join(found)
         return re.sub(f" ?{END_OF_LINE} ?", "\n", " ".join(found))
+
+    def start(self) -> str:
+        has_lines = self.kind != "characters" or "\n" in self.number
+        return "\n" if has_lines else self.symbols[0]
+
+    def plain(self) -> dict[str, Any]:
+        return {"kind": self.kind, "symbols": list(self.symbols)}

@@ -72,13 +72,14 @@ def floats(predictions: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def facts(deployed: Deployed, checkpoint: str) -> dict[str, Any]:
     """What a file says of itself: plain text, by name."""
-    data = deployed.data
+    data, vocabulary = deployed.data, getattr(deployed.module, "vocabulary", None)
     found = {
         "recipe": type(deployed.module).__name__,
         "checkpoint": checkpoint,
         "features": getattr(data, "feature_names", None),
         "target": getattr(data, "target_name", None) or getattr(data, "target_names", None),
         "classes": getattr(data, "class_names", None),
+        "tokens": vocabulary and vocabulary.plain(),
         "white": getattr(data, "white", None),
         "scaling": getattr(deployed.module, "scaling", None),
     }

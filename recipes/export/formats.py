@@ -19,6 +19,22 @@ BATCH = {0: Dim("batch", min=1)}  # any number of rows
 EXTRA = "pip install -e '.[export]'"
 
 
+def free_sizes(deployed: Deployed) -> dict[int, Dim]:
+    """The dimensions of inputs that may have any size: rows, and of a text its length.
+
+    Raises:
+        ValueError: of a recurrent network, whose steps torch writes one by one
+    """
+    if getattr(deployed.module, "vocabulary", None) is None:
+        return BATCH
+    if getattr(deployed.network, "carries_state", False):
+        kind = type(deployed.network).__name__
+        said = "torch writes a recurrent network for texts of one length alone"
+        raise ValueError(f"--model.network={kind}: {said}; --format=safetensors has its weights")
+    longest = getattr(deployed.network, "context", None)
+    return BATCH | {1: Dim("length", min=1, max=longest)}
+
+
 def torch_export(deployed: Deployed, example: Tensor, facts: dict[str, Any], path: Path) -> Predict:
     """Writes a program that torch.export.load reads, without this package.
 
@@ -31,7 +47,8 @@ def torch_export(deployed: Deployed, example: Tensor, facts: dict[str, Any], pat
     Returns:
         how the file predicts
     """
-    program = torch.export.export(deployed, (example,), dynamic_shapes={"inputs": BATCH})
+    shapes = {"inputs": free_sizes(deployed)}
+    program = torch.export.export(deployed, (example,), dynamic_shapes=shapes)
     torch.export.save(program, path, extra_files={"facts.json": json.dumps(facts)})
     return torch.export.load(path).module()
 
@@ -47,12 +64,13 @@ def onnx(deployed: Deployed, example: Tensor, facts: dict[str, Any], path: Path)
         import onnxscript  # noqa: F401 - which torch needs
     except ModuleNotFoundError as error:
         raise ValueError(f"--format=onnx needs {error.name}: {EXTRA}") from error
+    shapes = {"inputs": free_sizes(deployed)}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses packages of no use here
     with torch.no_grad():
         outputs = list(deployed(example))
     names = {"input_names": ["inputs"], "output_names": outputs}
     program = torch.onnx.export(
-        deployed, (example,), dynamo=True, verbose=False, dynamic_shapes={"inputs": BATCH}, **names
+        deployed, (example,), dynamo=True, verbose=False, dynamic_shapes=shapes, **names
     )
     program.model.metadata_props.update({k: json.dumps(v) for k, v in facts.items()})
     program.save(path, external_data=False)

@@ -7,8 +7,8 @@ Learners" (2019); truncated back-propagation: Williams & Peng (1990)
     loss = -log p(token t | tokens before t),   the mean over tokens, in nats
 
 Run:      python -m recipes.language fit --config recipes/language/shakespeare.yaml
-Logs:     train/loss, val/loss (nats per token), val/perplexity, of characters and bytes
-          val/bits_per_character; test/... likewise
+Logs:     train/loss, val/loss (nats per token), val/perplexity, val/bits_per_character where tokens
+          give the text back (all but words); test/... likewise
 Files:    sample.txt and samples/ in the run's folder, generated.txt by predict
 Differs:  the loss is the mean over tokens, where Zaremba et al. sum over the 20 or 35 of a chunk:
           their rate is multiplied by that number, and their limit of the gradient's norm divided

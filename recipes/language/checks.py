@@ -5,26 +5,29 @@ from lightning.pytorch import LightningDataModule
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-from datamodules.reading.vocabulary import Vocabulary
+from datamodules.reading.vocabulary import Tokens
+from datamodules.text_data import TextData
 from recipes.parts.fitting import named, outputs
 
 
-def vocabulary_of(data: LightningDataModule | None) -> Vocabulary:
+def vocabulary_of(data: LightningDataModule | None) -> Tokens:
     """The tokens of a text.
 
     Args:
         data: set up
 
     Raises:
-        ValueError: if they are no text
+        ValueError: if they are no running text
     """
-    if not hasattr(data, "vocabulary"):
+    if not isinstance(data, TextData):  # Sentences has a vocabulary, too
         kind = type(data).__name__
-        raise ValueError(f"--data={kind} is no text: such as --data=Text --data.path=mine.txt")
+        raise ValueError(
+            f"--data={kind} is no running text: such as --data=Text --data.path=mine.txt"
+        )
     return data.vocabulary
 
 
-def check_same(found: Vocabulary | None, trained: Vocabulary | None) -> None:
+def check_same(found: Tokens | None, trained: Tokens | None) -> None:
     """Refuses a text of other tokens than a network was trained on.
 
     Args:
@@ -39,7 +42,7 @@ def check_same(found: Vocabulary | None, trained: Vocabulary | None) -> None:
         raise ValueError(f"{said}: the network was trained on other tokens")
 
 
-def check_network(network: nn.Module, vocabulary: Vocabulary, device: torch.device) -> None:
+def check_network(network: nn.Module, vocabulary: Tokens, device: torch.device) -> None:
     """Refuses a network that does not take a text's tokens, or gives other logits.
 
     Args:

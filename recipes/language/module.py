@@ -16,7 +16,8 @@ from torchmetrics import MeanMetric
 
 from datamodules.loading.loader import keyed_generator
 from datamodules.loading.missing import MISSING, is_known
-from datamodules.reading.vocabulary import Vocabulary
+from datamodules.reading.tokenizer_file import from_plain
+from datamodules.reading.vocabulary import Tokens
 from recipes.language.checks import check_network, check_same, vocabulary_of
 from recipes.language.generation import generate
 from recipes.language.prediction import Continuations, WriteTexts
@@ -79,7 +80,7 @@ class Language(LightningModule):
         self.start = Start(weights_except, weights=weights)
         self.states: dict[str, State | None] = {}  # behind the latest batch of each split
         self.saved: list[Tensor] | None = None  # of the checkpoint that is gone on from
-        self.vocabulary: Vocabulary | None = None
+        self.vocabulary: Tokens | None = None
         self.nats = MeanMetric(nan_strategy="disable")  # of an evaluation's tokens
         self.continuations: Continuations | None = None
 
@@ -130,8 +131,10 @@ class Language(LightningModule):
         loss = self.nats.compute()
         self.nats.reset()
         found = {"loss": loss, "perplexity": loss.exp()}
-        if self.vocabulary.kind != "words":
-            found["bits_per_character"] = loss / math.log(2)
+        data = self.trainer.datamodule
+        if characters := data.characters.get(self.split):
+            tokens_per_character = len(data.ids[self.split]) / characters
+            found["bits_per_character"] = loss / math.log(2) * tokens_per_character
         for name, value in found.items():
             self.log(f"{self.split}/{name}", value, prog_bar=name == "loss", sync_dist=True)
 
@@ -177,7 +180,9 @@ class Language(LightningModule):
     def configure_callbacks(self) -> list[Callback]:
         return [WriteTexts(self.continuations)] if self.continuations else []
 
-    def predict_step(self, batch: tuple[Tensor], batch_idx: int) -> dict[str, Tensor]:
+    def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
+        if self.continuations is None:  # of the data, as `recipes.export` compares
+            return {"logits": next_logits(self.network, batch[0])[0]}
         asked, (numbers,) = self.continuations, batch
         prompt = self.vocabulary.prompt(asked.prompt, "--prompt").repeat(len(numbers), 1)
         key = int(os.environ.get("PL_GLOBAL_SEED", "0")), batch_idx
@@ -204,13 +209,12 @@ class Language(LightningModule):
         self.saved = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        vocabulary, state = self.vocabulary, self.states.get("train")
-        checkpoint["vocabulary"] = {"kind": vocabulary.kind, "symbols": list(vocabulary.symbols)}
+        state = self.states.get("train")
+        checkpoint["vocabulary"] = self.vocabulary.plain()
         checkpoint["state"] = state and of_all_processes(state, self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        kept = checkpoint["vocabulary"]
-        trained = Vocabulary(kept["kind"], tuple(kept["symbols"]))
+        trained = from_plain(checkpoint["vocabulary"])
         check_same(self.vocabulary, trained)  # the order of the two hooks depends on the strategy
         self.vocabulary = trained
         self.saved = checkpoint["state"]

@@ -18,7 +18,7 @@ class Continuations(DataModule):
     """Texts that are written, in place of data: `predict` needs no file of the fit.
 
     Args:
-        prompt: that each begins with, as in `Vocabulary.prompt`
+        prompt: that each begins with, as in `Tokens.prompt`
         tokens: that are added to it
         count: of texts
         how: temperature and top_p, as in `nucleus`

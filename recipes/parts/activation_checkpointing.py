@@ -19,6 +19,8 @@ class Checkpointed(nn.Sequential):
     Section 4.1: of n layers, sqrt(n) segments keep the least.
     """
 
+    keeps_few = True
+
     def forward(self, inputs: Tensor) -> Tensor:
         layers = list(self)
         size = math.isqrt(len(layers) - 1) + 1
@@ -56,28 +58,56 @@ def unobserved(layers: list[nn.Module]) -> Iterator[None]:
             norm._buffers.update(buffers)
 
 
+def checkpointed(layer: nn.Module) -> type[nn.Module]:
+    """A layer's class, of which only its own inputs are kept for the backward pass."""
+    kind = type(layer)
+
+    def forward(self: nn.Module, *inputs: object, **options: object) -> object:
+        again = {"use_reentrant": False, "context_fn": partial(contexts, [self])}
+        return checkpoint(partial(kind.forward, self), *inputs, **again, **options)
+
+    attributes = {"forward": forward, "keeps_few": True}
+    return type(f"Checkpointed{kind.__name__}", (kind,), attributes)
+
+
 def checkpoint_activations(network: nn.Module) -> nn.Module:
-    """Has a network's outermost rows of layers keep few activations; names and values stay.
+    """Has a network keep few activations; names and values stay.
+
+    Of its outermost rows of layers only some inputs are kept, and of items in an nn.ModuleList,
+    such as a Transformer's blocks, their own.
 
     Args:
-        network: with an nn.Sequential of three or more layers somewhere in it
+        network: with an nn.Sequential of three or more layers, or an nn.ModuleList, somewhere in it
 
     Raises:
         ValueError: if it has none
     """
     rows = list(outermost(network))
-    if not rows:
-        kind = type(network).__name__
-        raise ValueError(f"activation_checkpointing: {kind} has no nn.Sequential of three layers")
+    if not rows and not any(keeps_few(module) for module in network.modules()):
+        said = "has no nn.Sequential of three layers, and no nn.ModuleList"
+        raise ValueError(f"activation_checkpointing: {type(network).__name__} {said}")
     for row in rows:
-        row.__class__ = Checkpointed
+        row.__class__ = Checkpointed if type(row) is nn.Sequential else checkpointed(row)
     return network
 
 
-def outermost(module: nn.Module) -> Iterator[nn.Sequential]:
-    """Rows of three or more layers that are in no other such row."""
+def outermost(module: nn.Module) -> Iterator[nn.Module]:
+    """Rows of three or more layers that are in no other such row; of lists without one, the items.
+
+    Not those that keep few activations already.
+    """
+    if keeps_few(module):
+        return
     if type(module) is nn.Sequential and len(module) > 2:
         yield module
         return
     for child in module.children():
-        yield from outermost(child)
+        rows = list(outermost(child))
+        yield from rows
+        if isinstance(module, nn.ModuleList) and not rows and not keeps_few(child):
+            yield child
+
+
+def keeps_few(module: nn.Module) -> bool:
+    """Whether its activations are checkpointed already."""
+    return getattr(module, "keeps_few", False)

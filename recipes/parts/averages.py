@@ -7,7 +7,6 @@ modules' names under the key `averaged`.
 
 from typing import Any
 
-import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -37,14 +36,9 @@ def evaluated_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
     """
     weights = dict(checkpoint.get("state_dict", {}))
     for module, state in averages(checkpoint).items():
-        names = {f"{module}.{name}": average for name, average in state["average"].items()}
-        found = {name: average for name, average in names.items() if name in weights}
-        # Two layers that share a weight have two names for it; the average has one.
-        shared = {memory(weights[name]): average for name, average in found.items()}
-        for name, value in weights.items():
-            average = found.get(name, shared.get(memory(value)))
-            if average is not None:
-                weights[name] = placed(average, value).to(value.dtype)
+        for name, average in state["average"].items():
+            if (value := weights.get(f"{module}.{name}")) is not None:
+                weights[f"{module}.{name}"] = placed(average, value).to(value.dtype)
     return weights
 
 
@@ -86,12 +80,6 @@ def save_averages(trainer: Trainer) -> None:
         return checkpoint
 
     connector.dump_checkpoint = dump
-
-
-def memory(tensor: Tensor) -> tuple[int, torch.Size]:
-    """What two names of one tensor have in common."""
-    local = tensor.to_local() if isinstance(tensor, DTensor) else tensor
-    return local.data_ptr(), local.shape
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from datamodules.loading.splits import Share
 from recipes.parts.embedded import Embedded
 from recipes.parts.embeddings import EmbeddingCallable
-from recipes.parts.sharding import alternating
+from recipes.parts.tensor_parallel import alternating
 
 # A size that the command line takes from the data, unless it is given, whatever its default is.
 Width = Annotated[PositiveInt, "from the data"]

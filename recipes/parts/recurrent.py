@@ -67,12 +67,15 @@ class LSTMLanguageModel(nn.Module):
             logits (batch, length, vocabulary); the state
         """
         inputs = self.dropout(self.embedding(tokens))
-        hidden, state = self.recurrent(inputs, self._given(state))
+        hidden, state = self.recurrent(inputs, self._given(state, inputs.dtype))
         return self.head(self.dropout(hidden)), self._taken(state)
 
-    def _given(self, state: State | None) -> State | Tensor | None:
-        """A state as torch's GRU and LSTM take it."""
-        return state[0] if state is not None and len(state) == 1 else state
+    def _given(self, state: State | None, dtype: torch.dtype) -> State | Tensor | None:
+        """A state as torch's GRU and LSTM take it, also one of a run of another precision."""
+        if state is None:
+            return None
+        state = tuple(part.to(dtype) for part in state)
+        return state[0] if len(state) == 1 else state
 
     def _taken(self, state: State | Tensor) -> State:
         """A state as a tuple, whatever the cell."""

@@ -1,12 +1,11 @@
 """Networks larger than one device: split over processes before any of it is on a device.
 
 FSDP2 (Zhao et al. 2023, https://arxiv.org/abs/2304.11277, as torch's `fully_shard`) splits every
-tensor by rows and gathers a layer at a time; tensor parallelism (Shoeybi et al. 2019, section 3,
-https://arxiv.org/abs/1909.08053) splits the products themselves.
+tensor by rows and gathers a layer at a time; tensor parallelism splits the products themselves
+(tensor_parallel.py).
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import torch
 import torch.distributed as dist
@@ -15,8 +14,9 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
-from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
-from torch.distributed.tensor.parallel.style import ParallelStyle, Replicate
+from torch.distributed.tensor.parallel import parallelize_module
+
+from recipes.parts.tensor_parallel import keep_others_whole, plan_of
 
 COMES = "_comes_from_rank_zero"  # an attribute of networks that `wrappers.large` made
 
@@ -86,6 +86,8 @@ def shard(network: nn.Module, mesh: DeviceMesh, device: torch.device, option: st
             layer = network.get_submodule(name)
             receive(layer, device, is_large(network))
             parallelize_module(layer, tensor, style)
+        receive(network, device)
+        keep_others_whole(network, tensor)
     if data.size() > 1 or tensor.size() == 1:
         for unit in units(network):
             receive(unit, device, is_large(network))
@@ -109,41 +111,6 @@ def units(network: nn.Module) -> Iterator[nn.Module]:
 
     yield from (item for item in items(network) if item is not network)
     yield network
-
-
-def plan_of(network: nn.Module, processes: int, option: str) -> dict[str, ParallelStyle]:
-    """A network's own plan for tensor parallelism: the style of each layer, by its name.
-
-    Raises:
-        ValueError: if it has none, or a layer cannot be split evenly
-    """
-    if not hasattr(network, "tensor_parallel_plan"):
-        kind = type(network).__name__
-        raise ValueError(f"{option}: {kind} has no tensor_parallel_plan; MLP has, fsdp needs none")
-    plan = network.tensor_parallel_plan()
-    for name, style in plan.items():
-        layer = network.get_submodule(name)
-        size = layer.out_features if isinstance(style, ColwiseParallel) else layer.in_features
-        if size % processes:
-            raise ValueError(f"{option}: {size} units do not divide by {processes} processes")
-    return plan
-
-
-def alternating(layers: list[str]) -> dict[str, ParallelStyle]:
-    """A plan for linear layers in a row: by columns and by rows in turn, one sum for each pair.
-
-    Shoeybi et al. 2019, figure 3a. What is between the two is computed of each part by itself, so
-    it has to act on each unit alone; of dropout, all parts have the same mask.
-
-    Args:
-        layers: names, in order; the last of an odd number is split by rows
-    """
-    plan: dict[str, ParallelStyle] = {}
-    for first, second in list(pairwise(layers))[::2]:
-        plan |= {first: ColwiseParallel(), second: RowwiseParallel()}
-    if len(layers) % 2:
-        plan[layers[-1]] = RowwiseParallel(input_layouts=Replicate())
-    return plan
 
 
 def is_large(network: nn.Module) -> bool:

@@ -6,10 +6,12 @@ from typing import Literal
 import torch
 from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
+from torch.distributed.tensor.parallel.style import ParallelStyle
 from torch.nn import functional as F
 
 from datamodules.loading.splits import Share
 from recipes.parts.networks import Head, Width
+from recipes.parts.tensor_parallel import alternating
 
 State = tuple[Tensor, ...]  # keys and values of each layer in turn, (batch, heads, length, size)
 Rotation = tuple[Tensor, Tensor]  # cosines and sines, (length, size)
@@ -52,7 +54,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float, bias: bool) -> None:
         super().__init__()
-        self.heads, self.rate = heads, dropout
+        self.size, self.rate = width // heads, dropout
         self.attention_norm = nn.LayerNorm(width, bias=bias)
         self.query_key_value = nn.Linear(width, 3 * width, bias=bias)
         self.attended = nn.Linear(width, width, bias=bias)
@@ -64,7 +66,7 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, turn: Rotation | None, before: State | None
     ) -> tuple[Tensor, State]:
-        """From (batch, length, width) to the same, and this block's keys and values so far."""
+        """From (batch, length, width) to the same; its keys and values so far, unless it trains."""
         attended, state = self.attend(self.attention_norm(x), turn, before)
         x = x + self.dropout(self.attended(attended))
         hidden = F.gelu(self.hidden(self.hidden_norm(x)))
@@ -74,12 +76,14 @@ class Block(nn.Module):
         self, x: Tensor, turn: Rotation | None, before: State | None
     ) -> tuple[Tensor, State]:
         """Each token's mean of values, weighted by softmax(q k / sqrt(size)) of those before it."""
-        parts = self.query_key_value(x).chunk(3, -1)
-        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        # Head by head, so that a process of several can have some heads whole.
+        heads = self.query_key_value(x).unflatten(-1, (-1, 3, self.size))
+        query, key, value = (part.transpose(1, 2) for part in heads.unbind(-2))
         if turn is not None:
             query, key = rotated(query, turn), rotated(key, turn)
         if before is not None:
-            key, value = torch.cat([before[0], key], 2), torch.cat([before[1], value], 2)
+            earlier = (part.to(key.dtype) for part in before)
+            key, value = (torch.cat(pair, 2) for pair in zip(earlier, (key, value), strict=True))
         length, total = query.shape[2], key.shape[2]
         mask = None  # is_causal's mask is for no tokens before
         if before is not None:
@@ -89,7 +93,9 @@ class Block(nn.Module):
         found = F.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, dropout_p=rate, is_causal=mask is None
         )
-        return found.transpose(1, 2).flatten(2), (key, value)
+        # In training they would only take memory, also that which checkpoints of activations save.
+        state = () if self.training else (key, value)
+        return found.transpose(1, 2).flatten(2), state
 
 
 class TransformerLanguageModel(nn.Module):
@@ -133,7 +139,8 @@ class TransformerLanguageModel(nn.Module):
         super().__init__()
         if width % heads or (positions == "rotary" and width // heads % 2):
             raise ValueError(f"width={width} does not divide by heads={heads} into even sizes")
-        self.context, self.size = context, width // heads
+        # An int, which torch.export compares with lengths that it leaves open.
+        self.context, self.heads, self.size = int(context), heads, width // heads
         self.embedding = nn.Embedding(vocabulary, width)
         self.position = nn.Embedding(context, width) if positions == "learned" else None
         self.dropout = nn.Dropout(dropout)
@@ -152,6 +159,15 @@ class TransformerLanguageModel(nn.Module):
             elif name.endswith("bias"):
                 nn.init.zeros_(weight)
 
+    def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
+        """Of each block the heads, and the units of its hidden layer, are split."""
+        pairs = (("query_key_value", "attended"), ("hidden", "output"))
+        plan: dict[str, ParallelStyle] = {}
+        for number in range(len(self.blocks)):
+            for pair in pairs:
+                plan |= alternating([f"blocks.{number}.{name}" for name in pair])
+        return plan
+
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Logits of each next token, and the keys and values of all tokens so far.
 
@@ -160,7 +176,7 @@ class TransformerLanguageModel(nn.Module):
             state: of the tokens before, as this returned it; None: there are none
 
         Returns:
-            logits (batch, length, vocabulary); the state
+            logits (batch, length, vocabulary); the state, empty while training
 
         Raises:
             ValueError: if there are more tokens than the context has

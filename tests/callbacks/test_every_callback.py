@@ -26,6 +26,7 @@ SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
 
 # Each as it could be used on two networks, `one` and `two`, with an optimizer each.
 OPTIONS = {
+    "ActivationCheckpointing": {"modules": ["one"]},
     "ChangedSettings": {},
     "ChannelsLast": {},
     "ClassReport": {},
@@ -113,6 +114,7 @@ def test_help_describes_every_argument(name, capsys):
 FORMULA = r"\n +\S.*(=|<-) "
 UNIT = r"unit|0 to 1|batches|epochs|bytes|seconds|samples per second|number of CPU threads"
 WITHOUT_QUANTITIES = {
+    "ActivationCheckpointing",
     "ChangedSettings",
     "ChannelsLast",
     "Compile",

@@ -11,6 +11,7 @@ import torch
 from datamodules import Diabetes, Digits
 from recipes.export.__main__ import main
 from recipes.export.deployed import Deployed
+from recipes.parts.transformer import TransformerLanguageModel
 
 GIVES = {
     **{name: ["probability"] for name in ("classify", "distill")},
@@ -142,6 +143,56 @@ def test_safetensors_are_weights_to_start_from(fit, recipe):
         f"--model.weights={folder}/model.safetensors",
         "--model.network.channels=[32,64]",
     )
+
+
+@pytest.fixture
+def language(recipe):
+    """The folder of a language model."""
+    Path("lines.txt").write_text("".join(f"{n} times {n} is {n * n}\n" for n in range(90)))
+
+    def run(*network):
+        small = ("--data=Text", "--data.path=lines.txt", "--data.batch_size=4", "--data.length=9")
+        recipe("language", "fit", *small, *network, "--trainer.callbacks=[]", "--name=a")
+        return Path("runs/language/a")
+
+    return run
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("kind", ["torch_export", pytest.param("onnx", marks=pytest.mark.slow)])
+def test_a_language_model_takes_tokens_of_any_length(language, kind):
+    network = ("--model.network=TransformerLanguageModel", "--model.network.width=8")
+    folder = language(*network, "--data.order=blocks")
+    main([str(folder), f"--format={kind}", "--which=last"])
+    saved = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+    weights = {k.removeprefix("network."): v for k, v in saved["state_dict"].items()}
+    of_run = TransformerLanguageModel(len(saved["vocabulary"]["symbols"]), 9, width=8).eval()
+    of_run.load_state_dict(weights)
+    if kind == "onnx":
+        runtime = pytest.importorskip("onnxruntime", reason="needs the extra: export")
+        session = runtime.InferenceSession(folder / "model.onnx")
+        facts = session.get_modelmeta().custom_metadata_map["tokens"]
+        found = lambda tokens: session.run(["logits"], {"inputs": tokens.numpy()})[0]  # noqa: E731
+    else:
+        extra = {"facts.json": ""}
+        program = torch.export.load(folder / "model.pt2", extra_files=extra).module()
+        facts = json.dumps(json.loads(extra["facts.json"])["tokens"])
+        found = lambda tokens: program(tokens)["logits"]  # noqa: E731
+    assert json.loads(facts) == saved["vocabulary"]
+    for shape in ((1, 1), (3, 4), (2, 9)):
+        tokens = torch.randint(10, shape)
+        expected = of_run(tokens)[0].detach()
+        torch.testing.assert_close(torch.as_tensor(found(tokens)), expected)
+
+
+def test_a_recurrent_language_model_has_its_weights_alone(language):
+    folder = language("--model.network.width=8")
+    said = "--model.network=LSTMLanguageModel: torch writes a recurrent network for texts of one le"
+    with pytest.raises(ValueError, match=said):
+        main([str(folder), "--format=torch_export"])
+    assert not (folder / "model.pt2").exists()
+    main([str(folder), "--format=safetensors"])
+    assert (folder / "model.safetensors").exists()
 
 
 def a_bit_more(value):

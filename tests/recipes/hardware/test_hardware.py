@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 from torch.multiprocessing import ProcessRaisedException
 
-from callbacks import ChannelsLast, Compile, MatmulPrecision
+from callbacks import ActivationCheckpointing, ChannelsLast, Compile, MatmulPrecision
 from datamodules.images import ImageTable
 from datamodules.loading.joined import JoinedRows, Rows
 from datamodules.loading.loader import Loader, place
@@ -23,7 +23,9 @@ from marks import some
 from recipes.gan.checks import method_for
 from recipes.parts.activation_checkpointing import Checkpointed, checkpoint_activations
 from recipes.parts.networks import MLP, ConvNet
-from recipes.parts.sharding import alternating, plan_of, units
+from recipes.parts.sharding import units
+from recipes.parts.tensor_parallel import alternating, plan_of
+from recipes.parts.transformer import TransformerLanguageModel
 from recipes.parts.wrappers import large
 from recipes.running.cli import main
 from recipes.running.messages import one_line
@@ -166,6 +168,8 @@ def test_what_tensor_parallelism_cannot_split_is_refused():
         plan_of(ConvNet([4, 8]), 2, "--model.network")
     with pytest.raises(ValueError, match="7 units do not divide by 2 processes"):
         plan_of(MLP(4, [7]), 2, "--model.network")
+    with pytest.raises(ValueError, match="heads=3 do not divide by 2 processes"):
+        plan_of(TransformerLanguageModel(5, heads=3, width=6), 2, "--model.network")
 
 
 def test_penalties_are_differences_where_the_discriminator_cannot_be_differentiated_twice():
@@ -186,6 +190,13 @@ def test_a_plan_alternates_columns_and_rows():
     network = MLP(64, [8, 8])
     assert list(network.tensor_parallel_plan()) == ["features.1", "features.3", "head"]
     assert [type(unit).__name__ for unit in units(network)] == ["Linear", "Linear", "MLP"]
+    plan = TransformerLanguageModel(5, layers=1).tensor_parallel_plan()
+    assert {name: type(style).__name__ for name, style in plan.items()} == {
+        "blocks.0.query_key_value": "ColwiseParallel",
+        "blocks.0.attended": "RowwiseParallel",
+        "blocks.0.hidden": "ColwiseParallel",
+        "blocks.0.output": "RowwiseParallel",
+    }
 
 
 def test_ddp_is_forked_where_python_is_not_started_anew(recipe):
@@ -264,13 +275,22 @@ class Deep(nn.Module):
         return self.layers(inputs)
 
 
-def test_checkpointed_activations_change_nothing():
+def blocks(**options):
+    """A Transformer whose activations matter, for logits of 60 tokens alone."""
+    made = TransformerLanguageModel(5, 60, 4, 2, 8, **{"dropout": 0.3} | options)
+    made.register_forward_hook(lambda module, inputs, output: output[0])
+    return made
+
+
+@pytest.mark.parametrize("make", [Deep, blocks, lambda: blocks(positions="rotary")])
+def test_checkpointed_activations_change_nothing(make):
     torch.manual_seed(0)
-    kept, again = Deep(), Deep()
+    kept, again = make(), make()
     again.load_state_dict(kept.state_dict())
     checkpoint_activations(again)
-    assert isinstance(again.layers, Checkpointed)
-    inputs = torch.randn(16, 8)
+    if make is Deep:
+        assert isinstance(again.layers, Checkpointed)
+    inputs = torch.randn(16, 8) if make is Deep else torch.randint(5, (3, 60))
     for network in (kept, again):
         torch.manual_seed(1)
         network(inputs).square().sum().backward()
@@ -284,7 +304,7 @@ def test_checkpointed_activations_change_nothing():
 
 
 def test_checkpointed_activations_are_fewer():
-    def bytes_kept(network):
+    def bytes_kept(network, inputs):
         kept = {}
 
         def keep(tensor):
@@ -292,17 +312,33 @@ def test_checkpointed_activations_are_fewer():
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            network(torch.randn(1024, 64))
+            found = network(inputs)  # noqa: F841 - as long as its graph is there, its memory is
         return sum(kept.values())
 
-    deep = MLP(64, [64] * 16)
-    whole = bytes_kept(deep)
-    assert bytes_kept(checkpoint_activations(deep)) < whole / 2
+    for network, inputs in (
+        (MLP(64, [64] * 16), torch.randn(1024, 64)),
+        (blocks(), torch.randint(5, (64, 60))),
+    ):
+        whole = bytes_kept(network, inputs)
+        assert bytes_kept(checkpoint_activations(network), inputs) < whole / 2
 
 
 def test_a_network_without_rows_of_layers_cannot_be_checkpointed():
-    with pytest.raises(ValueError, match=r"Linear has no nn\.Sequential of three layers"):
+    with pytest.raises(ValueError, match=r"Linear has no nn\.Sequential of three layers, and no"):
         checkpoint_activations(nn.Linear(2, 2))
+
+
+def test_the_callback_checkpoints_once_and_is_no_state():
+    module = nn.Module()
+    with pytest.raises(ValueError, match="ActivationCheckpointing: Module has no networks"):
+        ActivationCheckpointing().setup(None, module, "fit")
+    module.network = TransformerLanguageModel(5, layers=2)
+    names = module.state_dict().keys()
+    for stage in ("validate", "fit", "fit"):
+        ActivationCheckpointing().setup(None, module, stage)
+        kinds = [type(block).__mro__[1].__name__ for block in module.network.blocks]
+        assert kinds == (["Module"] if stage == "validate" else ["Block"]) * 2
+    assert module.state_dict().keys() == names
 
 
 def test_only_the_first_process_makes_a_large_network(monkeypatch):

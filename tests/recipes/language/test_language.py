@@ -7,29 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from datamodules import Text
+from datamodules import Sentences, Text
 from datamodules.loading.missing import MISSING
-from forks import ended_well, ranks
-from marks import slow, some
+from marks import some
 from recipes.language import Language
 from recipes.language.module import next_token_loss
 from recipes.parts.recurrent import LSTMLanguageModel
 from recipes.parts.transformer import TransformerLanguageModel
+from running_text import LINES, NETWORKS, SMALL
 from trains import digits, fit, interrupt_after, middle_of_epoch, rows
-
-LINES = "".join(f"{n} times {n + 1} is {n * (n + 1)}\n" for n in range(90))
-SMALL = (
-    *("--data=Text", "--data.path=lines.txt", "--data.batch_size=4", "--data.length=9"),
-    *("--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--trainer.callbacks=[]"),
-)
-NETWORKS = {
-    "lstm": ("--model.network.width=8", "--model.network.dropout=0.2"),
-    "gru": ("--model.network.width=8", "--model.network.cell=gru", "--model.network.layers=2"),
-    "transformer": (
-        *("--model.network=TransformerLanguageModel", "--model.network.width=8"),
-        *("--model.network.layers=1", "--model.network.dropout=0.2", "--data.order=blocks"),
-    ),
-}
+from written_texts import sentences as written
+from written_texts import write_lines
 
 
 class Uniform(nn.Module):
@@ -164,26 +152,6 @@ def test_an_interrupted_run_resumes_exactly(recipe, lines, monkeypatch, name):
         assert rows(folders[0]) != rows(folders[1])
 
 
-# The ranks' batches are compared in tests/datamodules/test_text.py.
-@pytest.mark.parametrize("overlay", [slow("ddp"), slow("fsdp")])
-def test_two_processes_train_what_one_does(recipe, lines, overlay):
-    sgd_ = ("--model.optimizer=SGD", "--model.optimizer.lr=0.5", "--model.network.width=8")
-    flags = ("fit", *SMALL, *sgd_, "--model.network.tied=true")
-    half = ("--data.batch_size=2", f"--config={overlay}", "--trainer.devices=2")
-    recipe("language", *flags, "--config=shakespeare", "--name=one")
-    ended_well(*ranks(2, "recipes.language", *flags, "--config=shakespeare", *half, "--name=two"))
-    one, two = (
-        torch.load(f"runs/language/{name}/checkpoints/last.ckpt", weights_only=True)
-        for name in ("one", "two")
-    )
-    for key, value in one["state_dict"].items():
-        torch.testing.assert_close(two["state_dict"][key], value)
-    for part, other in zip(one["state"], two["state"], strict=True):
-        torch.testing.assert_close(part, other)  # in the order of the streams
-    metrics = [rows(Path("runs/language", name))[-1] for name in ("one", "two")]
-    assert metrics[0]["val/loss"] == pytest.approx(metrics[1]["val/loss"], rel=1e-5)
-
-
 def test_sizes_come_from_the_data(recipe, lines):
     words = ("--data.tokens=words", "--data.words=20", "--trainer.max_epochs=1")
     recipe("language", "fit", *SMALL, *words, "--model.network.width=8", "--name=a")
@@ -202,8 +170,11 @@ def test_a_text_of_other_tokens_is_refused(recipe, lines, tmp_path):
 
 
 def test_what_does_not_fit_is_refused(lines, tmp_path):
-    with pytest.raises(ValueError, match="--data=Digits is no text"):
+    with pytest.raises(ValueError, match="--data=Digits is no running text"):
         fit(lstm(), digits(), tmp_path)
+    sentences = Sentences(write_lines(tmp_path / "sentences.txt", written(60)))
+    with pytest.raises(ValueError, match="--data=Sentences is no running text"):
+        fit(lstm(), sentences, tmp_path)
     few = Language(LSTMLanguageModel(5, 1, 8))
     with pytest.raises(ValueError, match=r"--model\.network does not take token"):
         fit(few, text(lines), tmp_path)

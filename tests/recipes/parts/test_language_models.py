@@ -1,15 +1,21 @@
 """Recurrent networks and Transformers: state, causality, ties, and the papers' definitions."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 
 from callbacks import EMA
 from marks import some
 from recipes.parts.averages import evaluated_weights
 from recipes.parts.recurrent import LSTMLanguageModel
+from recipes.parts.sharding import shard
 from recipes.parts.transformer import TransformerLanguageModel, rotated, rotation
 
 VOCABULARY = 11
@@ -72,16 +78,54 @@ def test_tied_weights_are_one_tensor_that_stays_one(name, tokens, tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", MAKERS)
+def test_bfloat16_rounds_what_is_carried_and_any_precision_goes_on_from_it(name, tokens):
+    """As a run in bf16 that is resumed in float32, or the other way round."""
+    network = made(name).float()
+    (first, second), halves = tokens.split(6, 1), torch.autocast("cpu", torch.bfloat16)
+    _, exact = network(first)
+    with halves:
+        _, rounded = network(first)
+        mixed = [network(second, state)[0].float() for state in (exact, rounded)]
+    whole = [network(second, state)[0] for state in (exact, rounded)]
+    for found in (*mixed, whole[1]):
+        assert 0 < (found - whole[0]).abs().max() < 0.05 * whole[0].abs().max()
+    assert {found.dtype for found in whole} == {torch.float32}
+    assert network.bfloat16()(second, exact)[0].dtype == torch.bfloat16
+
+
+def test_tied_weights_are_sharded_as_one(tokens, tmp_path):
+    """The network's own unit has embedding and head; torch refuses one of them by itself."""
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        mesh = init_device_mesh("cpu", (1, 1), mesh_dim_names=("data_parallel", "tensor_parallel"))
+        for name in ("lstm", "learned"):
+            network, alone = (made(name, tied=True).train() for _ in range(2))
+            expected = network(tokens)[0]
+            fully_shard(alone.embedding, mesh=mesh["data_parallel"])
+            with pytest.raises(Exception, match=r"(?i)shared|FSDP|DTensor"):
+                fully_shard(alone, mesh=mesh["data_parallel"])
+                alone(tokens)[0].sum().backward()
+            shard(network, mesh, torch.device("cpu"), "--model.network")
+            assert isinstance(network.head.weight, DTensor)
+            assert network.head.weight is network.embedding.weight
+            torch.testing.assert_close(network(tokens)[0], expected)
+    finally:
+        dist.destroy_process_group()
+
+
 def test_an_average_of_tied_weights_is_one_tensor():
     module = nn.Module()
     module.network = made("learned", tied=True)
     average = EMA("network", 1)
-    average.length, average.in_images, average.weight = 1, False, 1.0
-    average.average = {k: v.clone() + 1 for k, v in average.tensors(module).items()}
+    average.on_train_start(SimpleNamespace(callbacks=[average]), module)
+    average.average = {name: value + 1 for name, value in average.average.items()}
     names = [name for name in average.average if name in ("head.weight", "embedding.weight")]
     assert len(names) == 1
     state = {average.state_key: average.state_dict()}
     saved = {"state_dict": module.state_dict(), "callbacks": state}
+    # Sharded weights are gathered for each name by itself.
+    saved["state_dict"] = {name: value.clone() for name, value in saved["state_dict"].items()}
     found = evaluated_weights(saved)
     assert torch.equal(found["network.head.weight"], found["network.embedding.weight"])
     assert torch.equal(found["network.head.weight"], module.network.head.weight + 1)
@@ -129,12 +173,12 @@ def test_attention_is_the_softmax_of_products(tokens):
     network = TransformerLanguageModel(VOCABULARY, 12, 1, 2, 8, bias=True).double().eval()
     (block,) = network.blocks
     x = network.embedding(tokens) + network.position.weight
-    query, key, value = block.query_key_value(block.attention_norm(x)).split(8, -1)
     heads = []
-    for part in (slice(0, 4), slice(4, 8)):
-        scores = query[..., part] @ key[..., part].transpose(1, 2) / math.sqrt(4)
+    for head in block.query_key_value(block.attention_norm(x)).split(12, -1):
+        query, key, value = head.split(4, -1)
+        scores = query @ key.transpose(1, 2) / math.sqrt(4)
         later = torch.ones(12, 12).triu(1).bool()
-        heads.append(scores.masked_fill(later, -math.inf).softmax(-1) @ value[..., part])
+        heads.append(scores.masked_fill(later, -math.inf).softmax(-1) @ value)
     x = x + block.attended(torch.cat(heads, -1))
     x = x + block.output(nn.functional.gelu(block.hidden(block.hidden_norm(x))))
     torch.testing.assert_close(network(tokens)[0], network.norm(x) @ network.embedding.weight.T)
