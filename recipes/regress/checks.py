@@ -34,7 +34,7 @@ def check_network(network: nn.Module, data: LightningDataModule | None, loss: Lo
         loss: knows how many outputs it needs
 
     Raises:
-        ValueError: with the option to change, or if the target is a class
+        ValueError: with the option to change, or if the target is a class, or there is none
     """
     if getattr(data, "class_names", None) or getattr(data, "class_count", None):
         option = (
@@ -43,6 +43,8 @@ def check_network(network: nn.Module, data: LightningDataModule | None, loss: Lo
             else f"--data={type(data).__name__}: its target"
         )
         raise ValueError(f"{option} is a class, which recipes.classify learns: not a number")
+    if getattr(data, "target_names", None) == []:
+        raise ValueError("--data.target=[] names nothing to predict: recipes.em takes such data")
     outputs, targets = outputs_of_data(network, data, "--model.network"), count_targets(data)
     wanted, what = loss.outputs * targets, f" of {targets} targets" if targets > 1 else ""
     if outputs is not None and outputs.shape != (2, wanted):
