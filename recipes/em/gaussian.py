@@ -59,33 +59,34 @@ class GaussianMixture(Mixture):
 
     def log_densities(self, x: Tensor) -> Tensor:
         """-1/2 (D log 2 pi + log |Sigma| + d' Sigma^-1 d) of each row and component."""
-        deviations = x.unsqueeze(1) - self.means
+        deviations, scale = x.unsqueeze(1) - self.means, self.scale()
         if self.has_matrices:
-            factor = self._factor()  # L L' = Sigma
             columns = deviations.permute(1, 2, 0)
-            whitened = torch.linalg.solve_triangular(factor, columns, upper=False).permute(2, 0, 1)
-            log_scale = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+            whitened = torch.linalg.solve_triangular(scale, columns, upper=False).permute(2, 0, 1)
+            log_scale = scale.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         else:
-            variances = self.covariances.reshape(self.components, -1).expand_as(self.means)
-            whitened = deviations * variances.rsqrt()
-            log_scale = variances.log().sum(1) / 2
+            scale = scale.reshape(self.components, -1).expand_as(self.means)
+            whitened, log_scale = deviations / scale, scale.log().sum(1)
         constant = self.inputs * math.log(2 * math.pi) / 2
         return -(whitened.square().sum(2) / 2 + log_scale + constant)
 
-    def _factor(self) -> Tensor:
-        """The covariances' Cholesky factors.
+    def scale(self) -> Tensor:
+        """The covariances' Cholesky factors L, with L L' = Sigma; or standard deviations.
 
         Raises:
-            ValueError: if one is not positive definite
+            ValueError: if a component has no density
         """
-        try:
-            return torch.linalg.cholesky(self.covariances)
-        except torch.linalg.LinAlgError as error:
+        if self.has_matrices:
+            scale, faults = torch.linalg.cholesky_ex(self.covariances)
+        else:
+            scale, faults = self.covariances.sqrt(), self.covariances <= 0
+        if faults.any():
             raise ValueError(
                 f"--model.network.reg_covar={self.reg_covar:g}: a component's covariance is not "
                 "positive definite, as of few rows: more of it, fewer --model.network.components, "
                 "another --model.network.covariance, or --trainer.precision=64-true"
-            ) from error
+            )
+        return scale
 
     def scatter(self, deviations: Tensor, weights: Tensor) -> Tensor:
         """Weighted sums of squares of deviations (rows, K, D), in the shape of the covariances.
