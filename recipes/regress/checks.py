@@ -4,7 +4,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import nn
 
-from recipes.parts.fitting import outputs_of_data
+from recipes.parts.fitting import check_named, outputs_of_data
 from recipes.regress.dropout import dropouts
 from recipes.regress.losses import Loss
 
@@ -43,8 +43,7 @@ def check_network(network: nn.Module, data: LightningDataModule | None, loss: Lo
             else f"--data={type(data).__name__}: its target"
         )
         raise ValueError(f"{option} is a class, which recipes.classify learns: not a number")
-    if getattr(data, "target_names", None) == []:
-        raise ValueError("--data.target=[] names nothing to predict: recipes.em takes such data")
+    check_named(data)
     outputs, targets = outputs_of_data(network, data, "--model.network"), count_targets(data)
     wanted, what = loss.outputs * targets, f" of {targets} targets" if targets > 1 else ""
     if outputs is not None and outputs.shape != (2, wanted):
