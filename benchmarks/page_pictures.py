@@ -22,7 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
 
-from datamodules import Diabetes, Digits, Grid, Ring
+from datamodules import Diabetes, Digits, Grid, Iris, Ring
 from recipes.compare import report
 from recipes.running.commands import run_recipe
 from recipes.seeds.__main__ import main as seeds_command
@@ -147,6 +147,31 @@ def language(path: Path) -> None:
     figure.savefig(path)
 
 
+def em(path: Path) -> None:
+    """What the components of the default run look like; iris flowers with their components."""
+    digits = finished("em", "digits", "page", test=False)
+    weights = torch.load(digits / "network.pt", weights_only=True)
+    figure, (left, right) = panels(2, 10, 3.6)
+    images = nn.functional.pad(weights["logits"].sigmoid().view(2, 5, 8, 8), (1, 1, 1, 1))
+    left.imshow(images.transpose(1, 2).reshape(20, 50), cmap="gray_r", vmin=0, vmax=1)
+    left.set(title="digits: probability of ink, ten components")
+    left.axis("off")
+    run = finished("em", "iris", "page-iris", test=False)
+    mixture = torch.load(run / "network.pt", weights_only=True)
+    rows = Iris(batch_size=150, standardize=False, val_size=0, test_size=0)
+    right.scatter(*inputs_of(rows)[:, 2:].T, s=8, color=GREY)
+    angle = torch.linspace(0, 2 * math.pi, 100, dtype=torch.float64)
+    circle = torch.stack([angle.cos(), angle.sin()])
+    colors = (BLUE, ORANGE, "#3b8f5a")
+    for mean, matrix, color in zip(mixture["means"], mixture["covariances"], colors, strict=True):
+        factor = torch.linalg.cholesky(matrix[2:, 2:].double())
+        for size in (1, 2):
+            right.plot(*(mean[2:, None].double() + size * factor @ circle), color=color)
+    right.set(title="iris: one and two standard deviations", xlabel="length of petals, cm")
+    right.set(ylabel="width of petals, cm")
+    figure.savefig(path)
+
+
 def ring(path: Path) -> None:
     """Samples of eight modes while a GAN learns them."""
     run = finished("gan", "ring", "page", test=False)
@@ -193,6 +218,7 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     "compare": compare,
     "data": data,
     "distill": distill,
+    "em": em,
     "language": language,
     "regress": regress,
     "ring": ring,

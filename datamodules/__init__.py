@@ -8,6 +8,7 @@ from datamodules.generated import Friedman, Linear
 from datamodules.hugging_face import HuggingFace
 from datamodules.image_folder import ImageFolder
 from datamodules.images import Images
+from datamodules.iris import Iris
 from datamodules.mixtures import Grid, Mixture, Ring
 from datamodules.mnist import MNIST, FashionMNIST
 from datamodules.own import Tabular
@@ -37,6 +38,7 @@ __all__ = [
     "HuggingFace",
     "ImageFolder",
     "Images",
+    "Iris",
     "Linear",
     "Mixture",
     "PennTreebank",

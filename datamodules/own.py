@@ -30,7 +30,8 @@ class Tabular(MixedData):
 
     Args:
         path: of the file, or its http(s) URL, which needs `sha256`
-        target: name or place of the target column, from 0, negative from the end; or several
+        target: name or place of the target column, from 0, negative from the end; or several; by
+            default the last one, for `em` none: []
         columns: names or places of the input columns, by default all but the target, the index, a
             first column without a name, and those that `ignore`, `id`, `group` and `split_column`
             name
@@ -100,7 +101,7 @@ class Tabular(MixedData):
     def __init__(
         self,
         path: str,
-        target: Column | list[Column] = -1,
+        target: Column | list[Column] | None = None,
         columns: list[Column] | None = None,
         ignore: list[Column] | None = None,
         categorical: list[Column] | None = None,
@@ -154,7 +155,14 @@ class Tabular(MixedData):
             separator, comment, encoding, Format(decimal, thousands, date_format)
         )
         self.roles = Roles(
-            *(target, columns, ignore or [], categorical or [], class_target, dates),
+            *(
+                -1 if target is None else target,
+                columns,
+                ignore or [],
+                categorical or [],
+                class_target,
+                dates,
+            ),
             *(missing == "refuse", id, group, time, split_column),
         )
         check_ways(folds, test_path, group=group, time=time, split_column=split_column)

@@ -72,7 +72,7 @@ def infer(
             found = dates_of(sheet, place, frame[place])
             timed += [name] if (found != found.normalize())[found.notna()].any() else []
     names = None
-    if class_target or (class_target is None and len(targets) == 1):
+    if targets and (class_target or (class_target is None and len(targets) == 1)):
         labels = frame[targets[0]]
         if is_class(sheet, targets[0], labels, class_target):
             names = class_names(labels)

@@ -74,7 +74,7 @@ class NewRows:
         if self.fitted.schema.class_names is not None:
             return torch.full((rows,), MISSING)
         count = len(self.fitted.schema.targets)
-        return torch.full((rows,) if count == 1 else (rows, count), torch.nan, dtype=self.dtype)
+        return torch.full((rows, count) if count > 1 else (rows,), torch.nan, dtype=self.dtype)
 
     def identifiers(self, rows: Tensor) -> list[str]:
         """The `id` of some rows, or their numbers.

@@ -138,7 +138,7 @@ class Schema:
         return pandas.DataFrame(found, columns=list(found))
 
     def read_targets(self, sheet: Sheet, frame: "DataFrame", places: dict[str, int]) -> Tensor:
-        """Targets (rows,) or (rows, targets), float64, or class numbers, int64.
+        """Targets (rows,) or (rows, targets), float64 (NaN if none is named); or classes, int64.
 
         Args:
             sheet: the file
@@ -149,6 +149,8 @@ class Schema:
             ValueError: if a value is no number, an unknown class, or missing where that is refused
         """
         columns = [places[name] for name in self.targets]
+        if not columns:
+            return torch.full((len(frame),), torch.nan, dtype=torch.float64)
         if self.class_names is None:
             values = np.stack([sheet.numbers(place, frame[place]) for place in columns], 1)
             gone = np.isnan(values)

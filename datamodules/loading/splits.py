@@ -8,6 +8,7 @@ from torch import Tensor
 
 from datamodules.loading.joined import Rows
 from datamodules.loading.loader import keyed_generator
+from datamodules.loading.missing import is_known
 
 ROUNDING = 1e-14  # of float64, relative, with that of a mean
 Share = restricted_number_type("ShareBelowOne", float, [(">=", 0), ("<", 1)])
@@ -64,7 +65,7 @@ class Scale:
         if standardize:
             if numbers:
                 mean[:numbers], std[:numbers] = centre_and_scale(inputs[:, :numbers])
-            if targets.is_floating_point():
+            if targets.is_floating_point() and is_known(targets).any():
                 columns = targets[:, None] if targets.ndim == 1 else targets
                 pairs = [centre_and_scale(part[~part.isnan()]) for part in columns.unbind(1)]
                 centres, scales = (

@@ -79,6 +79,13 @@ RECIPES: dict[str, Sections] = {
             curves("validation bits per character", "val/bits_per_character"),
         ],
     },
+    "em": {
+        "Mixture": [
+            curves("log likelihood of the training rows (nats)", "train/log_likelihood", x=BATCH),
+            curves("BIC", "train/bic", x=BATCH),
+            curves("components in use", "val/components"),
+        ],
+    },
     "gan": {
         "Samples": [
             wr.MediaBrowser(title="averaged generator", media_keys=["samples/ema"]),
@@ -148,5 +155,5 @@ COMPUTE: Sections = {
 def sections(recipe: str) -> Sections:
     """All sections of a recipe's dashboard; one that is not in `RECIPES` has those of all."""
     own = RECIPES.get(recipe, {})
-    # A study's optimizers, each of many rates, log no rate.
-    return own | LOSS | ({} if recipe == "study" else OPTIMIZERS) | COMPUTE
+    # A study's optimizers, each of many rates, log no rate; an M-step has none.
+    return own | LOSS | ({} if recipe in ("em", "study") else OPTIMIZERS) | COMPUTE

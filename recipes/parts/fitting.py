@@ -129,8 +129,15 @@ def limit_labels(data: LightningDataModule | None, classes: Classes) -> None:
         classes.check_room(there, f"--data={type(data).__name__}")
 
 
+def check_named(data: LightningDataModule | None) -> None:
+    """Raises ValueError if data whose targets are columns have none."""
+    if getattr(data, "target_names", None) == []:
+        raise ValueError("--data.target=[] names nothing to predict: recipes.em takes such data")
+
+
 def check_target(data: LightningDataModule | None) -> None:
     """Raises ValueError if the data's target is no label, as its `numeric_target` says."""
+    check_named(data)
     if target := getattr(data, "numeric_target", None):
         raise ValueError(f"{target}: the target is a number, not a class")
 

@@ -4,7 +4,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import nn
 
-from recipes.parts.fitting import outputs_of_data
+from recipes.parts.fitting import check_named, outputs_of_data
 from recipes.regress.dropout import dropouts
 from recipes.regress.losses import Loss
 
@@ -34,7 +34,7 @@ def check_network(network: nn.Module, data: LightningDataModule | None, loss: Lo
         loss: knows how many outputs it needs
 
     Raises:
-        ValueError: with the option to change, or if the target is a class
+        ValueError: with the option to change, or if the target is a class, or there is none
     """
     if getattr(data, "class_names", None) or getattr(data, "class_count", None):
         option = (
@@ -43,6 +43,7 @@ def check_network(network: nn.Module, data: LightningDataModule | None, loss: Lo
             else f"--data={type(data).__name__}: its target"
         )
         raise ValueError(f"{option} is a class, which recipes.classify learns: not a number")
+    check_named(data)
     outputs, targets = outputs_of_data(network, data, "--model.network"), count_targets(data)
     wanted, what = loss.outputs * targets, f" of {targets} targets" if targets > 1 else ""
     if outputs is not None and outputs.shape != (2, wanted):
