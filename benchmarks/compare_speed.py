@@ -2,8 +2,9 @@
 
 python benchmarks/compare_speed.py [--runs 500] [--rows 1000]
 
-500 runs of 1,000 rows are 100 settings of 5 seeds. The runs are copies of what one real run of the digits wrote, with other numbers; the time is that
-of the whole command, imports, picture and page included, the median of three.
+500 runs of 1,000 rows are 100 settings of 5 seeds. The runs are copies of what one real run of the
+digits wrote, with other numbers; the time is that of the whole command, imports, picture and page
+included, the median of three.
 """
 
 import argparse
