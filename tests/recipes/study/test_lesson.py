@@ -172,10 +172,11 @@ def test_an_interrupted_lesson_ends_as_an_uninterrupted_one(recipe, monkeypatch)
         with pytest.raises(MemoryError):
             recipe(*flags, "--name=cut")
     recipe("study", "fit", "--ckpt_path=runs/study/cut/checkpoints/last.ckpt")
-    whole, cut = (np.load(f"runs/study/{name}/lesson.npz") for name in ("whole", "cut"))
-    assert whole["weights"].shape == (41, 7 * 10 * 2, 2)
-    for name in whole.files:
-        np.testing.assert_array_equal(whole[name], cut[name], name)
+    files = (f"runs/study/{name}/lesson.npz" for name in ("whole", "cut"))
+    with np.load(next(files)) as whole, np.load(next(files)) as cut:
+        assert whole["weights"].shape == (41, 7 * 10 * 2, 2)
+        for name in whole.files:
+            np.testing.assert_array_equal(whole[name], cut[name], name)
     for name in ("lesson.md", "lesson.png"):
         assert (
             Path("runs/study/cut", name).read_bytes() == Path("runs/study/whole", name).read_bytes()
