@@ -32,16 +32,20 @@ class Surface:
     @classmethod
     def of(cls, rows: Rows) -> "Surface":
         """The surface of rows with one input each."""
-        inputs, targets = rows.inputs, rows.targets
-        design = torch.cat([inputs, torch.ones_like(inputs)], dim=1)
-        minimum = torch.linalg.lstsq(design, targets.unsqueeze(1)).solution[:, 0]
-        lowest = float((design @ minimum - targets).square().mean())
-        return cls(design.T @ design / len(design), minimum, lowest)
+        x, y = rows.inputs[:, 0], rows.targets
+        away = x - x.mean()
+        weight = (away * (y - y.mean())).sum() / away.square().sum()
+        bias = y.mean() - weight * x.mean()
+        lowest = float((weight * x + bias - y).square().mean())
+        curvature = torch.stack([x.square().mean(), x.mean(), x.mean(), torch.ones_like(bias)])
+        return cls(curvature.view(2, 2), torch.stack([weight, bias]), lowest)
 
     def above(self, weights: Tensor) -> Tensor:
         """The loss above its lowest value, (...), of weights and biases (..., 2)."""
-        away = weights - self.minimum
-        return torch.einsum("...i,ij,...j", away, self.curvature, away)
+        # By element: a matrix product rounds by where its numbers lie, in a resumed run otherwise.
+        weight, bias = (weights - self.minimum).unbind(-1)
+        (of_weight, of_both), (_, of_bias) = self.curvature.tolist()
+        return of_weight * weight**2 + 2 * of_both * weight * bias + of_bias * bias**2
 
 
 @dataclass(frozen=True)
