@@ -1,9 +1,10 @@
-"""How long `recipes.compare` takes for many runs: 500 of 1,000 rows, 100 settings of 5 seeds.
+"""How long `recipes.compare` takes for many runs, and how large its page is.
 
 python benchmarks/compare_speed.py [--runs 500] [--rows 1000]
 
-The runs are copies of what one real run of the digits wrote, with other numbers; the time is that
-of the whole command, imports, picture and page included, the median of three.
+500 runs of 1,000 rows are 100 settings of 5 seeds. The runs are copies of what one real run of the
+digits wrote, with other numbers; the time is that of the whole command, imports, picture and page
+included, the median of three.
 """
 
 import argparse
@@ -67,6 +68,8 @@ def main() -> None:
             command = [sys.executable, "-m", "recipes.compare", folder]
             subprocess.run(command, check=True, capture_output=True)
             seconds.append(time.perf_counter() - start)
+        size = Path(folder, "compare.html").stat().st_size / 1e6
+    print(f"the page: {size:.2f} MB")
     print(f"{given.runs} runs of {given.rows} rows: {statistics.median(seconds):.1f} s")
 
 

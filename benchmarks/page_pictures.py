@@ -129,6 +129,11 @@ def study(path: Path) -> None:
     shutil.copy(run / "study.png", path)
 
 
+def lesson(path: Path) -> None:
+    """What the lesson on optimizers draws."""
+    shutil.copy(finished("study", "lesson", "page", test=False) / "lesson.png", path)
+
+
 def language(path: Path) -> None:
     """Losses of the default language model, and what it writes at the start and at the end."""
     run = finished("language", "shakespeare", "page", test=False)
@@ -220,6 +225,7 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     "distill": distill,
     "em": em,
     "language": language,
+    "lesson": lesson,
     "regress": regress,
     "ring": ring,
     "seeds": seeds,

@@ -102,7 +102,8 @@ class Linear(TabularData):
     X is normal with mean 0 and covariance R diag(eigenvalues) R', where the eigenvalues go down in
     equal ratios from 1 to 1 / condition and R is a random rotation: `condition` is the condition
     number of the expectation of X'X / rows, the curvature of half the mean squared error. w is
-    standard normal. After `setup`, `weights` (features,) and `bias` hold the truth.
+    standard normal if no weight is given. After `setup`, `weights` (features,) and `bias` hold the
+    truth.
 
     Not standardised by default: scaling the inputs changes their condition number.
 
@@ -112,6 +113,9 @@ class Linear(TabularData):
         noise: standard deviation of the noise
         condition: largest eigenvalue of the covariance over the smallest
         bias: b
+        weight: each entry of w; by default they are drawn
+        mean: of each input; away from 0 a constant term and the weights are no longer learned
+            independently
         data_seed: of w, R, X and the noise
         batch_size: rows per batch, on each process; `full`: all training rows in each batch
         val_size: share of the rows that are not for testing that is for validation
@@ -133,6 +137,8 @@ class Linear(TabularData):
         noise: NonNegativeFloat = 0.1,
         condition: Condition = 1.0,
         bias: float = 0.0,
+        weight: float | None = None,
+        mean: float = 0.0,
         data_seed: NonNegativeInt = 0,
         batch_size: PositiveInt | Literal["full"] = 32,
         val_size: Share = 0.2,
@@ -159,6 +165,7 @@ class Linear(TabularData):
         )
         self.rows, self.inputs, self.noise = rows, features, noise
         self.condition, self.bias, self.data_seed = condition, bias, data_seed
+        self.weight, self.mean = weight, mean
 
     def load(self) -> tuple[Tensor, Tensor]:
         generator = keyed_generator(self.data_seed)
@@ -166,10 +173,13 @@ class Linear(TabularData):
         def normal(*size: int) -> Tensor:
             return torch.randn(size, dtype=torch.float64, generator=generator)
 
-        self.weights = normal(self.inputs)
+        self.weights = normal(self.inputs)  # also where one is given: X stays the same
+        if self.weight is not None:
+            self.weights.fill_(self.weight)
         # Its columns' signs do not matter: the inputs they rotate are symmetric.
         rotation = torch.linalg.qr(normal(self.inputs, self.inputs)).Q
         exponents = torch.linspace(0, -0.5, self.inputs, dtype=torch.float64)
         inputs = normal(self.rows, self.inputs) * float(self.condition) ** exponents @ rotation.T
+        inputs += self.mean
         noise = self.noise * normal(self.rows)
         return inputs, inputs @ self.weights + self.bias + noise

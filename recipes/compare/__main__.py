@@ -33,13 +33,20 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument(
         "--output", type=Path, help="folder of the files; default: the one that holds the runs"
     )
+    parser.add_argument("--csv", type=Path, help="file for the table with all digits")
+    parser.add_argument(
+        "--baseline",
+        metavar="NAME",
+        help="a run, or a setting's label: the table has the others' differences to it, between "
+        "runs of the same seeds, with 95%% bootstrap intervals",
+    )
     with ending_in_one_line():
         given = parser.parse_args(args)
         runs = given.runs
         if given.recipe:
             name = find_recipe(given.recipe).name
             runs = [str(Path(folder, name)) for folder in runs]
-        compare(runs, given.metric, given.output)
+        compare(runs, given.metric, given.output, given.csv, given.baseline)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
 """Runs that differ by their seeds alone, as one group: its label and its numbers."""
 
 import json
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from textwrap import shorten
 from typing import Any
 
 import numpy as np
 
+from recipes.compare.labels import labels, varying_keys
 from recipes.compare.runs import Curve, Run
-from recipes.running.printable import printable
 
 POINTS = 200  # of a curve that is drawn; a screen shows no more
-LABEL = 70  # characters of a label
 
 
 @dataclass
@@ -76,97 +75,9 @@ def grouped(runs: Sequence[Run]) -> tuple[list[str], list[Group]]:
     ]
 
 
-def same(one: Any, other: Any) -> bool:  # noqa: ANN401 - plain values
-    """Whether two settings are equal: 4 and 4.0, which W&B does not tell apart, True and 1 not."""
-    return one == other and isinstance(one, bool) == isinstance(other, bool)
-
-
 def number(value: Any) -> Any:  # noqa: ANN401 - plain values
     """The value, with whole floats as integers."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def labels(groups: list[list[Run]], varying: list[str]) -> list[str]:
-    """What to call each group: its values of the keys that vary, or its runs' name.
-
-    Where a class varies, so do its arguments: the label has the class and what others have too.
-    If that is too long, it has the keys alone that tell the groups apart.
-    """
-    if not varying:
-        return [groups[0][0].facts.get("config") or groups[0][0].name]
-    if "recipe" in varying:
-        return of_recipes(groups)
-    settings = [runs[0].compared for runs in groups]
-    keys = [key for key in varying if all(key in each for each in settings)] or varying
-    found = [label(each, keys) for each in settings]
-    if max(map(len, found)) > LABEL:
-        found = [label(each, telling(settings, keys)) for each in settings]
-    found = [shorten(text, LABEL, placeholder=" ...") for text in found]
-    # Told apart by their first run, where what differs is not in all of them or too long.
-    return [
-        text if text and found.count(text) == 1 else f"{text} ({runs[0].name})".strip()
-        for text, runs in zip(found, groups, strict=True)
-    ]
-
-
-def of_recipes(groups: list[list[Run]]) -> list[str]:
-    """The recipe of each group, and what tells it from the others of that recipe."""
-    recipes = [runs[0].compared["recipe"] for runs in groups]
-    found = {}
-    for recipe in dict.fromkeys(recipes):
-        own = [runs for runs in groups if runs[0].compared["recipe"] == recipe]
-        varying = varying_keys([runs[0].compared for runs in own])
-        for runs, text in zip(own, labels(own, varying), strict=True):
-            found[id(runs)] = f"{recipe}: {text}"
-    return [found[id(runs)] for runs in groups]
-
-
-def varying_keys(settings: Sequence[dict[str, Any]]) -> list[str]:
-    """The keys in which settings differ, sorted; one that is absent is null."""
-    keys = sorted({key for each in settings for key in each})
-    return [k for k in keys if not all(same(s.get(k), settings[0].get(k)) for s in settings)]
-
-
-def label(settings: dict[str, Any], keys: Sequence[str]) -> str:
-    """A setting's values of some keys, of which those that are null say nothing."""
-    names = short_names(keys)
-    known = [key for key in keys if settings.get(key) is not None]
-    return printable(", ".join(f"{names[key]}={shown(key, settings[key])}" for key in known))
-
-
-def telling(settings: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[str]:
-    """As few of the keys as tell the settings apart, found one by one."""
-
-    def told_apart(chosen: Sequence[str]) -> int:
-        return len({label(each, chosen) for each in settings})
-
-    chosen: list[str] = []
-    while told_apart(chosen) < told_apart(keys):
-        chosen.append(max(keys, key=lambda key: told_apart([*chosen, key])))
-    return [key for key in keys if key in chosen]
-
-
-def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """The shortest end of each key that no other has: `lr` for model.optimizer.lr."""
-    words = {key: key.removesuffix(".class_path").split(".") for key in keys}
-    names = {}
-    for key in keys:
-        for length in range(1, len(words[key]) + 1):
-            name = ".".join(words[key][-length:])
-            others = (words[other] for other in keys if other != key)
-            if not any(".".join(other[-length:]) == name for other in others):
-                break
-        names[key] = name
-    return names
-
-
-def shown(key: str, value: Any) -> str:  # noqa: ANN401 - plain values
-    """A setting as text: a class by its name, a number in short, none as a dash."""
-    if value is None:
-        return "-"
-    if isinstance(value, str):
-        return value.rpartition(".")[2] if key.endswith(".class_path") else value
-    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
 def mean_std(values: Sequence[float], digits: int = 4) -> str:
@@ -183,9 +94,12 @@ def mean_std(values: Sequence[float], digits: int = 4) -> str:
     places = min(max(0, digits - 1 - size), 8)
     if len(values) == 1:
         return f"{mean:.{places}f}"
-    # Of a run that has diverged, statistics.stdev is an error.
-    deviation = statistics.stdev(values) if np.isfinite(values).all() else np.nan
-    return f"{mean:.{places}f} ± {deviation:.{places}f}"
+    return f"{mean:.{places}f} ± {deviation(values):.{places}f}"
+
+
+def deviation(values: Sequence[float]) -> float:
+    """The standard deviation (n - 1) of two or more values, NaN if one is of a diverged run."""
+    return statistics.stdev(values) if np.isfinite(values).all() else math.nan
 
 
 def band(group: Group, metric: str, axis: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,37 +1,40 @@
 """The comparison as one HTML page that needs no network: curves to zoom in, tables, pictures."""
 
 import base64
+import gzip
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import plotly.graph_objects as go
-from plotly.colors import qualitative
-from plotly.offline import get_plotlyjs
+import numpy as np
 
-from recipes.compare.groups import Group, band, mean_std, shown
+from recipes.compare.groups import Group, band, mean_std
+from recipes.compare.labels import shown
+from recipes.compare.paired import Difference
 from recipes.compare.picture import DRAWN, X_LABELS, axis_of
 from recipes.compare.runs import AXES
 from recipes.parts.files import replace_file
 from recipes.parts.keys import in_words, more_is_better
 
-COLORS = qualitative.D3
+# https://github.com/plotly/plotly.js, MIT: version 4.1.1's bundle of lines and points, a quarter of
+# the whole; plotly-basic.min.js of the npm package plotly.js-basic-dist-min.
+PLOTLY = Path(__file__).with_name("plotly-basic.min.js.gz")
+COLORS = "#1F77B4 #FF7F0E #2CA02C #D62728 #9467BD #8C564B #E377C2 #7F7F7F #BCBD22 #17BECF".split()
 LEGEND = 4  # groups; a longer legend leaves the plot no room
-SCALES = {  # buttons above a plot on its left; on "linear" all is shown from the start on
-    "type": "buttons",
-    "buttons": [
-        {"label": kind, "method": "relayout", "args": [{"yaxis.type": kind}]}
-        for kind in ("linear", "log")
-    ],
-    **{"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "direction": "right"},
-}
+DIGITS = 5  # significant ones of a point that is drawn; the files of the runs have all
 FACTS = ("commit", "dirty", "config_hash", "parameters.trained", "versions.torch")
 FACTS += ("versions.lightning", "hardware.platform", "hardware.cpu", "hardware.gpus")
 
 
-def write_page(varying: Sequence[str], groups: Sequence[Group], metric: str, path: Path) -> None:
+def write_page(
+    varying: Sequence[str],
+    groups: Sequence[Group],
+    metric: str,
+    path: Path,
+    beside: Sequence[Difference] | None = None,
+) -> None:
     """Writes the page.
 
     Args:
@@ -39,6 +42,7 @@ def write_page(varying: Sequence[str], groups: Sequence[Group], metric: str, pat
         groups: the best first
         metric: log key that they are compared by
         path: of the HTML file
+        beside: the difference of each group to the baseline, if there is one
     """
     loader = jinja2.PackageLoader("recipes.compare", "")
     template = jinja2.Environment(loader=loader, autoescape=True).get_template("page.html")
@@ -46,99 +50,93 @@ def write_page(varying: Sequence[str], groups: Sequence[Group], metric: str, pat
     rates = sorted(key for key in logged if key.startswith("lr/"))
     others = sorted(key for key in logged if key.startswith("val/") and key != metric)
     others += [key for key in ("train/loss",) if key in logged and key != metric]
-    main = [figure(final(groups, metric), "final", 480)]
-    if metric in logged:
-        few = len(groups) <= LEGEND  # of more, the plot beside it has the names
-        main.insert(0, figure(lines(groups, metric, legend=few), "main", 480))
+    main = [metric] if metric in logged else []
+    pool = Pool()
     page = template.render(
         metric=metric,
         better="higher" if more_is_better(metric) else "lower",
         drawn=min(DRAWN, len(groups)),
         count=len(groups),
         runs=sum(len(group.runs) for group in groups),
-        plotly=get_plotlyjs(),
+        plotly=gzip.decompress(PLOTLY.read_bytes()).decode(),
+        plots=[plot(groups, key, pool) for key in (*main, *others, *rates)],
+        final=final(groups, metric),
+        arrays=pool.arrays,
+        legend=len(groups) <= LEGEND,  # of more, the plot beside it has the names
         main=main,
-        others=[figure(lines(groups, key), f"other-{i}") for i, key in enumerate(others)],
-        rates=[figure(lines(groups, key), f"rate-{i}") for i, key in enumerate(rates)],
+        others=others,
+        rates=rates,
         varying=varying,
-        rows=list(rows(varying, groups, metric)),
+        rows=list(rows(varying, groups, metric, beside)),
         facts=list(facts(groups)),
         pictures=list(pictures(groups)),
     )
     replace_file(path, page)
 
 
-def figure(content: go.Figure, name: str, height: int = 360) -> str:
-    """A plot as HTML that the page's one copy of plotly draws."""
-    content.update_layout(
-        height=height, template="plotly_white", margin={"l": 60, "r": 20, "t": 70, "b": 50}
-    )
-    config = {"responsive": True, "displaylogo": False, "displayModeBar": "hover"}
-    return content.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=config)
+class Pool:
+    """Arrays of a page, each of which it holds once: many curves have the same points."""
+
+    def __init__(self) -> None:
+        self.arrays: list[list[float | None]] = []
+        self.places: dict[tuple[float | None, ...], int] = {}
+
+    def add(self, values: Iterable[float]) -> int:
+        """The place of an array among all; what is not finite, or not drawn, is None."""
+        found = tuple(short(float(value)) for value in values)
+        if found not in self.places:
+            self.places[found] = len(self.arrays)
+            self.arrays.append(list(found))
+        return self.places[found]
 
 
-def lines(groups: Sequence[Group], metric: str, legend: bool = False) -> go.Figure:
-    """A metric over time, mean ± std; buttons choose epochs, batches or samples, and the scale."""
-    content, along = go.Figure(), {axis: [] for axis in AXES}
-    for group, color in zip(groups[:DRAWN], colors(groups), strict=True):
-        bands = {axis: band(group, metric, axis) for axis in AXES}
-        x, mean, std = bands[axis_of(metric)]
-        one = {"name": group.label, "legendgroup": group.label}
-        mode = "markers" if len(x) == 1 else "lines"
-        content.add_scatter(x=x, y=mean, marker={"color": color}, mode=mode, **one)
-        area = {"fill": "toself", "fillcolor": color, "opacity": 0.2, "line": {"width": 0}}
-        hidden = {"mode": "lines", "showlegend": False, "hoverinfo": "skip"}
-        there_and_back = [*(mean + std), *(mean - std)[::-1]]
-        content.add_scatter(x=[*x, *x[::-1]], y=there_and_back, **one, **area, **hidden)
-        for axis, (x, _, _) in bands.items():
-            along[axis] += [x, [*x, *x[::-1]]]
-    content.update_layout(
-        title=metric,
-        xaxis_title=X_LABELS[axis_of(metric)],
-        yaxis_title=in_words(metric),
-        showlegend=legend,
-        legend={"orientation": "h", "yanchor": "top", "y": -0.15},
-        updatemenus=[buttons(along, axis_of(metric)), SCALES],
-    )
-    return content
+def short(value: float) -> float | None:
+    """A number with few digits, a whole one as an integer, and None if it is not finite."""
+    if not np.isfinite(value):
+        return None
+    rounded = value if value.is_integer() else float(f"{value:.{DIGITS}g}")
+    return int(rounded) if rounded.is_integer() else rounded
 
 
-def buttons(along: dict[str, list[Any]], active: str) -> dict[str, Any]:
-    """Buttons above a plot on its right: what its curves are drawn over.
+def plot(groups: Sequence[Group], metric: str, pool: Pool) -> dict[str, Any]:
+    """A metric over time, mean ± std of each group that is drawn, for the page's script.
 
     Args:
-        along: axis to the x of each of the plot's traces
-        active: the axis at first
+        groups: the best first
+        metric: log key
+        pool: takes the curves' points; `along` has their places: x, mean and deviation by axis
     """
-    axes = [axis for axis, values in along.items() if any(len(x) for x in values)]
-    listed = [
-        {
-            "label": X_LABELS[axis],
-            "method": "update",
-            "args": [{"x": along[axis]}, {"xaxis.title.text": X_LABELS[axis]}],
-        }
-        for axis in axes
-    ]
-    place = {"x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom", "direction": "right"}
-    chosen = axes.index(active) if active in axes else 0
-    return {"type": "buttons", "buttons": listed, "active": chosen, **place}
-
-
-def final(groups: Sequence[Group], metric: str) -> go.Figure:
-    """The last value of each run, a row a group."""
-    content = go.Figure()
+    curves, known = [], set()
     for group, color in zip(groups[:DRAWN], colors(groups), strict=True):
-        content.add_box(
-            x=group.values(lambda run: run.last(metric)),
-            name=group.label,
-            boxpoints="all",
-            pointpos=0,
-            text=[run.name for run in group.counted],
-            marker={"color": color},
+        along = {}
+        for axis in AXES:
+            x, mean, std = band(group, metric, axis)
+            has_band = len(group.runs) > 1
+            along[axis] = [pool.add(x), pool.add(mean), pool.add(std) if has_band else None]
+            known |= {axis} if len(x) else set()
+        curves.append({"name": group.label, "color": color, "along": along})
+    axes = [{"name": axis, "label": X_LABELS[axis]} for axis in AXES if axis in known]
+    first = axis_of(metric) if axis_of(metric) in known else next(iter(known), "step")
+    label = in_words(metric)
+    return {"metric": metric, "label": label, "axes": axes, "first": first, "curves": curves}
+
+
+def final(groups: Sequence[Group], metric: str) -> list[dict[str, Any]]:
+    """The last value of each run, a row a group, and their mean."""
+    found = []
+    for group, color in zip(groups[:DRAWN], colors(groups), strict=True):
+        values = [(run.name, run.last(metric)) for run in group.counted]
+        known = [(name, value) for name, value in values if value is not None]
+        found.append(
+            {
+                "name": group.label,
+                "color": color,
+                "runs": [name for name, _ in known],
+                "values": [value if np.isfinite(value) else None for _, value in known],
+                "mean": short(float(np.mean([value for _, value in known]))),
+            }
         )
-    content.update_layout(title=f"last {metric} of each run", showlegend=False)
-    content.update_yaxes(autorange="reversed", automargin=True)
-    return content
+    return found
 
 
 def colors(groups: Sequence[Group]) -> list[str]:
@@ -146,14 +144,21 @@ def colors(groups: Sequence[Group]) -> list[str]:
     return COLORS[: min(DRAWN, len(groups))]
 
 
-def rows(varying: Sequence[str], groups: Sequence[Group], metric: str) -> Iterable[dict[str, Any]]:
+def rows(
+    varying: Sequence[str],
+    groups: Sequence[Group],
+    metric: str,
+    beside: Sequence[Difference] | None = None,
+) -> Iterable[dict[str, Any]]:
     """The table's rows."""
-    for group, color in zip_longest(groups, colors(groups), fillvalue="transparent"):
+    told = zip_longest(groups, colors(groups), map(str, beside or ()), fillvalue="")
+    for group, color, difference in told:
         yield {
-            "color": color,
+            "color": color or "transparent",
             "label": group.label,
             "settings": [shown(key, group.settings.get(key)) for key in varying],
             "last": mean_std(group.values(lambda run: run.last(metric))),
+            "difference": difference,
             "best": mean_std(group.values(lambda run: run.best(metric))),
             "count": group.count,
             "seconds": mean_std(group.values(lambda run: run.facts.get("seconds")), 3),

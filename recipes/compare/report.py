@@ -10,29 +10,41 @@ from functools import partial
 from pathlib import Path
 
 from recipes.compare.page import write_page
+from recipes.compare.paired import differences, find_baseline
 from recipes.compare.picture import draw
 from recipes.compare.runs import Run, UnreadableRun, read_folder, run_folders, try_run
-from recipes.compare.table import ranked, table
+from recipes.compare.table import full_rows, ranked, table
 from recipes.compare.tracked import offline_runs, online_runs
+from recipes.parts.files import write_rows
 from recipes.parts.keys import headline
 from recipes.running.printable import printable
 
 
-def compare(sources: Sequence[str], metric: str | None = None, output: Path | None = None) -> None:
+def compare(
+    sources: Sequence[str],
+    metric: str | None = None,
+    output: Path | None = None,
+    csv: Path | None = None,
+    baseline: str | None = None,
+) -> None:
     """Prints a table of runs and writes compare.png and compare.html.
 
     Args:
         sources: run folders, folders above them, W&B's folders on this disk, or entity/project
         metric: log key to compare by; by default what the recipe is about
         output: folder of the files; by default the one that holds all the runs
+        csv: file for the table with all digits
+        baseline: a setting's label or a run's name, to which the others' differences are told
 
     Raises:
         ValueError: if there are no runs, or none has the metric (it lists those that there are),
-            or the output is no folder
+            or no setting is the baseline, or the output is no folder, or the CSV file one
     """
     folder = output or common_folder(sources)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--output={folder}: not a folder")
+    if csv and csv.is_dir():
+        raise ValueError(f"--csv={csv}: a folder, not a file")
     runs = read(sources)
     known = sorted({key for run in runs for key in (*run.curves, *run.evaluated)})
     if not known:
@@ -45,7 +57,8 @@ def compare(sources: Sequence[str], metric: str | None = None, output: Path | No
     with_metric = [run for run in runs if run.last(metric) is not None]
     counted = once(with_metric)
     varying, groups = ranked(counted, metric)
-    print(table(varying, groups, metric))
+    beside = baseline and differences(groups, find_baseline(groups, baseline), metric)
+    print(table(varying, groups, metric, beside))
     if without := len(runs) - len(with_metric):
         print(f"left out: {without} of {len(runs)} runs, without {metric}")
     if repeats := [run.name for run in with_metric if not any(run is other for other in counted)]:
@@ -53,8 +66,13 @@ def compare(sources: Sequence[str], metric: str | None = None, output: Path | No
         print(printable(said))
     folder.mkdir(parents=True, exist_ok=True)
     draw(groups, metric, folder / "compare.png")
-    write_page(varying, groups, metric, folder / "compare.html")
-    print(f"{folder / 'compare.png'}, {folder / 'compare.html'}")
+    write_page(varying, groups, metric, folder / "compare.html", beside)
+    files = [folder / "compare.png", folder / "compare.html"]
+    if csv:
+        csv.parent.mkdir(parents=True, exist_ok=True)
+        write_rows(csv, full_rows(varying, groups, metric, beside))
+        files.append(csv)
+    print(*files, sep=", ")
 
 
 def read(sources: Sequence[str]) -> list[Run]:

@@ -1,14 +1,17 @@
 """Files that are at any time whole: the old one or the new one."""
 
+import csv
 import glob
+import io
 import os
 import platform
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 OF_TORCH = r"PytorchStreamWriter|inline_container"  # what it says when it cannot write
 
@@ -116,3 +119,13 @@ def keep(path: Path) -> Path:
     with replacing(copy) as partial:
         shutil.copyfile(path, partial)
     return copy
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows as CSV, at once; their keys may differ, and numbers keep all their digits."""
+    text = io.StringIO()
+    keys = list({key: None for row in rows for key in row})
+    writer = csv.DictWriter(text, keys, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    replace_file(path, text.getvalue())

@@ -12,7 +12,8 @@ Logs:     train/loss, val/loss (median of all members); val/<metric>/<optimizer>
           far); test/<metric>/<optimizer> (mean over the chosen setting's members), and
           test/ensemble_<metric>/<optimizer> (the members' predictions combined)
 Files:    table.md, members.csv, chosen.csv, history.npz, study.png, test.csv in the run's folder;
-          one W&B run an optimizer, in the group of the study's name
+          one W&B run an optimizer, in the group of the study's name; of the callback Lesson also
+          lesson.png, lesson.md, lesson.npz
 Differs:  a member's training is that of recipes.regress to rounding, except for dropout, whose
           masks are drawn for all members at once; seconds are a member's share of the batch's, on
           a GPU of its launches; those of callbacks in a batch, such as checkpoints, are in them

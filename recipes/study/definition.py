@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 
 from lightning.pytorch.cli import OptimizerCallable
+from torch.optim import LBFGS
 
 from recipes.parts.distinct import check_distinct
 from recipes.regress.losses import Loss
@@ -56,3 +57,25 @@ def _check_rate(label: str, make: OptimizerCallable) -> None:
         raise ValueError(
             f"--model.optimizers: {label} has lr={rate}, which --model.search.learning_rate gives"
         )
+
+
+def check_accumulation(
+    optimizers: Mapping[str, OptimizerCallable], accumulate: Mapping[str, int]
+) -> None:
+    """Refuses accumulated gradients of an optimizer that there is not, or that asks for the loss.
+
+    Args:
+        optimizers: label to optimizer
+        accumulate: label to the batches of a step
+
+    Raises:
+        ValueError: naming the option
+    """
+    for label, batches in accumulate.items():
+        if label not in optimizers:
+            raise ValueError(f"--model.accumulate: there is no optimizer {label}")
+        if batches > 1 and isinstance(optimizers[label](PROBE), LBFGS):
+            raise ValueError(
+                f"--model.accumulate: {label} evaluates the loss of one batch several times in a "
+                "step: --data.batch_size, without accumulation"
+            )

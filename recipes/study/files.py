@@ -1,27 +1,15 @@
 """The files that a study leaves in its run's folder, besides tables and picture."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from recipes.parts.files import replace_file, replacing
+from recipes.parts.files import replacing
 from recipes.study.record import Record
 from recipes.study.selection import Choice
 from recipes.study.table import Row
-
-
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Writes rows as CSV, at once; their keys may differ."""
-    text = io.StringIO()
-    keys = list({key: None for row in rows for key in row})
-    writer = csv.DictWriter(text, keys, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    replace_file(path, text.getvalue())
 
 
 def member_rows(records: Sequence[Record]) -> list[Row]:

@@ -32,7 +32,7 @@ from recipes.study.checks import (
     check_setup,
     check_start,
 )
-from recipes.study.definition import check_study
+from recipes.study.definition import check_accumulation, check_study
 from recipes.study.finalists import Finalists, training_metrics
 from recipes.study.members import Networks
 from recipes.study.metrics import metrics, sums
@@ -59,6 +59,8 @@ class Study(LightningModule):
         seeds: of the members' initialisations and orders; each trial is trained from each
         splits: of the data; each trial is trained on each
         schedules: label to LRDecay; each trial is trained with each; by default constant rates
+        accumulate: label of an optimizer to the batches whose mean gradient one of its steps takes,
+            if not 1; all batches of an epoch: gradient descent
         networks: further networks, label to class_path; each trial is trained with each
         metric: by which trials are compared, on validation data, or without such by the training
             loss: loss, or rmse, mae, nll in the target's own unit
@@ -80,6 +82,7 @@ class Study(LightningModule):
         seeds: list[NonNegativeInt] = [0, 1, 2, 3, 4],  # noqa: B006 - only read
         splits: list[NonNegativeInt] = [0],  # noqa: B006 - only read
         schedules: dict[str, LRDecay] | None = None,
+        accumulate: dict[str, PositiveInt] | None = None,
         networks: dict[str, NetworkCallable] | None = None,
         metric: Metric = "rmse",
         target: float | None = None,
@@ -94,13 +97,16 @@ class Study(LightningModule):
         self.selection = Selection(metric, choose == "per_split", int(halving), int(rungs))
         search = search or Grid()
         check_study(optimizers, search, self.loss, metric, seeds, splits)
+        check_accumulation(optimizers, accumulate or {})
         made = {"": network} | (networks or {})
         self.networks = {label: Networks(make) for label, make in made.items()}
         self.registered = nn.ModuleList(self.networks.values())  # their buffers move with this
         self.target = target
         self.streams = list(product(map(int, splits), map(int, seeds)))  # of the data
         kinds = [Kind(*labels) for labels in product(made, optimizers, schedules or [""])]
-        populate = partial(Population, self.networks, optimizers, self.loss, self.streams)
+        populate = partial(
+            Population, self.networks, optimizers, self.loss, self.streams, accumulate=accumulate
+        )
         self.rounds = Rounds(search, kinds, self.streams, self.selection, populate)
         self.population = self.rounds.begin()
         self.trained: Tensor | None = None  # scale of the data in the checkpoint, if there is one
@@ -140,6 +146,7 @@ class Study(LightningModule):
         # Before a step, not while accumulating: gradients are then not yet those of all processes.
         if not self.trainer.fit_loop._should_accumulate():
             self.population.mask()
+            self.population.gather()
 
     def configure_gradient_clipping(
         self,

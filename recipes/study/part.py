@@ -41,6 +41,7 @@ class Part:
         weights: their parameters, (members, size)
         shapes: of a network's parameters, for optimizers that treat each parameter by itself
         make: the stock optimizer
+        batches: whose mean gradient one step takes
 
     Raises:
         ValueError: if the optimizer has no weight decay and a trial wants one
@@ -52,6 +53,7 @@ class Part:
         weights: nn.Parameter,
         shapes: Sequence[torch.Size],
         make: OptimizerCallable,
+        batches: int = 1,
     ) -> None:
         self.name, self.weights = trials[0].optimizer, weights
         rates = [trial.learning_rate for trial in trials]
@@ -72,6 +74,9 @@ class Part:
         self.closure: Callable[[], Tensor] | None = None  # loss of these members, with gradients
         self.converged: bool | None = None  # after the latest step, by L-BFGS
         self.seconds = 0.0  # of the latest step
+        self.batches = batches
+        self.gathered: Tensor | None = None  # sum of the gradients since the latest step
+        self.waiting = 0  # how many these are
 
     def _stock_decay(self, trials: Sequence[Trial], make: OptimizerCallable) -> dict[str, float]:
         """The stock optimizer's weight decay: 0 where `step` decays each member by its own."""
@@ -95,7 +100,8 @@ class Part:
         Args:
             scale: multiplies all rates; a callback such as LRDecay sets it
         """
-        if not len(self):  # all were dropped; the parameter group stays, as callbacks know it
+        # Of a part that was dropped, the parameter group stays, as callbacks know it.
+        if not len(self) or self.waiting:
             return
         start = time.perf_counter()
         weights, before = self.weights, self.weights.detach().clone()
@@ -161,6 +167,17 @@ class Part:
             norms = gradient.norm(dim=1, keepdim=True)
             gradient.mul_((limit / (norms + 1e-6)).clamp(max=1))
 
+    def gather(self) -> None:
+        """Adds up the gradients of batches, and leaves their mean after the last one of a step."""
+        gradient = self.weights.grad
+        if self.batches == 1 or gradient is None:
+            return
+        self.gathered = gradient if self.gathered is None else self.gathered + gradient
+        self.waiting = (self.waiting + 1) % self.batches
+        self.weights.grad = None if self.waiting else self.gathered / self.batches
+        if not self.waiting:
+            self.gathered = None
+
     def mask(self) -> None:
         """Marks members without a finite gradient as lost, and sets their gradients to zero."""
         gradient = self.weights.grad
@@ -184,7 +201,7 @@ class Part:
             return
         self.weights.data, self.weights.grad = self.weights.data[members], None
         self.labels = [self.labels[i] for i in members.tolist()]
-        for name in ("rates", "multipliers", "alive", "decays"):
+        for name in ("rates", "multipliers", "alive", "decays", "gathered"):
             value = getattr(self, name)
             setattr(self, name, value if value is None else value[members])
         for state in self.stock.state.values():

@@ -30,6 +30,7 @@ class Population(nn.Module):
         loss: of one example
         streams: the split and seed of each stream of the data
         members: with their numbers in the round
+        accumulate: label of an optimizer to the batches of each of its steps, if not 1
     """
 
     def __init__(
@@ -39,11 +40,12 @@ class Population(nn.Module):
         loss: Loss,
         streams: Sequence[tuple[int, int]],
         members: Iterable[Numbered],
+        accumulate: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         # Not registered: shared with other rounds, and without parameters of their own.
         self.__dict__["networks"] = networks
-        self.makers, self.loss = makers, loss
+        self.makers, self.loss, self.accumulate = makers, loss, accumulate or {}
         self.groups = grouped(makers, members)
         self.weights = nn.ParameterList(
             networks[group[0][1].trial.network].initial([member.seed for _, member in group])
@@ -157,7 +159,9 @@ class Population(nn.Module):
         for weights, group in zip(self.weights, self.groups, strict=True):
             trials = [member.trial for _, member in group]
             shapes = list(self.networks[trials[0].network].shapes.values())
-            part = Part(trials, weights, shapes, self.makers[trials[0].optimizer])
+            label = trials[0].optimizer
+            batches = self.accumulate.get(label, 1)
+            part = Part(trials, weights, shapes, self.makers[label], batches)
             part.closure = partial(self.ask_again, part)
             self.parts.append(part)
         return self.parts
@@ -184,6 +188,11 @@ class Population(nn.Module):
         """Takes members without a finite gradient out of this step and all further ones."""
         for part in self.parts:
             part.mask()
+
+    def gather(self) -> None:
+        """Gives members whose steps take several batches the mean gradient of these."""
+        for part in self.parts:
+            part.gather()
 
     def clip(self, limit: float, algorithm: str | None) -> None:
         """Clips each member's gradient; arguments as in `Part.clip`."""

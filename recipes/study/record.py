@@ -11,6 +11,17 @@ from torch import Tensor
 from recipes.study.members import Member, Trial
 
 
+def first_reached(values: Tensor, target: float) -> Tensor:
+    """Number of the first row whose value is at most the target, or -1: (members,).
+
+    Args:
+        values: (rows, members)
+        target: to be reached
+    """
+    below = values <= target
+    return torch.where(below.any(0), below.int().argmax(0), -1)
+
+
 @dataclass
 class Record:
     """The members of one round and their metrics, one row for each evaluation.
@@ -105,8 +116,7 @@ class Record:
 
     def reached(self, metric: str, target: float) -> Tensor:
         """Number of the first row in which the metric is at most the target, or -1, (members,)."""
-        below = torch.stack(self.series[self.decides(metric)]) <= target
-        return torch.where(below.any(0), below.int().argmax(0), -1)
+        return first_reached(torch.stack(self.series[self.decides(metric)]), target)
 
     def state(self) -> dict[str, Any]:
         """Plain values and tensors, for a checkpoint."""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from lightning.pytorch import Trainer
 
-from recipes.parts.files import replace_file
-from recipes.study.files import chosen_rows, member_rows, write_history, write_rows
+from recipes.parts.files import replace_file, write_rows
+from recipes.study.files import chosen_rows, member_rows, write_history
 from recipes.study.picture import draw
 from recipes.study.rounds import Rounds
 from recipes.study.selection import Key, by_optimizer

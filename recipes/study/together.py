@@ -55,11 +55,14 @@ class Together(Optimizer):
             "param_groups": [group for part, group in groups if len(part)],
             "parts": [part.stock.state_dict() for part in parts],
             "alive": [part.alive.clone() for part in parts],
+            "gathered": [(part.gathered, part.waiting) for part in parts],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict({k: state_dict[k] for k in ("state", "param_groups")})
-        saved = zip(self.parts, state_dict["parts"], state_dict["alive"], strict=True)
-        for part, stock, alive in saved:
+        saved = zip(*(state_dict[k] for k in ("parts", "alive", "gathered")), strict=True)
+        for part, (stock, alive, gathered) in zip(self.parts, saved, strict=True):
             part.stock.load_state_dict(stock)
             part.alive.copy_(alive)
+            total, part.waiting = gathered
+            part.gathered = total if total is None else total.to(part.weights.device)

@@ -327,6 +327,14 @@ def test_the_line_is_the_line():
     assert (targets - inputs @ noisy.weights).std().item() == pytest.approx(0.5, rel=0.02)
 
 
+def test_a_weight_and_a_mean_are_what_was_given_and_change_nothing_else():
+    drawn = Linear(rows=400, features=2, noise=0.0)
+    given = Linear(rows=400, features=2, noise=0.0, weight=2.0, mean=3.0)
+    torch.testing.assert_close(given.examples[0], drawn.examples[0] + 3)
+    assert given.weights.tolist() == [2, 2]
+    torch.testing.assert_close(given.examples[1], 2 * given.examples[0].sum(1))
+
+
 @pytest.mark.parametrize("condition", [1.0, 100.0, 1e4])
 def test_the_samples_condition_number_approaches_that_asked_for(condition):
     inputs, _ = Linear(rows=200_000, features=6, condition=condition).examples

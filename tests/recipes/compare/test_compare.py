@@ -1,5 +1,6 @@
 """Comparing runs: the same output wherever they are read, numbers by their definition, mistakes."""
 
+import csv
 import json
 import os
 import platform
@@ -7,6 +8,7 @@ import re
 import statistics
 import subprocess
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +19,7 @@ from matplotlib.figure import Figure
 from recipes.compare.__main__ import main
 from recipes.compare.groups import band, grouped, mean_std
 from recipes.compare.page import write_page
+from recipes.compare.paired import Difference, bootstrap
 from recipes.compare.picture import draw
 from recipes.compare.report import read
 from recipes.compare.runs import curves, read_folder
@@ -215,7 +218,7 @@ def test_a_band_is_mean_and_deviation_at_each_point():
     assert band(group, "val/loss", "step")[0].size == 0
 
 
-def test_classes_that_vary_are_labelled_by_what_all_have():
+def test_classes_that_vary_are_labelled_by_what_tells_them_apart():
     adam = {"model.optimizer.class_path": "torch.optim.Adam", "model.optimizer.betas": [0.9, 1]}
     sgd = {"model.optimizer.class_path": "torch.optim.SGD", "model.optimizer.momentum": 0.9}
     for name, settings in (("a", adam), ("b", sgd), ("c", adam | {"model.optimizer.betas": [0]})):
@@ -223,9 +226,9 @@ def test_classes_that_vary_are_labelled_by_what_all_have():
     varying, groups = grouped(read(["runs"]))
     assert varying == [f"model.optimizer.{name}" for name in ("betas", "class_path", "momentum")]
     assert [group.label for group in groups] == [
-        "optimizer=Adam (a)",
+        "optimizer=Adam, betas=[0.9, 1]",
         "optimizer=SGD",
-        "optimizer=Adam (c)",
+        "optimizer=Adam, betas=[0]",
     ]
     assert "Adam" in table(varying, groups, "val/accuracy")
 
@@ -288,6 +291,86 @@ def test_a_long_label_has_what_tells_it_from_the_others():
     write_run("c", settings={"model.scheme": "scheme-b", "model.teacher": None, "model.alpha": 2})
     _, groups = grouped(read(["runs"]))
     assert groups[2].label == "alpha=2, scheme=scheme-b"
+
+
+def test_a_label_is_of_what_the_commands_vary_before_what_follows_from_it():
+    """Not of the first keys in the alphabet, which here only follow from the temperature."""
+    for number in range(3):
+        follows = {f"model.a{i}": f"{number}-{'long' * 8}" for i in range(4)}
+        settings = follows | {"model.temperature": number, "model.z": number > 0}
+        write_run(str(number), settings=settings, command=f"fit --model.temperature={number}")
+    _, groups = grouped(read(["runs"]))
+    assert [group.label for group in groups] == [f"temperature={number}" for number in range(3)]
+
+
+def test_a_csv_has_all_digits(capsys):
+    values = {"one": (0.1234567890123456, 0.2), "two": (1 / 3, 2 / 3)}
+    for name, pair in values.items():
+        for seed, last in enumerate(pair):
+            write_run(f"{name}-{seed}", (0.9, last), {"seed_everything": seed, "model.x": name})
+    write_run("three", (0.1,), {"model.x": "a, b"})
+    assert "deep/all.csv" in printed(capsys, "runs", "--csv=deep/all.csv")
+    with Path("deep/all.csv").open(newline="") as file:
+        found = {row["model.x"]: row for row in csv.DictReader(file)}
+    assert found.keys() == {"one", "two", "a, b"}
+    for name, pair in values.items():
+        assert float(found[name]["val/accuracy"]) == statistics.fmean(pair)
+        assert float(found[name]["val/accuracy std"]) == statistics.stdev(pair)
+        assert float(found[name]["best"]) == 0.9 and found[name]["n"] == "2"
+        assert found[name]["runs"] == f"{name}-0 {name}-1"
+    assert found["a, b"]["val/accuracy std"] == "" and found["a, b"]["setting"] == "x=a, b"
+    Path("folder").mkdir()
+    assert mistake("--csv=folder") == "error: --csv=folder: a folder, not a file"
+
+
+def test_differences_are_of_runs_with_the_same_seeds(capsys):
+    """Pairs in any order; a seed that one of the two lacks is in none."""
+    accuracy = {"base": {0: 0.5, 1: 0.8, 2: 0.2, 7: 0.9}, "more": {2: 0.25, 0: 0.6, 1: 0.81, 9: 0}}
+    for name, runs in accuracy.items():
+        for seed, last in runs.items():
+            write_run(f"{name}-{seed}", (last,), {"seed_everything": seed, "model.x": name})
+    write_run("other", (0.1,), {"seed_everything": 50, "model.x": "other"})
+    text = printed(capsys, "runs", "--baseline=base-1", "--csv=all.csv")
+    (row,) = [line for line in text.splitlines() if line.startswith("| more")]
+    expected = [accuracy["more"][seed] - accuracy["base"][seed] for seed in (0, 1, 2)]
+    low, high = bootstrap(expected)
+    told = f"{statistics.fmean(expected):+.3g} ({low:.3g} to {high:.3g})"
+    assert re.split(r" *\| *", row)[7:9] == [told, "3"]
+    assert re.search(r"\| base .*\| +baseline \| +\| base-0", text)
+    assert re.search(r"\| other .*\| +- \| +0 \|", text)
+    with Path("all.csv").open(newline="") as file:
+        found = {row["model.x"]: row for row in csv.DictReader(file)}
+    assert float(found["more"]["difference"]) == pytest.approx(statistics.fmean(expected))
+    assert (float(found["more"]["low"]), float(found["more"]["high"])) == (low, high)
+    assert found["more"]["pairs"] == "3" and found["base"]["difference"] == ""
+    assert printed(capsys, "runs", "--baseline=x=base", "--csv=again.csv").count("baseline |") == 1
+    assert Path("again.csv").read_text() == Path("all.csv").read_text(), "keyed, and by label too"
+    assert told in Path("runs/compare.html").read_text()
+    printed(capsys, "runs")
+    assert "to the baseline" not in Path("runs/compare.html").read_text()
+    assert mistake("--baseline=x=bas").startswith(
+        "error: --baseline=x=bas: is it 'x=base'? give a run's name, or a label: ['x=base', "
+    )
+
+
+def test_a_bootstrap_interval_is_of_all_samples_with_replacement():
+    """Against the quantiles over every sample that can be drawn, and for many normal values."""
+    values = [0.3, -0.1, 0.45, 0.2]
+    every = [statistics.fmean(drawn) for drawn in product(values, repeat=len(values))]
+    low, high = np.quantile(every, [0.025, 0.975])
+    assert bootstrap(values) == pytest.approx((low, high), abs=0.02)
+    assert bootstrap(values) == bootstrap(values)
+    assert bootstrap([0.5, 0.5]) == (0.5, 0.5)
+    normal = np.random.default_rng(1).normal(3, 2, 400)
+    reach = 1.96 * normal.std() / 20
+    expected = (normal.mean() - reach, normal.mean() + reach)
+    assert bootstrap(normal) == pytest.approx(expected, abs=0.02)
+
+
+def test_a_single_pair_has_no_interval_and_a_diverged_one_no_number():
+    assert str(Difference.of([-0.25])) == "-0.25"
+    assert str(Difference.of([])) == "-"
+    assert str(Difference.of([0.1, float("nan")])) == "+nan (nan to nan)"
 
 
 @pytest.mark.parametrize(
@@ -516,6 +599,59 @@ def test_the_page_needs_no_network_and_escapes_what_it_shows():
     page = Path("page.html").read_text()
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']?(http|//)", page)
     assert "&lt;script&gt;alert(1)" in page and "<script>alert" not in page
+
+
+def data_of(page):
+    """What the page's script draws."""
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    return json.loads(text)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 6])
+def test_the_page_of_12_runs_of_1000_rows_is_small(seeds):
+    random = np.random.default_rng(0)
+    keys = [f"val/{name}" for name in ("accuracy", "agreement", "errors", "gain", "loss", "nll")]
+    for number in range(12):
+        settings = {"model.x": number // seeds, "seed_everything": number % seeds}
+        folder = write_run(f"run-{number}", (), settings)
+        lines = []
+        for index in range(1000):
+            names = keys if index % 5 == 4 else ("train/loss", "lr/Adam")
+            row = dict(zip(names, random.random(len(names)).tolist(), strict=True))
+            row |= {"step": 4 * index + 3, "epoch": index // 5, "samples": 256.0 * index}
+            lines.append(json.dumps(row))
+        (folder / "metrics.jsonl").write_text("\n".join(lines))
+    varying, groups = ranked(read(["runs"]), "val/accuracy")
+    write_page(varying, groups, "val/accuracy", Path("page.html"))
+    assert 1e6 < Path("page.html").stat().st_size < 1.5e6
+
+
+def test_the_page_draws_the_bands_of_each_axis():
+    for seed, values in enumerate([(0.123456789, 0.2, float("nan")), (0.3, 0.4, 0.5)]):
+        write_run(str(seed), values, {"seed_everything": seed})
+    _, groups = ranked(read(["runs"]), "val/accuracy")
+    write_page([], groups, "val/accuracy", Path("page.html"))
+    found = data_of(Path("page.html").read_text())
+    (plot,) = found["plots"]
+    assert [axis["name"] for axis in plot["axes"]] == ["step", "epoch", "samples"]
+    assert (plot["first"], plot["label"]) == ("epoch", "accuracy (share)")
+    (curve,) = plot["curves"]
+    for axis, expected in (("step", [9, 19, 29]), ("epoch", [0, 1, 2]), ("samples", [0, 50, 100])):
+        x, mean, std = (found["arrays"][place] for place in curve["along"][axis])
+        assert x == expected and mean == [0.21173, 0.3, 0.5]
+        assert std == [float(f"{np.std([0.123456789, 0.3], ddof=1):.5g}"), 0.14142, 0]
+    assert len(found["arrays"]) == 5, "three axes, one mean, one deviation"
+    (row,) = found["final"]
+    assert row["runs"] == ["0", "1"] and row["values"] == [None, 0.5]
+
+
+def test_the_page_shows_a_curve_of_one_run_without_a_band():
+    write_run("a", settings={"model.x": 1})
+    write_run("b", settings={"model.x": 2})
+    varying, groups = ranked(read(["runs"]), "val/accuracy")
+    write_page(varying, groups, "val/accuracy", Path("page.html"))
+    (plot,) = data_of(Path("page.html").read_text())["plots"]
+    assert all(curve["along"]["step"][2] is None for curve in plot["curves"])
 
 
 def test_older_runs_are_read_from_their_config():
