@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from recipes.parts.drawing import style
 from recipes.parts.files import replace_file
-from recipes.seeds.result import final, origin
+from recipes.seeds.result import final
 from recipes.seeds.several import complete
 from recipes.seeds.wanted import Wanted
 from tables import mean_std
@@ -120,7 +120,7 @@ def made(name: str, jobs: int) -> dict[str, Any]:
         "search": [found[exponent] for exponent in sorted(found)],
         "rate": rate(best),
         METRIC: losses(runs, jobs),
-        **origin(runs),
+        "commit": runs[0].facts.get("commit"),
     }
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes.parts.files import replace_file
-from recipes.seeds.result import gathered
+from recipes.seeds.result import final
 from recipes.seeds.wanted import Wanted
 from tables import finish, mean_std
 
@@ -76,30 +76,37 @@ def wanted(name: str, data: Path) -> list[Wanted]:
     ]
 
 
-def stored() -> dict[str, dict[str, Any]]:
-    """What is done of each set."""
+def stored() -> dict[str, list[dict[str, Any]]]:
+    """What is done of each set: test metrics and commit of each run, in order."""
     return json.loads(FILE.read_text()) if FILE.exists() else {}
+
+
+def tested(run: Wanted) -> dict[str, Any]:
+    """Test metrics and commit of a run, which is made first if need be."""
+    finish(run)
+    metrics = final(run.folder).items()
+    found = {key: value for key, value in metrics if key.startswith("test/")}
+    return {"run": run.name, "commit": run.facts["commit"], **found}
 
 
 def make(names: list[str], data: Path) -> None:
     """Makes what is missing of some sets, and keeps each run at once."""
     for name in names:
-        runs = wanted(name, data)
-        for number, run in enumerate(runs):
-            finish(run)
-            done = list(range(number + 1))
-            every = stored() | {name: gathered(runs[: number + 1], done, [CONFIG], [])}
-            replace_file(FILE, json.dumps(every, indent=1) + "\n")
+        for run in wanted(name, data):
+            done = stored().get(name, [])
+            if run.name not in [each["run"] for each in done]:
+                every = stored() | {name: [*done, tested(run)]}
+                replace_file(FILE, json.dumps(every, indent=1) + "\n")
 
 
 def beside_paper() -> list[list[str]]:
     """Test accuracy in %, mean ± std of the sets that are done, beside the paper's."""
     rows = [["", "tested on", "ours", "Kim 2014, CNN-rand"]]
     for name, found in stored().items():
-        accuracies, of = [100 * value for value in found["test/accuracy"]], SETS[name]
+        accuracies, of = [100 * run["test/accuracy"] for run in found], SETS[name]
         if len(accuracies) == of.runs:
-            tested = f"given test set, {of.runs} seeds" if of.test_path else f"{of.runs} folds"
-            rows.append([name, tested, mean_std(accuracies), str(of.paper)])
+            on = f"given test set, {of.runs} seeds" if of.test_path else f"{of.runs} folds"
+            rows.append([name, on, mean_std(accuracies), str(of.paper)])
     return rows
 
 
