@@ -129,32 +129,13 @@ def stored() -> dict[str, dict[str, Any]]:
     return json.loads(FILE.read_text()) if FILE.exists() else {}
 
 
-def table(names: Iterable[str], of: str, column: str) -> list[list[str]]:
-    """The best rate of each of some settings, and the loss there, mean ± std of seeds.
-
-    Args:
-        names: of the settings; those that are not done are left out
-        of: what they are
-        column: what the rate is called
-    """
-    done = {name: stored()[name] for name in names if name in stored()}
-    rows = [[of, column, "val/loss", "lowest and highest"]]
-    for name, found in done.items():
-        low, high = min(found[METRIC]), max(found[METRIC])
-        spread = f"{low:.3f} to {high:.3f}"
-        rows.append([name, f"{found['rate']:g}", mean_std(found[METRIC], 3), spread])
+def compared() -> list[list[str]]:
+    """The best rate of each setting that is done, and the loss there, mean ± std of seeds."""
+    rows = [["optimizer", "decay", "best rate", "val/loss"]]
+    for name, found in stored().items():
+        setting = [name, "cosine"] if name in OPTIMIZERS else ["Adam", name]
+        rows.append([*setting, f"{found['rate']:g}", mean_std(found[METRIC], 3)])
     return rows
-
-
-def optimizers() -> list[list[str]]:
-    """The table of optimizers."""
-    return table(OPTIMIZERS, "optimizer, cosine decay", "rate")
-
-
-def decays() -> list[list[str]]:
-    """The table of decays; the cosine is that of the optimizers' Adam."""
-    rows = table(["Adam", *DECAYS], "decay, Adam", "peak rate")
-    return [rows[0], *(["cosine", *row[1:]] if row[0] == "Adam" else row for row in rows[1:])]
 
 
 def draw(path: Path) -> None:
@@ -176,7 +157,7 @@ def draw(path: Path) -> None:
 
 
 def main() -> None:
-    """Makes what is missing, prints the tables, and draws."""
+    """Makes what is missing, prints the table, and draws."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     given = parser.parse_args()
@@ -185,7 +166,7 @@ def main() -> None:
             replace_file(
                 FILE, json.dumps(stored() | {name: made(name, given.jobs)}, indent=1) + "\n"
             )
-    for row in [*optimizers(), *decays()]:
+    for row in compared():
         print(f"| {' | '.join(row)} |")
     draw(PICTURE)
 

@@ -18,8 +18,7 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- beside scikit-learn -->          networks for tables beside trees
 <!-- settings beside scikit-learn --> what was chosen there
 <!-- sentences beside Kim 2014 -->    sentences by a convolutional network, ours and the paper's
-<!-- optimizers of an LSTM -->        optimizers of a language model, each at its best rate
-<!-- decays of an LSTM -->            learning-rate decays of it
+<!-- optimizers of an LSTM -->        optimizers and decays of a language model, at their best rates
 """
 
 import argparse
@@ -139,8 +138,7 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "beside scikit-learn": lambda _: sklearn_table.compared(),
     "settings beside scikit-learn": lambda _: sklearn_table.settings(),
     "sentences beside Kim 2014": lambda _: sentences.beside_paper(),
-    "optimizers of an LSTM": lambda _: language_optimizers.optimizers(),
-    "decays of an LSTM": lambda _: language_optimizers.decays(),
+    "optimizers of an LSTM": lambda _: language_optimizers.compared(),
 }
 
 
