@@ -17,6 +17,8 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- soak -->                         what long runs took
 <!-- beside scikit-learn -->          networks for tables beside trees
 <!-- settings beside scikit-learn --> what was chosen there
+<!-- sentences beside Kim 2014 -->    sentences by a convolutional network, ours and the paper's
+<!-- optimizers of an LSTM -->        optimizers and decays of a language model, at their best rates
 """
 
 import argparse
@@ -30,6 +32,8 @@ from pathlib import Path
 import docstring_parser
 import yaml
 
+import language_optimizers
+import sentences
 import sklearn_table
 from killing.table import FILE, SOAK, by_kind, by_point, read, soaked
 from recipes.running.recipe import SEARCH_SPACE, find_recipe, recipe_names
@@ -133,6 +137,8 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "soak": lambda _: soaked(read(SOAK)),
     "beside scikit-learn": lambda _: sklearn_table.compared(),
     "settings beside scikit-learn": lambda _: sklearn_table.settings(),
+    "sentences beside Kim 2014": lambda _: sentences.beside_paper(),
+    "optimizers of an LSTM": lambda _: language_optimizers.compared(),
 }
 
 

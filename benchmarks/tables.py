@@ -12,8 +12,6 @@ from recipes.seeds.wanted import Wanted
 def finished(recipe: str, config: str, name: str, *flags: str, test: bool = True) -> Path:
     """The folder of a run that has been trained, by `fit`, and tested, by one `test`.
 
-    What is there already is not run again, and what was cut off is resumed.
-
     Args:
         recipe: the technique
         config: bare name of the shipped config
@@ -22,17 +20,26 @@ def finished(recipe: str, config: str, name: str, *flags: str, test: bool = True
         test: whether to test it
 
     Raises:
-        SystemExit: if the folder holds a run with other settings
+        SystemExit: as `finish`
     """
     run = Wanted(recipe, name, (f"--config={config}", *flags))
+    finish(run, test)
+    return run.folder
+
+
+def finish(run: Wanted, test: bool = True) -> None:
+    """Trains a run and tests it once; not again what is there, and what was cut off is resumed.
+
+    Raises:
+        SystemExit: if the folder holds a run with other settings
+    """
     for subcommand in ("fit", "test") if test else ("fit",):
         try:
             remaining = run.remaining(subcommand)
         except ValueError as error:
             sys.exit(f"error: {error}")
         if remaining:
-            subprocess.run([sys.executable, "-m", f"recipes.{recipe}", *remaining], check=True)
-    return run.folder
+            subprocess.run([sys.executable, "-m", f"recipes.{run.recipe}", *remaining], check=True)
 
 
 def last_row(path: Path) -> dict[str, float]:

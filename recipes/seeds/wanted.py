@@ -25,11 +25,13 @@ class Wanted:
         recipe: its name, or its module, such as lab.vae
         name: of its folder
         flags: of its `fit`, also --config
+        evaluated: which of its checkpoints is tested and predicts, last or best
     """
 
     recipe: str
     name: str
     flags: tuple[str, ...]
+    evaluated: str = "last"
 
     @classmethod
     def of_seed(
@@ -81,18 +83,18 @@ class Wanted:
             ValueError: if the folder is of something else or has other settings, or if another
                 process trains it
         """
-        checkpoint = self.folder / "checkpoints" / "last.ckpt"
+        checkpoints = self.folder / "checkpoints"
         if subcommand in EVALUATED:
             done = (self.folder / EVALUATED[subcommand]).exists()
-            found = [subcommand, f"--ckpt_path={checkpoint}"]
+            found = [subcommand, f"--ckpt_path={checkpoints / self.evaluated}.ckpt"]
             return found if self.is_finished and not done else None
         if self.folder.exists():
             with nullcontext() if self.is_finished else locked(*lock_of(self.folder)):
                 self._refuse_another()
             if self.is_finished:
                 return None
-            if checkpoint.exists():
-                return ["fit", f"--ckpt_path={checkpoint}"]
+            if (last := checkpoints / "last.ckpt").exists():
+                return ["fit", f"--ckpt_path={last}"]
         return ["fit", *self.flags, f"--name={self.name}"]
 
     def _refuse_another(self) -> None:
