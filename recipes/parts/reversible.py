@@ -11,6 +11,7 @@ import torch
 from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.distributed.tensor import DTensor
 
 from recipes.parts.activation_checkpointing import unobserved
 from recipes.parts.networks import Head, Width
@@ -102,6 +103,11 @@ class Recomputed(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (outputs,) = ctx.saved_tensors
+        if any(isinstance(weight, DTensor) for weight in ctx.blocks.parameters()):
+            raise ValueError(
+                "--trainer.strategy: a reversible network needs its whole weights in the backward "
+                "pass, where they are sharded: ddp, or --model.network.keep=true"
+            )
         found: list[Tensor] = []
         for block in reversed(ctx.blocks):
             outputs, gradient, of_weights = block.backward(outputs, gradient)

@@ -1,9 +1,13 @@
 """Reversible networks: equal to those that keep their activations, in less memory."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+from forks import ended_well, ranks
+from launches import difference, weights
 from recipes.classify import Classify
 from recipes.parts.activation_checkpointing import checkpoint_activations
 from recipes.parts.reversible import Reversible, ReversibleBlock, RevNet, residual
@@ -139,3 +143,23 @@ def test_odd_widths_are_refused(widths):
 def test_dropout_is_refused():
     with pytest.raises(ValueError, match="dropout would drop other units"):
         ReversibleBlock(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1)), nn.Linear(2, 2))
+
+
+FLAGS = ("--config=digits", "--model.network=RevNet", "--model.network.widths=[4,4]")
+FLAGS += ("--trainer.max_steps=3", "--model.optimizer=SGD", "--model.optimizer.lr=0.1")
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_kept_activations_do():
+    for keep in ("true", "false"):
+        own = (f"--model.network.keep={keep}", f"--name={keep}", "--config=ddp")
+        ended_well(*ranks(2, "recipes.classify", "fit", *FLAGS, *own))
+    one, two = (weights(Path("runs/classify", keep)) for keep in ("true", "false"))
+    assert difference(one, two) < 1e-5
+
+
+@pytest.mark.slow
+def test_sharded_it_is_refused():
+    both = ranks(2, "recipes.classify", "fit", *FLAGS, "--config=fsdp")
+    assert [process.wait() for process in both] == [1, 1]
+    assert "error: --trainer.strategy: a reversible" in "".join(p.output() for p in both)
