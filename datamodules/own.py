@@ -154,6 +154,7 @@ class Tabular(MixedData):
         self.dialect = Dialect(
             separator, comment, encoding, Format(decimal, thousands, date_format)
         )
+        self.has_targets = target != []
         self.roles = Roles(
             *(
                 -1 if target is None else target,

@@ -131,7 +131,7 @@ def limit_labels(data: LightningDataModule | None, classes: Classes) -> None:
 
 def check_named(data: LightningDataModule | None) -> None:
     """Raises ValueError if data whose targets are columns have none."""
-    if getattr(data, "target_names", None) == []:
+    if not getattr(data, "has_targets", True):
         raise ValueError("--data.target=[] names nothing to predict: recipes.em takes such data")
 
 
