@@ -12,6 +12,7 @@ done, and the picture of it is drawn anew.
 import argparse
 import json
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,11 +84,25 @@ def wanted(name: str, exponent: int, seed: int) -> Wanted:
     return Wanted.of_seed("language", group, ["shakespeare"], flags, seed)
 
 
+def loss(run: Wanted) -> float:
+    """Validation loss of a run, nats per character; infinite if it has diverged.
+
+    Raises:
+        SystemExit: if it has failed otherwise
+    """
+    if run.is_finished:
+        return final(run.folder)[METRIC]
+    log = run.folder.with_name(f"{run.name}.log")
+    if "diverged at step" in log.read_text():
+        return math.inf
+    sys.exit(f"error: {run.name} has failed: see {log}")
+
+
 def losses(runs: Iterable[Wanted], jobs: int) -> list[float]:
-    """Validation losses of some runs, nats per character; infinite of those that did not end."""
+    """The losses of some runs, which are made first if need be."""
     every = list(runs)
     complete(every, "fit", jobs)
-    return [final(run.folder)[METRIC] if run.is_finished else math.inf for run in every]
+    return [loss(run) for run in every]
 
 
 def lowest(start: int, found: dict[int, float], jobs: int, name: str) -> int:
@@ -117,7 +132,7 @@ def made(name: str, jobs: int) -> dict[str, Any]:
     runs = [wanted(name, best, seed) for seed in SEEDS]
     return {
         "rates": [rate(exponent) for exponent in sorted(found)],
-        "search": [found[exponent] for exponent in sorted(found)],
+        "search": [value if math.isfinite(value) else None for _, value in sorted(found.items())],
         "rate": rate(best),
         METRIC: losses(runs, jobs),
         "commit": runs[0].facts.get("commit"),

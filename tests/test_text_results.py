@@ -99,6 +99,19 @@ def test_a_rate_is_sought_until_both_neighbours_are_worse(monkeypatch, start, ru
     assert len(asked) == runs, "each rate is tried once"
 
 
+def test_a_run_that_failed_is_not_taken_for_one_that_diverged(tmp_path, monkeypatch):
+    monkeypatch.setattr(Wanted, "folder", tmp_path / "run")
+    run = Wanted("language", "run", ())
+    log = tmp_path / "run.log"
+    log.write_text(
+        "error: train/loss is nan: diverged at step 7 (epoch 0, batch 7); try a lower lr"
+    )
+    assert language_optimizers.loss(run) == math.inf
+    log.write_text("Killed")
+    with pytest.raises(SystemExit, match=r"run has failed: see .*run\.log"):
+        language_optimizers.loss(run)
+
+
 def test_what_is_compared_differs_in_one_thing():
     momentum = language_optimizers.wanted("SGD, momentum 0.9", -1, 2)
     names = ("model.optimizer", "model.optimizer.momentum", RATE, "seed_everything")
