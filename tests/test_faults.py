@@ -21,8 +21,7 @@ def test_the_cases_have_some_of_each_kind():
         assert {case.setup.recipe for case in every if case.kind == kind} == {*RECIPES}
 
 
-def test_two_processes_get_each_signal_and_each_recipe_gets_it():
+def test_two_processes_get_each_signal_in_each_way_and_every_recipe_one():
     two = [case for case in cases() if case.kind == "two"]
-    assert {(case.signal, case.to) for case in two} == {*product(SIGNALS, TO)}
-    assert {(case.setup.recipe, case.signal) for case in two} == {*product(RECIPES, SIGNALS)}
-    assert len({*map(str, two)}) == len(two) == 18
+    assert sorted((case.signal, case.to) for case in two) == sorted(product(SIGNALS, TO))
+    assert {case.setup.recipe for case in two} == {*RECIPES}

@@ -48,17 +48,13 @@ def setups(recipe: str) -> list[Setup]:
 
 
 def two(pairs: list[Setup]) -> list[Case]:
-    """Runs on two processes: each signal to a run of each recipe, and to each of the processes.
+    """Runs on two processes, the slowest: each signal to each of the processes, once.
 
     Args:
-        pairs: the runs
+        pairs: the runs, of which each has one signal or two
     """
-    count = len(SIGNALS)
-    chosen = [
-        (setup, sent, TO[(i + j) % count])
-        for i, setup in enumerate(pairs)
-        for j, sent in enumerate(SIGNALS)
-    ]
+    ways = [(sent, to) for sent in SIGNALS for to in TO]
+    chosen = [(pairs[i % len(pairs)], *way) for i, way in enumerate(ways)]
     return [Case("two", setup, signal=sent, to=to) for setup, sent, to in chosen]
 
 
