@@ -175,6 +175,7 @@ def test_a_run_goes_on_from_its_best_state(recipe, whole):
     assert rows(folder) == rows(whole)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_from_before_its_best_looks_for_it_anew(recipe, whole):
     """In another folder, and in its own, where `best.ckpt` is of a later step."""
     early = Path("early.ckpt")

@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Theirs
 
 from datamodules import Iris
+from marks import some
 from recipes.em import EM, BernoulliMixture, GaussianMixture
 from recipes.em.module import log_likelihoods, responsibilities, step_size
 from recipes.em.start import initialise, kmeans_plus_plus
@@ -103,7 +104,7 @@ GOLDEN = [  # scikit-learn's, of iris
 ]
 
 
-@pytest.mark.parametrize(("kind", "components", "total", "bic"), GOLDEN)
+@pytest.mark.parametrize(("kind", "components", "total", "bic"), some(GOLDEN, 2))
 def test_the_golden_values_of_iris(kind, components, total, bic, recipe):
     """Of seed 0; for diag that finds a higher maximum than scikit-learn does, -306.8605."""
     shape = (f"--model.network.components={components}", f"--model.network.covariance={kind}")
@@ -139,7 +140,7 @@ def test_the_definition_is_scipys():
     np.testing.assert_allclose(log_normal(FLOWERS, FLOWERS[0], matrix), expected)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", some(KINDS, ["full", "diag"]))
 def test_densities_are_those_of_the_definition_also_where_they_underflow(kind):
     """At 784 dimensions e^log p(x) is 0 even in float64."""
     generator = torch.Generator().manual_seed(1)

@@ -81,6 +81,7 @@ CANCER = (
 )
 
 
+@pytest.mark.slow
 def test_whole_numbers_are_classes_where_classes_are_wanted(recipe, tmp_path):
     path = own_tables.cancer(tmp_path)
     recipe("classify", "fit", *CANCER, "--name=a", *FAST)

@@ -177,6 +177,7 @@ def test_a_row_of_an_epoch_is_not_lost(recipe, monkeypatch):
     assert found == [20, 41, 62]
 
 
+@pytest.mark.slow
 def test_within_a_step_it_is_lost(recipe, monkeypatch):
     """The negative control: ModelCheckpoint as Lightning calls it."""
 

@@ -205,6 +205,7 @@ def test_a_callback_scales_all_members(make, tmp_path):
         torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_networks_of_several_shapes_and_optimizers_share_a_study(tmp_path, monkeypatch):
     wide = partial(MLP, 10, [12], 1)
     makers = {"Adam": optim.Adam, "LBFGS": partial(optim.LBFGS, max_iter=3)}
