@@ -126,9 +126,8 @@ def test_a_run_is_that_of_kept_activations(tmp_path):
         torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 def test_compiled_it_is_the_same():
-    """What is around the rows is; torch warns of the tensors that leave them."""
+    """What is around the rows is."""
     again, _ = pair()
     pictures = torch.randn(4, 1, 8, 8)
     torch.testing.assert_close(torch.compile(again, backend="eager")(pictures), again(pictures))
