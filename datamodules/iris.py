@@ -1,13 +1,9 @@
 """Scikit-learn's bundled iris data: three kinds of flowers without a download."""
 
-from typing import Literal
-
 import torch
-from jsonargparse.typing import NonNegativeInt, PositiveInt
 from sklearn.datasets import load_iris
 from torch import Tensor
 
-from datamodules.loading.splits import Share
 from datamodules.tabular import TabularData
 
 
@@ -16,46 +12,7 @@ class Iris(TabularData):
 
     Fisher, "The use of multiple measurements in taxonomic problems" (1936). The species is the
     target, a class: setosa, versicolor or virginica.
-
-    Args:
-        batch_size: rows per batch, on each process; `full`: all training rows in each batch
-        val_size: share of the rows that are not for testing that is for validation
-        test_size: share of all rows that is for testing
-        split: number of the random split
-        standardize: shift and scale each input to mean 0 and standard deviation 1 on the training
-            rows
-        reshuffle: a new order in every epoch; otherwise that of the first epoch in all
-        seed: of the order
-        folds: parts that all rows are cut into, one of them for testing in place of `test_size`
-        fold: number of the part that is for testing
-        repeat: number of the random cutting
     """
-
-    def __init__(
-        self,
-        batch_size: PositiveInt | Literal["full"] = 32,
-        val_size: Share = 0.2,
-        test_size: Share = 0.2,
-        split: NonNegativeInt = 0,
-        standardize: bool = True,
-        reshuffle: bool = True,
-        seed: NonNegativeInt = 0,
-        folds: PositiveInt | None = None,
-        fold: NonNegativeInt = 0,
-        repeat: NonNegativeInt = 0,
-    ) -> None:
-        super().__init__(
-            batch_size,
-            val_size,
-            test_size,
-            split,
-            standardize,
-            reshuffle,
-            seed,
-            folds,
-            fold,
-            repeat,
-        )
 
     def load(self) -> tuple[Tensor, Tensor]:
         data = load_iris()

@@ -12,11 +12,10 @@ from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.distributed.tensor import DTensor
+from torch.nn.modules.dropout import _DropoutNd
 
 from recipes.parts.activation_checkpointing import unobserved
 from recipes.parts.networks import Head, Width
-
-DROPOUTS = (nn.modules.dropout._DropoutNd,)
 
 
 class ReversibleBlock(nn.Module):
@@ -36,7 +35,7 @@ class ReversibleBlock(nn.Module):
     def __init__(self, f: nn.Module, g: nn.Module) -> None:
         super().__init__()
         self.f, self.g = f, g
-        if any(isinstance(module, DROPOUTS) for module in self.modules()):
+        if any(isinstance(module, _DropoutNd) for module in self.modules()):
             raise ValueError("a ReversibleBlock is computed twice: dropout would drop other units")
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -37,15 +37,16 @@ def started(name, *flags):
 
 
 @pytest.mark.parametrize("to", ["group", slow("first"), slow("second")])
-def test_a_termination_signal_ends_every_process_and_the_run_can_go_on(to):
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_every_process_and_the_run_can_go_on(sent, status, to):
     first, second = started("cut")
     time.sleep(0.3)
     told = time.monotonic()
     if to != "second":
-        first.send_signal(signal.SIGTERM)
+        first.send_signal(sent)
     if to != "first":
-        os.kill(second, signal.SIGTERM)
-    assert first.wait() == 143
+        os.kill(second, sent)
+    assert first.wait() == status
     until(lambda: not is_alive(second))
     assert time.monotonic() - told < LIMIT
     assert "error" not in first.output()
@@ -180,20 +181,6 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on():
     assert process.wait() == 130
     assert f"resume with: fit --ckpt_path={checkpoint}" in process.output()
     assert "Traceback" not in process.output()
-
-
-@pytest.mark.parametrize("to", ["group", slow("first"), slow("second")])
-def test_ctrl_c_ends_every_process_with_130(to):
-    first, second = started("cut")
-    told = time.monotonic()
-    if to != "second":
-        first.send_signal(signal.SIGINT)
-    if to != "first":
-        os.kill(second, signal.SIGINT)
-    assert first.wait() == 130
-    until(lambda: not is_alive(second))
-    assert time.monotonic() - told < LIMIT
-    assert "error" not in first.output()
 
 
 def test_a_process_that_lightning_kills_after_ctrl_c_is_no_news():
