@@ -131,7 +131,7 @@ def study(path: Path) -> None:
 
 def lesson(path: Path) -> None:
     """What the lesson on optimizers draws."""
-    shutil.copy(finished("study", "lesson", "page", test=False) / "lesson.png", path)
+    shutil.copy(finished("study", "lesson", "page-lesson", test=False) / "lesson.png", path)
 
 
 def language(path: Path) -> None:
