@@ -9,6 +9,9 @@ import torch
 from jsonargparse import Namespace
 from lightning.pytorch.accelerators import XLAAccelerator
 from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.utilities import rank_zero_info
+
+from recipes.parts.kernels import LACKS_BF16
 
 
 def refuse_absent(trainer: Namespace) -> None:
@@ -26,6 +29,7 @@ def refuse_absent(trainer: Namespace) -> None:
         raise ValueError(f"--trainer.accelerator={trainer.accelerator}: this machine has no {what}")
     if trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and not has_gpu):
         refuse_on_cpu(trainer)
+        note_slow_precision(str(trainer.precision))
 
 
 def refuse_waiting(trainer: Namespace) -> None:
@@ -74,6 +78,15 @@ def refuse_on_cpu(trainer: Namespace) -> None:
         raise ValueError(f"--trainer.devices={devices} must be a number of processes on a CPU")
     if int(devices) > cores:
         raise ValueError(f"--trainer.devices={devices}: this machine has {cores} cores")
+
+
+def note_slow_precision(precision: str) -> None:
+    """Notes that a processor computes bfloat16 in software, which few expect to be slow."""
+    if LACKS_BF16 and precision.startswith("bf16"):
+        rank_zero_info(
+            f"note: --trainer.precision={precision}: this processor has no bfloat16 instructions, "
+            "and is several times faster with --trainer.precision=32-true"
+        )
 
 
 def hardware() -> dict[str, Any]:

@@ -64,7 +64,8 @@ def one_line(
         last = str(error).strip().splitlines()[-1]
         kind, _, said = last.partition(": ")
         return said if kind in {known.__name__ for known in KNOWN} else last
-    if said := unfetched(str(error)) or unnamed(str(error)) or diagnose(str(error), parser):
+    known = unfetched(str(error)) or unnamed(str(error)) or without_kernel(str(error))
+    if said := known or diagnose(str(error), parser):
         return said
     text = brief(str(error).replace("typing.", ""))
     text = re.sub(r"`Fabric\(\.\.\., precision='([\w-]+)'\)`", r"--trainer.precision=\1", text)
@@ -103,6 +104,13 @@ def unnamed(text: str) -> str | None:
     given = re.match(r"The (\w+) implementation has an error .* parent's `(\w+)=", text)
     loader = given and f"its {given[1]} of predict needs its arguments by name"
     return given and f"--data: {loader}, as {given[1]}(data, {given[2]}=...)"
+
+
+def without_kernel(text: str) -> str | None:
+    """That torch cannot compute a layer in bfloat16 on this processor, such as an LSTM."""
+    found = re.search(r"could not create a primitive descriptor for the (\w+)", text)
+    said = "in bfloat16 on this processor: --trainer.precision=32-true"
+    return found and f"torch cannot compute the network's {found[1]} {said}"
 
 
 def required(text: str) -> str:
