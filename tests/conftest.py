@@ -66,18 +66,34 @@ class Undrawn:
 
 
 @pytest.fixture
-def recipe(monkeypatch):
-    """Runs a recipe's command line in this process: recipe("distill", "fit", "--name=a")."""
+def undrawn(monkeypatch):
+    """Pictures are not drawn: half of a short run's time.
+
+    Their own tests, and runs in other processes, draw them.
+    """
+    from matplotlib.figure import Figure
+
     import callbacks.class_report
     import callbacks.curves
     import callbacks.worst_mistakes
+    import recipes.study.lesson_picture
+    import recipes.study.picture
+
+    for module in (callbacks.curves, callbacks.class_report, callbacks.worst_mistakes):
+        monkeypatch.setattr(module, "Figure", Undrawn)
+    # Their limits are those of real axes.
+    made = type("Unsaved", (Figure,), {"savefig": Undrawn.savefig})
+    for module in (recipes.study.picture, recipes.study.lesson_picture):
+        monkeypatch.setattr(module, "Figure", made)
+
+
+@pytest.fixture
+def recipe(monkeypatch, undrawn):
+    """Runs a recipe's command line in this process: recipe("distill", "fit", "--name=a")."""
     from recipes.running.cli import main
     from recipes.running.recipe import find_recipe
 
     monkeypatch.setenv("RECIPES_DEBUG", "1")  # errors come as what they are
-    # Half of a short run's time; their own tests, and runs in other processes, draw them.
-    for module in (callbacks.curves, callbacks.class_report, callbacks.worst_mistakes):
-        monkeypatch.setattr(module, "Figure", Undrawn)
 
     def run(name, *args):
         main(find_recipe(name).module, [*args, "--trainer.enable_progress_bar=false"])

@@ -28,6 +28,7 @@ def read(path):
 
 def test_the_command_line_leaves_table_picture_and_members(recipe, capsys, monkeypatch):
     figures, save = [], Figure.savefig
+    monkeypatch.setattr("recipes.study.picture.Figure", Figure)
     monkeypatch.setattr(Figure, "savefig", lambda f, *a, **k: (figures.append(f), save(f, *a, **k)))
     recipe("study", "fit", *RUN, GRID)
     folder = Path("runs/study/diabetes-1")

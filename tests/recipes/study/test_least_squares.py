@@ -15,6 +15,8 @@ from recipes.parts.networks import LinearModel
 from recipes.study import Study
 from recipes.study.search import Grid
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FEATURES = 4
 CONSTANT = {  # the optimizer, and a rate; the largest curvature is about 2
     "GD": (optim.SGD, 0.3),

@@ -22,6 +22,8 @@ from recipes.study.search import Grid
 from recipes.study.surface import Surface, steps_table, walks
 from trains import interrupt_after
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 QUIET = {
     "accelerator": "cpu",
     "logger": False,
@@ -185,6 +187,7 @@ def test_an_interrupted_lesson_ends_as_an_uninterrupted_one(recipe, monkeypatch)
 
 def test_the_picture_begins_at_the_first_step_and_is_labelled(tmp_path, monkeypatch):
     saved, save = [], Figure.savefig
+    monkeypatch.setattr("recipes.study.lesson_picture.Figure", Figure)
     monkeypatch.setattr(Figure, "savefig", lambda f, *a, **k: (saved.append(f), save(f, *a, **k)))
     schedules = {name: LRDecay(name) for name in ("constant", "linear", "cosine")}
     fitted(tmp_path, epochs=6, made=study(schedules=schedules))

@@ -22,6 +22,8 @@ from recipes.study.finalists import training_metrics
 from recipes.study.part import Part
 from recipes.study.search import Grid, Random, Setting
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 QUIET = {
     "accelerator": "cpu",
     "logger": False,
