@@ -50,6 +50,7 @@ def band(recipe):
     return CANARIES[recipe]["low"], CANARIES[recipe]["high"]
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_it_learns(recipe):
     value = latest(fit(recipe, CANARIES[recipe]["flags"]), CANARIES[recipe]["metric"])
