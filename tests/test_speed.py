@@ -1,0 +1,76 @@
+"""The table of speeds: what is compared is equal, and a ratio is that of medians."""
+
+import json
+import math
+
+import pytest
+
+from beside import gans, languages, regressions, table
+from beside.comparison import Comparison, Goal, machine, ratios, verdict
+from beside.everything import COMPARISONS
+
+ROUNDS = [{"a": 1.0, "b": 2.0}, {"a": 3.0, "b": 2.0}, {"a": 1.1, "b": 1.0}]
+
+
+def test_a_ratio_is_that_of_the_medians():
+    assert ratios(ROUNDS, Goal("a", "b", 0.5)) == (pytest.approx(0.55), 0.5, 1.5)
+    assert ratios(ROUNDS, Goal("a", "", 2.0)) == (pytest.approx(1.1), 1.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"), [(0.5, "reached"), (0.49, "reached"), (0.75, "missed by 50 %")]
+)
+def test_a_goal_is_reached_or_missed(ratio, said):
+    assert verdict(ratio, Goal("a", "b", 0.5)) == said
+
+
+def test_other_mathematics_are_not_compared():
+    def of(apart):
+        return Comparison("work", {}, [], {"b": lambda: apart}, tolerance=1e-6).proved()
+
+    assert of(1e-7) == {"b": 1e-7}
+    for apart in (1e-5, math.nan):
+        with pytest.raises(ValueError, match="work: b: weights are"):
+            of(apart)
+
+
+def test_sides_take_turns_there_and_back():
+    taken = []
+    sides = {name: lambda name=name: taken.append(name) or float(ord(name)) for name in "ab"}
+    rounds = list(Comparison("work", sides, []).timed(3))
+    assert taken == ["a", "b", "b", "a", "a", "b"]
+    assert rounds == [{"a": 97.0, "b": 98.0}] * 3
+
+
+def test_every_goal_is_of_sides_that_are_timed():
+    for name, make in COMPARISONS.items():
+        comparison = make()
+        named = {side for goal in comparison.goals for side in (goal.side, goal.beside) if side}
+        assert named <= comparison.sides.keys() and comparison.goals, name
+        assert comparison.apart.keys() <= comparison.sides.keys(), name
+
+
+def test_the_table_has_a_row_for_each_goal(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "FILE", tmp_path / "speed.json")
+    monkeypatch.setattr(table, "PICTURE", tmp_path / "speed.png")
+    assert table.compared() == [table.HEADER]
+    sides = dict.fromkeys(COMPARISONS["regression"]().sides, 2.0) | {"recipes.regress": 5.2}
+    table.FILE.write_text(json.dumps({"regression": {"rounds": [sides], "machine": machine()}}))
+    _, first, second = table.compared()
+    assert first[1:] == ["recipes.regress", "plain loop", "≤ 1.3", "2.6", "2.6 to 2.6", first[-1]]
+    assert first[-1].startswith("missed by 100 %") and second[-1] == "reached"
+    table.draw()
+    assert table.PICTURE.stat().st_size > 5_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "proof",
+    [
+        regressions.proof,
+        lambda: gans.proof(gans.CASES["points 4x64"]),
+        lambda: languages.proof("LSTM of 128"),
+    ],
+)
+def test_a_recipe_and_a_plain_loop_end_with_the_same_weights(proof):
+    assert proof() < 1e-6
