@@ -18,7 +18,7 @@ from recipes.seeds.wanted import Wanted
 from tables import finish, mean_std
 
 FILE = Path(__file__).with_name("feedback_mnist.json")
-RATES, SEEDS = (0.0001, 0.0003, 0.001), (0, 1, 2)
+RATES, SEEDS = (0.0003, 0.001, 0.003), (0, 1, 2)
 SPLITS = ("val", "test")  # 10,000 images each
 METHODS = {  # by back-propagation weights of zero stay zero
     "backpropagation": "uniform",
