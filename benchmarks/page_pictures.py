@@ -177,6 +177,29 @@ def em(path: Path) -> None:
     figure.savefig(path)
 
 
+def feedback(path: Path) -> None:
+    """Accuracy of the default run by each method, and the angles of its layers."""
+    colors = {"direct": BLUE, "alignment": ORANGE, "backpropagation": GREY}
+    figure, axes = panels(3, 11, 3.3)
+    for method, color in colors.items():
+        flag = f"--model.network.feedback={method}"
+        run = finished("feedback", "digits", f"page-{method}", flag, test=False)
+        axes[0].plot(*column(run, "val/accuracy"), color=color, label=method, linewidth=1.6)
+        if method == "backpropagation":
+            continue
+        panel = axes[1 if method == "direct" else 2]
+        for layer, shade in zip((1, 2, 3), (1.0, 0.6, 0.3), strict=True):
+            steps, angles = column(run, f"train/angle/{layer}", "step")
+            panel.plot(steps, angles, color=color, alpha=shade, linewidth=1, label=f"layer {layer}")
+        panel.axhline(90, color="black", linewidth=0.8, linestyle=":")
+        panel.set(title=method, xlabel="batch", ylim=(0, 100), yticks=(0, 30, 60, 90))
+        panel.legend(frameon=False, loc="lower left")
+    axes[0].set(xlabel="epoch", ylabel="val/accuracy", ylim=(0.4, 1))
+    axes[0].legend(frameon=False, loc="lower right")
+    axes[1].set(ylabel="update and gradient, degrees")
+    figure.savefig(path)
+
+
 def ring(path: Path) -> None:
     """Samples of eight modes while a GAN learns them."""
     run = finished("gan", "ring", "page", test=False)
@@ -224,6 +247,7 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     "data": data,
     "distill": distill,
     "em": em,
+    "feedback": feedback,
     "language": language,
     "lesson": lesson,
     "regress": regress,
