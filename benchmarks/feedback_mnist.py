@@ -67,15 +67,14 @@ def make(method: str, data_dir: str) -> None:
 
 def compared() -> list[list[str]]:
     """Each method that is done: its rate, and errors in %, mean ± std of the seeds."""
-    rows = [["method", "start", "rate", "validation error, %", "test error, %", "seconds"]]
+    rows = [["method", "start", "rate", "validation error, %", "test error, %"]]
     for method, start in METHODS.items():
         for rate in RATES:
             names = [wanted(method, rate, seed, "").name for seed in SEEDS]
             runs = [stored().get(name, {}) for name in names]
             if all("test/errors" in run for run in runs):
                 errors = [mean_std([run[f"{s}/errors"] / 100 for run in runs], 2) for s in SPLITS]
-                seconds = f"{sum(run['seconds'] for run in runs) / len(runs):.0f}"
-                rows.append([f"`{method}`", f"`{start}`", f"{rate:g}", *errors, seconds])
+                rows.append([f"`{method}`", f"`{start}`", f"{rate:g}", *errors])
     return rows
 
 

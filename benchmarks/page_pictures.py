@@ -194,9 +194,9 @@ def feedback(path: Path) -> None:
         panel.axhline(90, color="black", linewidth=0.8, linestyle=":")
         panel.set(title=method, xlabel="batch", ylim=(0, 100), yticks=(0, 30, 60, 90))
         panel.legend(frameon=False, loc="lower left")
-    axes[0].set(xlabel="epoch", ylabel="val/accuracy", ylim=(0.4, 1))
+    axes[0].set(title="three methods", xlabel="epoch", ylabel="val/accuracy", ylim=(0.7, 1))
     axes[0].legend(frameon=False, loc="lower right")
-    axes[1].set(ylabel="update and gradient, degrees")
+    axes[1].set(ylabel="angle of update and gradient, degrees")
     figure.savefig(path)
 
 

@@ -24,7 +24,7 @@ def binary_cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
     """Binary cross-entropy of each example, summed over its classes, in nats, (batch,).
 
     Each output is a probability of its own, sigmoid(logit): 1 is wanted of the target's, 0 of the
-    others (Nøkland 2016, section 5). The gradient is sigmoid(logits) less the target's one-hot
+    others (Nøkland 2016). The gradient is sigmoid(logits) less the target's one-hot
     code. An example without a target has 0.
 
     Args:

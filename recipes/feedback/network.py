@@ -67,12 +67,6 @@ class FeedbackMLP(nn.Module):
         dropout: share of hidden units that are dropped while training, from 0 to below 1
         input_dropout: share of input values that are dropped while training, from 0 to below 1
 
-    Attributes:
-        matrices: the fixed matrices B. direct: from the error to hidden layer 1, 2, ..., of shape
-            (outputs, units); alignment: from layer 2, 3, ..., the last one to the layer below, of
-            the shape of the weights. Uniform up to 1 / sqrt(units of the layer that receives), as
-            in Nøkland's code
-
     Raises:
         ValueError: without a hidden layer; or for a start from zeros with relu, where no unit is
             ever active
@@ -109,6 +103,12 @@ class FeedbackMLP(nn.Module):
 
     @property
     def matrices(self) -> list[Tensor]:
+        """The fixed matrices B, which no optimizer changes.
+
+        direct: from the error to hidden layer 1, 2, ..., of shape (outputs, units); alignment: from
+        layer 2, 3, ..., the last one, to the layer below, of the shape of the weights. Uniform up
+        to 1 / sqrt(units of the layer that receives), as in Nøkland's code.
+        """
         return [matrix for _, matrix in self.named_buffers()]
 
     def forward(self, inputs: Tensor, feedback: Method | None = None) -> Tensor:

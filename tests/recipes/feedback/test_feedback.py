@@ -49,7 +49,7 @@ def layers(of):
 def by_formula(of, error):
     """Updates of all weights, layer by layer and example by example.
 
-    Lillicrap et al. 2016: delta_l = B_(l+1)^T delta_(l+1) * f'; Nøkland 2016, equation 7:
+    Lillicrap et al. 2016: delta_l = B_(l+1)^T delta_(l+1) * f'; Nøkland 2016:
     delta_l = B_l^T e * f'; the weights' update is the mean of delta_l h_(l-1)^T.
     """
     function, derivative = DERIVATIVES[of.activation]
