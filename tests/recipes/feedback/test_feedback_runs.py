@@ -133,11 +133,8 @@ def test_its_network_is_exported(recipe):
 
 
 REFUSED = {
-    "--model.network.start=zeros --model.network.activation=relu": "no unit would ever be active",
-    "--model.network.widths=[]": r"widths=\[\]: give at least one layer",
     "--model.network.inputs=63": r"--model\.network\.inputs=63, but the data have 64",
     "--model.network.outputs=9": r"--model\.network\.outputs=9",
-    "--model.network=MLP --model.network.widths=[4]": "--model.network",
     "--config=fsdp --trainer.devices=1 --trainer.strategy.data_parallel_size=1": "angles need",
 }
 
