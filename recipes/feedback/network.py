@@ -42,9 +42,10 @@ class SendError(torch.autograd.Function):
         return error, (error.to(matrix.dtype) @ matrix).to(ctx.type), None  # types: of bf16-mixed
 
 
-def uniform(rows: int, columns: int, fan: int) -> Tensor:
-    """A matrix of values from -1 / sqrt(fan) to 1 / sqrt(fan)."""
-    return torch.empty(rows, columns).uniform_(-1 / math.sqrt(fan), 1 / math.sqrt(fan))
+def fixed_matrix(units: int, receivers: int) -> Tensor:
+    """B, (units, receivers): uniform from -1 / sqrt(receivers) to 1 / sqrt(receivers)."""
+    bound = 1 / math.sqrt(receivers)
+    return torch.empty(units, receivers).uniform_(-bound, bound)
 
 
 class FeedbackMLP(nn.Module):
@@ -98,8 +99,7 @@ class FeedbackMLP(nn.Module):
         # Senders of the errors; all weights are drawn by now, as with the other methods.
         senders = {"direct": [outputs] * len(widths), "alignment": [*widths[1:], outputs]}
         for layer, units in enumerate(senders.get(feedback, []), 1):
-            fan = widths[layer - 1]
-            self.register_buffer(f"matrix_{layer}", uniform(units, fan, fan))
+            self.register_buffer(f"matrix_{layer}", fixed_matrix(units, widths[layer - 1]))
 
     @property
     def matrices(self) -> list[Tensor]:
