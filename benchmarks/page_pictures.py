@@ -24,6 +24,7 @@ from torch import nn
 
 from datamodules import Diabetes, Digits, Grid, Iris, Ring
 from recipes.compare import report
+from recipes.parts.drawing import style
 from recipes.running.commands import run_recipe
 from recipes.seeds.__main__ import main as seeds_command
 from tables import finished
@@ -179,9 +180,9 @@ def em(path: Path) -> None:
 
 def feedback(path: Path) -> None:
     """Accuracy of the default run by each method, and the angles of its layers."""
-    colors = {"direct": BLUE, "alignment": ORANGE, "backpropagation": GREY}
     figure, axes = panels(3, 11, 3.3)
-    for method, color in colors.items():
+    for number, method in enumerate(("backpropagation", "alignment", "direct")):
+        color = style(number)["color"]  # as in feedback_depth.png
         flag = f"--model.network.feedback={method}"
         run = finished("feedback", "digits", f"page-{method}", flag, test=False)
         axes[0].plot(*column(run, "val/accuracy"), color=color, label=method, linewidth=1.6)
