@@ -10,7 +10,6 @@ the rate is chosen. It may be stopped and started again: feedback_mnist.json kee
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from recipes.parts.files import replace_file
 from recipes.seeds.result import final
@@ -40,19 +39,17 @@ def wanted(method: str, rate: float, seed: int, data_dir: str) -> Wanted:
     return Wanted("feedback", name, ("--config=mnist_short", *flags))
 
 
-def stored() -> dict[str, dict[str, Any]]:
-    """What is done: metrics, seconds and commit of each run, by its name."""
+def stored() -> dict[str, dict[str, float]]:
+    """What is done: the metrics of each run, by its name."""
     return json.loads(FILE.read_text()) if FILE.exists() else {}
 
 
-def made(run: Wanted, test: bool) -> dict[str, Any]:
+def made(run: Wanted, test: bool) -> dict[str, float]:
     """Metrics of a run, which is trained, and tested, first if need be; they are kept at once."""
     done = stored().get(run.name, {})
     if not done or (test and "test/errors" not in done):
         finish(run, test)
-        found = {k: v for k, v in final(run.folder).items() if k.startswith(("val/", "test/"))}
-        facts = {"seconds": run.facts["seconds"], "commit": run.facts["commit"]}
-        done = found | facts
+        done = final(run.folder)
         replace_file(FILE, json.dumps(stored() | {run.name: done}, indent=1) + "\n")
     return done
 
