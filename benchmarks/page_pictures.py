@@ -24,6 +24,7 @@ from torch import nn
 
 from datamodules import Diabetes, Digits, Grid, Iris, Ring
 from recipes.compare import report
+from recipes.parts.drawing import style
 from recipes.running.commands import run_recipe
 from recipes.seeds.__main__ import main as seeds_command
 from tables import finished
@@ -177,6 +178,29 @@ def em(path: Path) -> None:
     figure.savefig(path)
 
 
+def feedback(path: Path) -> None:
+    """Accuracy of the default run by each method, and the angles of its layers."""
+    figure, axes = panels(3, 11, 3.3)
+    for number, method in enumerate(("backpropagation", "alignment", "direct")):
+        color = style(number)["color"]  # as in feedback_depth.png
+        flag = f"--model.network.feedback={method}"
+        run = finished("feedback", "digits", f"page-{method}", flag, test=False)
+        axes[0].plot(*column(run, "val/accuracy"), color=color, label=method, linewidth=1.6)
+        if method == "backpropagation":
+            continue
+        panel = axes[1 if method == "direct" else 2]
+        for layer, shade in zip((1, 2, 3), (1.0, 0.6, 0.3), strict=True):
+            steps, angles = column(run, f"train/angle/{layer}", "step")
+            panel.plot(steps, angles, color=color, alpha=shade, linewidth=1, label=f"layer {layer}")
+        panel.axhline(90, color="black", linewidth=0.8, linestyle=":")
+        panel.set(title=method, xlabel="batch", ylim=(0, 100), yticks=(0, 30, 60, 90))
+        panel.legend(frameon=False, loc="lower left")
+    axes[0].set(title="three methods", xlabel="epoch", ylabel="val/accuracy", ylim=(0.7, 1))
+    axes[0].legend(frameon=False, loc="lower right")
+    axes[1].set(ylabel="angle of update and gradient, degrees")
+    figure.savefig(path)
+
+
 def ring(path: Path) -> None:
     """Samples of eight modes while a GAN learns them."""
     run = finished("gan", "ring", "page", test=False)
@@ -224,6 +248,7 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     "data": data,
     "distill": distill,
     "em": em,
+    "feedback": feedback,
     "language": language,
     "lesson": lesson,
     "regress": regress,

@@ -19,6 +19,8 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- settings beside scikit-learn --> what was chosen there
 <!-- sentences beside Kim 2014 -->    sentences by a convolutional network, ours and the paper's
 <!-- optimizers of an LSTM -->        optimizers and decays of a language model, at their best rates
+<!-- feedback on MNIST -->            feedback alignment beside back-propagation
+<!-- feedback by depth -->            the same by the number of hidden layers
 """
 
 import argparse
@@ -32,6 +34,8 @@ from pathlib import Path
 import docstring_parser
 import yaml
 
+import feedback_depth
+import feedback_mnist
 import language_optimizers
 import sentences
 import sklearn_table
@@ -139,6 +143,8 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "settings beside scikit-learn": lambda _: sklearn_table.settings(),
     "sentences beside Kim 2014": lambda _: sentences.beside_paper(),
     "optimizers of an LSTM": lambda _: language_optimizers.compared(),
+    "feedback on MNIST": lambda _: feedback_mnist.compared(),
+    "feedback by depth": lambda _: feedback_depth.compared(),
 }
 
 

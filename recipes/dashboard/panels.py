@@ -86,6 +86,15 @@ RECIPES: dict[str, Sections] = {
             curves("components in use", "val/components"),
         ],
     },
+    "feedback": {
+        "Accuracy": [
+            curves("validation accuracy (share)", "val/accuracy"),
+            curves("validation errors (count)", "val/errors"),
+        ],
+        "Alignment": [
+            matching("angle of update and gradient (degrees), by layer", "^train/angle/[0-9]+$"),
+        ],
+    },
     "gan": {
         "Samples": [
             wr.MediaBrowser(title="averaged generator", media_keys=["samples/ema"]),
