@@ -2,6 +2,7 @@
 
 from datamodules.california import California
 from datamodules.cifar import CIFAR10, CIFAR100
+from datamodules.control import Acrobot, CartPole, Gymnasium, MountainCar, Pendulum
 from datamodules.diabetes import Diabetes
 from datamodules.digits import Digits
 from datamodules.generated import Friedman, Linear
@@ -29,18 +30,23 @@ __all__ = [
     "CIFAR100",
     "MNIST",
     "UCI",
+    "Acrobot",
     "California",
+    "CartPole",
     "Diabetes",
     "Digits",
     "FashionMNIST",
     "Friedman",
     "Grid",
+    "Gymnasium",
     "HuggingFace",
     "ImageFolder",
     "Images",
     "Iris",
     "Linear",
     "Mixture",
+    "MountainCar",
+    "Pendulum",
     "PennTreebank",
     "PictureData",
     "Quadratic",
