@@ -114,7 +114,7 @@ class PolicyGradient(LightningModule):
         if is_logging_step(self.trainer):
             terms |= self.diagnoses(log_probs.detach() - rows.log_probs, rows.targets)
         terms = {f"train/{name}": term for name, term in terms.items()}
-        log_terms(self, terms | self.progress.totals(), len(batch[0]))
+        log_terms(self, terms | self.progress.acting.totals(), len(batch[0]))
         return loss
 
     def diagnoses(self, log_ratio: Tensor, targets: Tensor) -> dict[str, Tensor]:
@@ -144,7 +144,7 @@ class PolicyGradient(LightningModule):
         progress, data = self.progress, self.trainer.datamodule
         steps = self.steps or data.limit
         key = (data.seed, ACTIONS, progress.iterations)
-        uniform = draws(progress.streams.numbers, steps, data.spaces.actions, *key)
+        uniform = draws(progress.acting.streams.numbers, steps, data.spaces.actions, *key)
         noise = self.distribution.noise(uniform).to(self.dtype)
         policy = getattr(self.network, "policy", lambda seen: self.network(seen)[0])
 
@@ -153,7 +153,7 @@ class PolicyGradient(LightningModule):
 
         whole = None if self.steps else progress.iterations
         with evaluating(self.network):
-            found, returns = experience(progress.streams, choose, noise, whole)
+            found, returns = experience(progress.acting.streams, choose, noise, whole)
             return self.judged(found), returns
 
     def judged(self, found: Experience) -> Rollout:
@@ -201,7 +201,7 @@ class PolicyGradient(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         if self.progress is not None and self.trainer.state.fn == "fit":
-            self.progress.log_steps()
+            self.progress.acting.log_steps()
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
         return evaluate(self, batch[0])
@@ -236,4 +236,4 @@ class PolicyGradient(LightningModule):
 
     def summary(self, metrics: Mapping[str, Tensor]) -> str:
         """What the policy collects at the end."""
-        return in_words(metrics, self.progress.returns)
+        return in_words(metrics, self.progress.acting.returns)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datamodules.loading.loader import data_rank
 from datamodules.loading.missing import is_known
-from recipes.parts.episodes import gathered, latest, of_all_environments, of_this_process
+from recipes.parts.acting import Acting, gathered, of_this_process
 from recipes.parts.sharding import data_group
 from recipes.policy_gradient.rollout import Rollout, orders
 
@@ -29,18 +29,14 @@ class Progress:
         passes: over a rollout
 
     Attributes:
-        streams: this process's environments
+        acting: the environments
         updates: so far
-        environment_steps: so far, of all processes
     """
 
     def __init__(self, module: LightningModule, parts: int, passes: int) -> None:
         self.module, self.parts, self.passes = module, parts, passes
-        data = module.trainer.datamodule
-        self.seed = data.seed
-        self.streams = data.streams(data.numbers(module.device))
-        self.updates = self.environment_steps = 0
-        self.returns = torch.zeros(0, dtype=torch.double, device=module.device)
+        self.acting = Acting(module)
+        self.updates = 0
         self.rollout: Rollout | None = None
 
     @property
@@ -55,9 +51,7 @@ class Progress:
 
     def begin_iteration(self, rollout: Rollout, returns: Tensor) -> None:
         """Takes a rollout, and the returns of episodes that ended, (steps, environments)."""
-        self.returns = latest(self.returns, of_all_environments(returns, self.module))
-        steps = is_known(rollout.targets).sum()
-        self.environment_steps += int(self.module.trainer.strategy.reduce(steps, reduce_op="sum"))
+        self.acting.took(int(self._sum(is_known(rollout.targets).sum())), returns)
         self._share_out(rollout, self.iterations)
 
     def next_minibatch(self) -> tuple[Rollout, Tensor, Tensor]:
@@ -70,8 +64,8 @@ class Progress:
     def _share_out(self, rollout: Rollout, iteration: int) -> None:
         """Decides which steps are in which minibatch."""
         self.rollout = rollout
-        numbers, steps = self.streams.numbers, rollout.targets.shape[1]
-        order = orders(numbers, steps, self.passes, self.seed, ORDER, iteration)
+        numbers, steps = self.acting.streams.numbers, rollout.targets.shape[1]
+        order = orders(numbers, steps, self.passes, self.acting.seed, ORDER, iteration)
         cut = order.unflatten(2, (self.parts, steps // self.parts))
         self.orders = cut.transpose(1, 2).flatten(0, 1)  # (updates, environments, count)
         each = torch.stack((rollout.advantages.double(), is_known(rollout.targets).double()))
@@ -89,33 +83,19 @@ class Progress:
             dist.all_reduce(values, group=data_group(self.module))
         return values
 
-    def totals(self) -> dict[str, Tensor]:
-        """What is logged of the environments: steps, and the latest episodes' mean return."""
-        # Float32, Lightning's own choice, counts no further than 16,777,216.
-        steps = torch.tensor(self.environment_steps, dtype=torch.float64)
-        mean = {"train/return": self.returns.mean()} if len(self.returns) else {}
-        return {"environment_steps": steps} | mean
-
-    def log_steps(self) -> None:
-        """Logs the steps beside what an evaluation finds."""
-        self.module.log("environment_steps", self.totals()["environment_steps"], batch_size=1)
-
     def state(self) -> dict[str, Any]:
         """All of it, of all processes, as plain tensors and numbers."""
         rollout = {} if self.is_iteration_over or not self.rollout else self.rollout.state()
         return {
             "updates": self.updates,
-            "environment_steps": self.environment_steps,
-            "returns": self.returns.cpu().clone(),
-            "environments": gathered(self.streams.state(), self.module),
+            "acting": self.acting.state(),
             "rollout": gathered(rollout, self.module),
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Goes on from what `state` has returned."""
-        self.updates, self.environment_steps = saved["updates"], saved["environment_steps"]
-        self.returns = saved["returns"].to(self.module.device)
-        self.streams.restore(of_this_process(saved["environments"], self.module))
+        self.updates = saved["updates"]
+        self.acting.restore(saved["acting"])
         if saved["rollout"]:
             rollout = Rollout(**of_this_process(saved["rollout"], self.module))
             self._share_out(rollout, self.iterations - 1)

@@ -102,9 +102,9 @@ def test_two_processes_own_half_of_the_environments_each(recipe, kind):
     first, second = saved("one"), saved("two")
     for key, value in first["state_dict"].items():
         torch.testing.assert_close(second["state_dict"][key], value, rtol=1e-7, atol=1e-9)
-    progress = [each["progress"] for each in (first, second)]
+    progress = [each["progress"]["acting"] for each in (first, second)]
     torch.testing.assert_close(progress[0]["returns"], progress[1]["returns"])
-    assert progress[0]["environment_steps"] == progress[1]["environment_steps"]
+    assert progress[0]["steps"] == progress[1]["steps"]
     if kind != "reinforce":  # whose next episodes begin anew
         for key, value in progress[0]["environments"].items():
             torch.testing.assert_close(progress[1]["environments"][key], value)
@@ -136,10 +136,10 @@ def test_what_is_logged(recipe):
 def test_train_return_is_of_the_latest_episodes(recipe):
     """All episodes that ended, by a replay of the environments' own account."""
     recipe("policy_gradient", "fit", *SHORT, *A2C, "--name=a", "--data.batches=40")
-    returns = saved("a")["progress"]["returns"]
+    returns = saved("a")["progress"]["acting"]["returns"]
     found = [row for row in rows(FOLDER / "a") if "train/return" in row][-1]
     assert found["train/return"] == pytest.approx(float(returns.mean()), rel=1e-6)
-    environments = saved("a")["progress"]["environments"]
+    environments = saved("a")["progress"]["acting"]["environments"]
     assert len(returns) == int(environments["episodes"].sum()) > 10
     under_way = environments["elapsed"].sum()
     assert int(returns.sum() + under_way) == 40 * 32, "of each step one reward"
@@ -147,9 +147,9 @@ def test_train_return_is_of_the_latest_episodes(recipe):
 
 def test_whole_episodes_are_all_that_reinforce_learns_from(recipe):
     recipe("policy_gradient", "fit", *SHORT, *REINFORCE, "--name=a", "--data.batches=3")
-    progress = saved("a")["progress"]
+    progress = saved("a")["progress"]["acting"]
     assert len(progress["returns"]) == 3 * 4
-    assert progress["environment_steps"] == int(progress["returns"].sum())
+    assert progress["steps"] == int(progress["returns"].sum())
 
 
 def test_a_network_of_ones_own_and_predictions(recipe, tmp_path):
