@@ -78,7 +78,8 @@ class DQN(LightningModule):
         save_hyperparameters(self)
         self.network, self.optimizer = network, optimizer
         self.target = Frozen(copy.deepcopy(network))
-        self.steps, self.warmup, self.double, self.loss = steps, warmup, double, LOSSES[loss]
+        self.steps, self.warmup, self.loss = steps, warmup, LOSSES[loss]
+        self.is_double = double  # `double` is a method of every module
         self.remembered = (int(memory), float(discount), int(n_steps))
         self.explored = (float(epsilon_start), float(epsilon_end), int(exploration))
         self.target_interval, self.target_rate = target_interval, float(target_rate)
@@ -106,7 +107,7 @@ class DQN(LightningModule):
         rows = progress.sample(len(batch[0]))
         with torch.no_grad():
             following = rows.following.to(self.dtype)
-            online = full(self.network(following)) if self.double else None
+            online = full(self.network(following)) if self.is_double else None
             later = next_values(full(self.target(following)), online)
             targets = rows.rewards + rows.discounts * later
         values = full(self.network(rows.observations.to(self.dtype)))
@@ -128,11 +129,13 @@ class DQN(LightningModule):
         before, count = progress.acting.steps, progress.acting.count
         rates = [self.epsilon(before + step * count) for step in range(steps)]
         is_random = chances < chances.new_tensor(rates).unsqueeze(1)
-        found = []
+        found, all_random = [], bool(is_random.all())
         with evaluating(self.network):
             for explores, choice in zip(is_random, choices, strict=True):
-                seen = streams.observations
-                actions = torch.where(explores, choice, self.network(seen.to(self.dtype)).argmax(1))
+                seen, actions = streams.observations, choice
+                if not all_random:
+                    best = self.network(seen.to(self.dtype)).argmax(1)
+                    actions = torch.where(explores, choice, best)
                 step = streams.step(actions)
                 over = step.terminated | step.truncated
                 row = (step.rewards, step.observations, step.terminated, over, step.returns)
