@@ -10,10 +10,12 @@ Run:      python -m recipes.dqn fit --config recipes/dqn/cart_pole.yaml
 Logs:     train/loss, train/value, train/epsilon, train/return (of the latest 100 episodes),
           environment_steps; val/return, val/length, and val/loss, the return with its sign changed;
           test/... likewise
+Files:    returns in curves.png, an episode's film and strip in episode.gif and episode.png
 Differs:  a truncated episode goes on in its value; the target network moves by updates, not steps
 """
 
 from recipes.dqn import networks  # noqa: F401 - known by their short names
 from recipes.dqn.module import DQN
+from recipes.policy_gradient import film  # noqa: F401
 
 __all__ = ["DQN"]

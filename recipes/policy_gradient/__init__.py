@@ -11,10 +11,11 @@ Run:      python -m recipes.policy_gradient fit --config recipes/policy_gradient
 Logs:     train/loss, train/policy, train/value, train/entropy (nats), train/kl, train/clipped,
           train/return (of the latest 100 episodes), environment_steps; val/return, val/length, and
           val/loss, the return with its sign changed; test/... likewise
+Files:    returns in curves.png, an episode's film and strip in episode.gif and episode.png
 Differs:  a truncated episode goes on in its value; minibatches take as much of each environment
 """
 
-from recipes.policy_gradient import networks  # noqa: F401 - known by their short names
+from recipes.policy_gradient import film, networks  # noqa: F401 - known by their short names
 from recipes.policy_gradient.module import PolicyGradient
 
 __all__ = ["PolicyGradient"]
