@@ -16,7 +16,7 @@ from datamodules.loading.keyed import uniforms
 from recipes.dqn.checks import check_network, check_setup
 from recipes.dqn.losses import epsilon, next_values
 from recipes.dqn.progress import Progress
-from recipes.parts.episodes import evaluate, in_words
+from recipes.parts.episodes import evaluate, in_words, spaces_of
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
 from recipes.parts.logs import log_terms
@@ -90,7 +90,7 @@ class DQN(LightningModule):
     @staticmethod
     def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, int]:
         """The sizes of a network that the data need, where they are not given."""
-        return {"outputs": data.spaces.actions}
+        return {"outputs": spaces_of(data).actions}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer(self.network.parameters())

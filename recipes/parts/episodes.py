@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from torch import Tensor
 
 from datamodules.control import Control
+from datamodules.environments.environment import Spaces
 from datamodules.environments.streams import Streams
 from recipes.parts.logs import log_means
 
@@ -42,14 +43,27 @@ def check_task(trainer: Trainer) -> None:
     Raises:
         ValueError: naming the option
     """
-    if not isinstance(trainer.datamodule, Control):
-        kind = type(trainer.datamodule).__name__
-        raise ValueError(f"--data={kind} has no environments: such as --data=CartPole")
+    spaces_of(trainer.datamodule)
     if isinstance(trainer.strategy, (FSDPStrategy, ModelParallelStrategy)):
         raise ValueError(
             f"--trainer.strategy={type(trainer.strategy).__name__}: a policy acts by its whole "
             "network: --config=ddp"
         )
+
+
+def spaces_of(data: LightningDataModule | None) -> Spaces:
+    """What a policy sees and does in an environment.
+
+    Args:
+        data: that are one
+
+    Raises:
+        ValueError: if they are none
+    """
+    if not isinstance(data, Control):
+        kind = type(data).__name__
+        raise ValueError(f"--data={kind} has no environments: such as --data=CartPole")
+    return data.spaces
 
 
 def evaluate(module: LightningModule, numbers: Tensor) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from datamodules.loading.keyed import uniforms
-from recipes.parts.episodes import evaluate, in_words
+from recipes.parts.episodes import evaluate, in_words, spaces_of
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import filled, full, mean_of_known
 from recipes.parts.logs import is_logging_step, log_terms
@@ -85,7 +85,8 @@ class PolicyGradient(LightningModule):
     @staticmethod
     def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, int]:
         """The sizes of a network that the data need, where they are not given."""
-        return {"outputs": distribution_of(data.spaces).outputs(data.spaces)}
+        spaces = spaces_of(data)
+        return {"outputs": distribution_of(spaces).outputs(spaces)}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer(self.network.parameters())
