@@ -19,6 +19,7 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- settings beside scikit-learn --> what was chosen there
 <!-- sentences beside Kim 2014 -->    sentences by a convolutional network, ours and the paper's
 <!-- optimizers of an LSTM -->        optimizers and decays of a language model, at their best rates
+<!-- control: RECIPE -->              returns of reinforcement learning, ours and CleanRL's
 """
 
 import argparse
@@ -32,6 +33,7 @@ from pathlib import Path
 import docstring_parser
 import yaml
 
+import control
 import language_optimizers
 import sentences
 import sklearn_table
@@ -139,6 +141,7 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "settings beside scikit-learn": lambda _: sklearn_table.settings(),
     "sentences beside Kim 2014": lambda _: sentences.beside_paper(),
     "optimizers of an LSTM": lambda _: language_optimizers.compared(),
+    "control": control.compared,
 }
 
 
