@@ -1,10 +1,10 @@
 """Returns of reinforcement learning after 500,000 steps, over ten seeds, beside CleanRL's.
 
-python benchmarks/control.py [--methods dqn policy_gradient] [--tasks CartPole ...] [--seeds 0 1 ...]
+python benchmarks/control.py [--methods dqn policy_gradient] [--tasks CartPole ...] [--seeds 0 ...]
 
 The configs recipes/*/cleanrl.yaml on three tasks, and as `ours` recipes/*/cart_pole.yaml. Of the
-former the mean return of the last 100 episodes of training counts, as at CleanRL; of the latter that
-of 100 test episodes by the last weights. The table has mean and standard deviation, and the
+former the mean return of the last 100 episodes of training counts, as at CleanRL; of the latter
+that of 100 test episodes by the last weights. The table has mean and standard deviation, and the
 interquartile mean with a 95 % interval by the stratified bootstrap (Agarwal et al. 2021,
 https://arxiv.org/abs/2108.13264). It may be stopped and started again: control.json keeps each run.
 """

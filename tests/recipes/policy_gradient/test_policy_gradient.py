@@ -125,7 +125,7 @@ def test_what_is_logged(recipe):
         assert row["samples"] == 16 * (row["step"] + 1)
         if update == 0:  # the policy is the one that acted: its ratio is 1
             assert abs(row["train/kl"]) < 1e-12 and row["train/clipped"] == 0
-        total = row["train/policy"] + 0.5 * row["train/value"] - 0.01 * row["train/entropy"]
+        total = row["train/policy"] + 0.5 * row["train/value"]
         assert row["train/loss"] == pytest.approx(total, rel=1e-5, abs=1e-7)
     assert max(row["train/kl"] for row in training) > 1e-6
     (last,) = [row for row in found if "val/return" in row]
