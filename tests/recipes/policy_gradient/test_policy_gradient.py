@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+from datamodules import Acrobot, CartPole, MountainCar, Pendulum
 from forks import ended_well, ranks
 from marks import slow
+from recipes.policy_gradient.film import drawn, some
 from trains import interrupt_after, middle_of_epoch, rows
 
 LAST = "checkpoints/last.ckpt"
@@ -224,3 +227,37 @@ def test_accumulated_minibatches_are_one(recipe):
     assert one["global_step"] == two["global_step"] == 6
     for key, value in one["state_dict"].items():
         torch.testing.assert_close(two["state_dict"][key], value, rtol=1e-9, atol=1e-12)
+
+
+# The film.
+
+
+@pytest.mark.parametrize("kind", [CartPole, Acrobot, MountainCar, Pendulum])
+def test_every_environment_is_drawn_and_moves(kind):
+    environment = kind.environment
+    states = environment.begin(torch.rand(1, environment.draws))
+    first = drawn(environment.outline(states[0]))
+    action = torch.zeros(1, 1) if kind is Pendulum else torch.zeros(1, dtype=torch.int64)
+    for _ in range(8):
+        states, _, _ = environment.step(states, action)
+    later = drawn(environment.outline(states[0]))
+    assert max(first.size) == 280 and first.size == later.size
+    assert len(set(first.get_flattened_data())) > 2, "not of one colour"
+    assert list(first.get_flattened_data()) != list(later.get_flattened_data())
+
+
+def test_a_film_is_of_an_evaluation_episode_and_changes_nothing(recipe):
+    flags = [flag for flag in SHORT if "callbacks" not in flag]
+    filmed = ("--trainer.callbacks=FilmEpisode", "--data.episodes=1")
+    recipe("policy_gradient", "fit", *flags, *filmed, "--name=a")
+    recipe("policy_gradient", "fit", *SHORT, "--data.episodes=1", "--name=b")
+    one, two = (saved(name)["state_dict"] for name in "ab")
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    (length,) = [row["val/length"] for row in rows(FOLDER / "a") if "val/length" in row]
+    film, strip = (Image.open(FOLDER / f"a/episode.{kind}") for kind in ("gif", "png"))
+    assert film.n_frames == min(length, 250)
+    assert strip.height == film.height and strip.width == 6 * (film.width + 1) - 1
+
+
+def test_a_film_leaves_frames_out_at_even_distances():
+    assert some(list(range(9)), 5) == [0, 2, 4, 6, 8] and some([1, 2], 5) == [1, 2]
