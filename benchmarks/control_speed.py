@@ -1,6 +1,6 @@
 """Steps a second of CartPole: PPO and a deep Q-network beside plain loops and Stable-Baselines3.
 
-python benchmarks/control_speed.py [--methods ppo dqn] [--rounds 3]   (pip install stable-baselines3)
+python benchmarks/control_speed.py [--methods ppo dqn] [--rounds 3]
 
 All by CleanRL's hyperparameters on one thread, in turns, so that a busy machine slows all alike;
 each round's number is environment steps by the process's own seconds, of training alone. `ours,

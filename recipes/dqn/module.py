@@ -129,11 +129,12 @@ class DQN(LightningModule):
         before, count = progress.acting.steps, progress.acting.count
         rates = [self.epsilon(before + step * count) for step in range(steps)]
         is_random = chances < chances.new_tensor(rates).unsqueeze(1)
-        found, all_random = [], bool(is_random.all())
+        found = []
+        steps_of = zip(is_random, choices, is_random.all(1).tolist(), strict=True)
         with evaluating(self.network):
-            for explores, choice in zip(is_random, choices, strict=True):
+            for explores, choice, all_explore in steps_of:
                 seen, actions = streams.observations, choice
-                if not all_random:
+                if not all_explore:
                     best = self.network(seen.to(self.dtype)).argmax(1)
                     actions = torch.where(explores, choice, best)
                 step = streams.step(actions)

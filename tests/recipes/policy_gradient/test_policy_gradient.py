@@ -254,9 +254,12 @@ def test_a_film_is_of_an_evaluation_episode_and_changes_nothing(recipe):
     one, two = (saved(name)["state_dict"] for name in "ab")
     assert all(torch.equal(one[key], two[key]) for key in one)
     (length,) = [row["val/length"] for row in rows(FOLDER / "a") if "val/length" in row]
-    film, strip = (Image.open(FOLDER / f"a/episode.{kind}") for kind in ("gif", "png"))
-    assert film.n_frames == min(length, 250)
-    assert strip.height == film.height and strip.width == 6 * (film.width + 1) - 1
+    with (
+        Image.open(FOLDER / "a/episode.gif") as film,
+        Image.open(FOLDER / "a/episode.png") as strip,
+    ):
+        assert film.n_frames == min(length, 250)
+        assert strip.height == film.height and strip.width == 6 * (film.width + 1) - 1
 
 
 def test_a_film_leaves_frames_out_at_even_distances():
