@@ -21,7 +21,7 @@ from torch.optim import Adam
 
 import control_plain
 from callbacks import Threads
-from datamodules import CartPole
+from datamodules.control import CartPole
 from recipes.dqn import DQN
 from recipes.parts.networks import MLP
 from recipes.policy_gradient import PolicyGradient

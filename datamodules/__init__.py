@@ -1,8 +1,8 @@
 """Where examples come from: one LightningDataModule per data set, on one shared loader."""
 
+from datamodules import control  # noqa: F401 - known by their short names
 from datamodules.california import California
 from datamodules.cifar import CIFAR10, CIFAR100
-from datamodules.control import Acrobot, CartPole, Gymnasium, MountainCar, Pendulum
 from datamodules.diabetes import Diabetes
 from datamodules.digits import Digits
 from datamodules.generated import Friedman, Linear
@@ -30,23 +30,18 @@ __all__ = [
     "CIFAR100",
     "MNIST",
     "UCI",
-    "Acrobot",
     "California",
-    "CartPole",
     "Diabetes",
     "Digits",
     "FashionMNIST",
     "Friedman",
     "Grid",
-    "Gymnasium",
     "HuggingFace",
     "ImageFolder",
     "Images",
     "Iris",
     "Linear",
     "Mixture",
-    "MountainCar",
-    "Pendulum",
     "PennTreebank",
     "PictureData",
     "Quadratic",

@@ -17,6 +17,7 @@ from datamodules.loading.data_module import DataModule
 from datamodules.loading.loader import Loader, data_rank, keyed_seed
 from datamodules.loading.numbers import Numbers
 
+__all__ = ["Acrobot", "CartPole", "Gymnasium", "MountainCar", "Pendulum"]
 SPLITS = {"train": 0, "val": 1, "test": 2, "predict": 3}  # the keys of their beginnings
 BLOCK = 1024  # episodes of an evaluation at a time
 

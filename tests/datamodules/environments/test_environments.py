@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import Acrobot, CartPole, Gymnasium, MountainCar, Pendulum
+from datamodules.control import Acrobot, CartPole, Gymnasium, MountainCar, Pendulum
 from datamodules.environments.streams import TensorStreams
 
 KINDS = {

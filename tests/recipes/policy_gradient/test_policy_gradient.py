@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import Acrobot, CartPole, MountainCar, Pendulum
+from datamodules.control import Acrobot, CartPole, MountainCar, Pendulum
 from forks import ended_well, ranks
 from marks import slow
 from recipes.policy_gradient.film import drawn, some
