@@ -158,7 +158,7 @@ def value_iteration(discount):
     return values
 
 
-@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize("double", [False, slow(True)])
 def test_the_fixed_point_is_that_of_value_iteration(tmp_path, double):
     """Although every episode is truncated after four steps, and although some terminate."""
     module = DQN(
@@ -261,18 +261,9 @@ def test_what_is_logged_and_remembered(recipe):
     assert last["environment_steps"] == 30 + 24 * 6
 
 
-REFUSED = {
-    "--data.batch_size=full": r"--data\.batch_size=full: rows are drawn",
-    "--model.network.outputs=3": "outputs=3, but the environment has 2 actions",
-    "--model.epsilon_end=2": "epsilon_end",
-}
-
-
-@pytest.mark.parametrize("flags", REFUSED)
-def test_what_would_be_wrong_is_refused(recipe, flags):
-    with pytest.raises((ValueError, SystemExit), match=REFUSED[flags]) as caught:
-        recipe("dqn", "fit", *SHORT, *flags.split())
-    assert "\n" not in str(caught.value).strip()
+def test_a_network_of_other_outputs_is_refused(recipe):
+    with pytest.raises(ValueError, match="outputs=3, but the environment has 2 actions"):
+        recipe("dqn", "fit", *SHORT, "--model.network.outputs=3")
     assert not list(FOLDER.glob("*/metrics.jsonl"))
 
 
