@@ -4,7 +4,7 @@ python benchmarks/control.py [--methods dqn policy_gradient] [--tasks CartPole .
 
 The configs recipes/*/cleanrl.yaml on three tasks, and as `ours` recipes/*/cart_pole.yaml. Of the
 former the mean return of the last 100 episodes of training counts, as at CleanRL; of the latter
-that of 100 test episodes by the last weights. The table has mean and standard deviation, and the
+that of 100 test episodes by the last weights, of seeds 10 to 19: it was chosen on smaller ones. The table has mean and standard deviation, and the
 interquartile mean with a 95 % interval by the stratified bootstrap (Agarwal et al. 2021,
 https://arxiv.org/abs/2108.13264). It may be stopped and started again: control.json keeps each run.
 """
@@ -60,6 +60,7 @@ DATA = {  # of cleanrl.yaml, which a newly named task does not inherit
     "policy_gradient": ("--data.environments=4", "--data.batch_size=128", "--data.batches=976"),
 }
 OURS = "ours"
+CHOSEN_BY = 10  # seeds, the first ones, on which the default configs were chosen
 
 
 def wanted(method: str, task: str, seed: int) -> Wanted:
@@ -167,7 +168,7 @@ def main() -> None:
     for method in given.methods:
         for task in given.tasks:
             for seed in given.seeds:
-                make(method, task, seed)
+                make(method, task, seed + (CHOSEN_BY if task == OURS else 0))
         for cells in compared(method):
             print(f"| {' | '.join(cells)} |")
 

@@ -101,6 +101,8 @@ def their_dqn(steps: int) -> float:
 
     how = {"buffer_size": 10_000, "learning_starts": 0, "train_freq": 10, "batch_size": 128}
     how |= {"target_update_interval": 500, "policy_kwargs": {"net_arch": [120, 84]}}
+    # As far as the first steps of 250,000 come down to: nearly all actions are random.
+    how |= {"exploration_fraction": 1.0, "exploration_final_eps": 0.98}
     model = TheirDQN("MlpPolicy", "CartPole-v1", learning_rate=2.5e-4, device="cpu", **how)
     return timed(lambda: model.learn(steps), steps)
 
