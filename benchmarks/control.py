@@ -4,9 +4,10 @@ python benchmarks/control.py [--methods dqn policy_gradient] [--tasks CartPole .
 
 The configs recipes/*/cleanrl.yaml on three tasks, and as `ours` recipes/*/cart_pole.yaml. Of the
 former the mean return of the last 100 episodes of training counts, as at CleanRL; of the latter
-that of 100 test episodes by the last weights, of seeds 10 to 19: it was chosen on smaller ones. The table has mean and standard deviation, and the
-interquartile mean with a 95 % interval by the stratified bootstrap (Agarwal et al. 2021,
-https://arxiv.org/abs/2108.13264). It may be stopped and started again: control.json keeps each run.
+that of 100 test episodes by the last weights, of seeds 10 to 19, as it was chosen on smaller ones.
+The table has mean and standard deviation, and the interquartile mean with a 95 % interval by the
+stratified bootstrap (Agarwal et al. 2021, https://arxiv.org/abs/2108.13264). It may be stopped and
+started again: control.json keeps each run.
 """
 
 import argparse
