@@ -20,6 +20,7 @@ from trains import fit, interrupt_after, middle_of_epoch, rows
 FOLDER = Path("runs/dqn")
 SHORT = (
     *("--model.warmup=30", "--model.memory=150", "--model.steps=3", "--model.exploration=200"),
+    *("--model.epsilon_end=0.05", "--model.n_steps=1", "--model.target_interval=4"),
     *("--data.environments=2", "--data.batch_size=16", "--data.batches=24", "--data.episodes=2"),
     "--model.network.widths=[16,16]",
     "--trainer.max_epochs=1",
