@@ -14,12 +14,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from lightning.pytorch import LightningDataModule
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 from torch import nn
 
 from datamodules import Diabetes, Digits, Grid, Iris, Ring
@@ -201,6 +203,27 @@ def feedback(path: Path) -> None:
     figure.savefig(path)
 
 
+def acting(recipe: str, path: Path) -> None:
+    """Returns of a default run over the environments' steps, and pictures of an episode."""
+    run = finished(recipe, "cart_pole", "page", test=False)
+    figure, (left, right) = panels(2, 11, 3.2)
+    for key, color, label in (
+        ("train/return", BLUE, "train/return, latest 100 episodes"),
+        ("val/return", ORANGE, "val/return, 20 episodes"),
+    ):
+        left.plot(*column(run, key, "environment_steps"), color=color, label=label, linewidth=1.6)
+    left.set(xlabel="environment steps", ylabel="return", ylim=(0, 520))
+    left.legend(frameon=False, loc="lower right")
+    strip = torch.from_numpy(imread(run / "episode.png"))
+    width = (strip.shape[1] + 1) // 6
+    parts = [strip[:, number * width : (number + 1) * width - 1] for number in range(6)]
+    frames = nn.functional.pad(torch.stack(parts), (0, 0, 2, 2, 2, 2), value=0.8)
+    right.imshow(frames.view(3, 2, *frames.shape[1:]).transpose(1, 2).flatten(2, 3).flatten(0, 1))
+    right.set(title="an episode, from left to right and down", xticks=[], yticks=[])
+    right.spines[:].set_visible(False)
+    figure.savefig(path)
+
+
 def ring(path: Path) -> None:
     """Samples of eight modes while a GAN learns them."""
     run = finished("gan", "ring", "page", test=False)
@@ -247,10 +270,12 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     "compare": compare,
     "data": data,
     "distill": distill,
+    "dqn": partial(acting, "dqn"),
     "em": em,
     "feedback": feedback,
     "language": language,
     "lesson": lesson,
+    "policy_gradient": partial(acting, "policy_gradient"),
     "regress": regress,
     "ring": ring,
     "seeds": seeds,

@@ -21,6 +21,7 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- optimizers of an LSTM -->        optimizers and decays of a language model, at their best rates
 <!-- feedback on MNIST -->            feedback alignment beside back-propagation
 <!-- feedback by depth -->            the same by the number of hidden layers
+<!-- control: RECIPE -->              returns of reinforcement learning, ours and CleanRL's
 """
 
 import argparse
@@ -34,6 +35,7 @@ from pathlib import Path
 import docstring_parser
 import yaml
 
+import control
 import feedback_depth
 import feedback_mnist
 import language_optimizers
@@ -145,6 +147,7 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "optimizers of an LSTM": lambda _: language_optimizers.compared(),
     "feedback on MNIST": lambda _: feedback_mnist.compared(),
     "feedback by depth": lambda _: feedback_depth.compared(),
+    "control": control.compared,
 }
 
 

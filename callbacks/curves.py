@@ -33,12 +33,20 @@ class Curves(Callback):
         metrics: log keys to draw in one picture, or log key to the name of its curve; what is not
             logged is left out
         axis: label of the vertical axis, with the unit of what is drawn; by default the metrics'
+        over: log key of the horizontal axis, such as samples; by default epochs
+        losses: whether these are drawn beside the metrics
     """
 
-    def __init__(self, metrics: list[str] | dict[str, str], axis: str = "") -> None:
+    def __init__(
+        self,
+        metrics: list[str] | dict[str, str],
+        axis: str = "",
+        over: str | None = None,
+        losses: bool = True,
+    ) -> None:
         self.metrics = metrics if isinstance(metrics, dict) else {key: key for key in metrics}
-        self.axis = axis
-        # Of each key its epochs, of which a batch is a part, and its values.
+        self.axis, self.over, self.losses = axis, over, losses
+        # Of each key its epochs, of which a batch is a part, or values of `over`, and its values.
         self.points: dict[str, tuple[list[float], list[float]]] = {
             key: ([], []) for key in {**self.metrics, **LOSSES}
         }
@@ -63,10 +71,14 @@ class Curves(Callback):
     def _take(self, trainer: Trainer, split: str) -> None:
         if not trainer.is_global_zero:
             return
+        found = trainer.callback_metrics
+        if self.over is not None and self.over not in found:
+            return
+        place = epochs_of(trainer) if self.over is None else float(found[self.over])
         for key, (epochs, values) in self.points.items():
-            if key.startswith(split) and key in trainer.callback_metrics:
-                epochs.append(epochs_of(trainer))
-                values.append(float(trainer.callback_metrics[key]))
+            if key.startswith(split) and key in found:
+                epochs.append(place)
+                values.append(float(found[key]))
                 if len(epochs) > MOST:
                     del epochs[1::2], values[1::2]
 
@@ -75,11 +87,13 @@ class Curves(Callback):
         if trainer.fast_dev_run or not (trainer.is_global_zero and known & self.metrics.keys()):
             return
         metrics = {key: name for key, name in self.metrics.items() if key in known}
-        losses = {key: name for key, name in LOSSES.items() if key in known - metrics.keys()}
+        beside = known - metrics.keys() if self.losses else set()
+        losses = {key: name for key, name in LOSSES.items() if key in beside}
         figure = Figure(figsize=(12 if losses else 7, 4), layout="constrained")
         panels = figure.subplots(1, 1 + bool(losses), squeeze=False)[0]
         axis = self.axis or ", ".join(dict.fromkeys(map(in_words, metrics)))
         unit = "batches" if math.isinf(trainer.num_training_batches) else "epochs"
+        unit = in_words(self.over) if self.over else unit
         for axes, shown, label in zip(panels, (metrics, losses), (axis, "loss"), strict=False):
             axes.set(xlabel=unit, ylabel=label)
             self._draw(axes, shown)

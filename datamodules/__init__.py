@@ -1,5 +1,6 @@
 """Where examples come from: one LightningDataModule per data set, on one shared loader."""
 
+from datamodules import control  # noqa: F401 - known by their short names
 from datamodules.california import California
 from datamodules.cifar import CIFAR10, CIFAR100
 from datamodules.diabetes import Diabetes

@@ -5,6 +5,7 @@ from wandb_workspaces.reports.v2.interface import Panel
 
 # Axes: of validation, of training, of runs that differ by their batches, and of the machine.
 EPOCH, BATCH, SAMPLES, SECONDS = "epoch", "trainer/global_step", "samples", "RelativeTime(Process)"
+STEPS = "environment_steps"  # of reinforcement learning
 Sections = dict[str, list[Panel]]
 
 
@@ -30,6 +31,14 @@ def matching(title: str, pattern: str, x: str = BATCH, **options: bool) -> wr.Li
     return plot
 
 
+RETURNS: Sections = {  # of what learns in environments
+    "Returns": [
+        curves("return of the latest 100 episodes of training", "train/return", x=STEPS),
+        curves("return of evaluation episodes", "val/return", x=STEPS),
+        curves("length of evaluation episodes (steps)", "val/length", x=STEPS),
+        wr.MediaBrowser(title="an evaluation episode", media_keys=["episode"]),
+    ],
+}
 RECIPES: dict[str, Sections] = {
     "classify": {
         "Accuracy": [
@@ -114,6 +123,23 @@ RECIPES: dict[str, Sections] = {
             curves("critic gap: real minus generated", "train/critic_gap", x=BATCH),
             curves("critic's accuracy (share): 0.5 by chance", "train/critic_accuracy", x=BATCH),
             curves("gradient that reaches a sample", "train/fake_gradient", x=BATCH, log_y=True),
+        ],
+    },
+    "dqn": RETURNS
+    | {
+        "Values and exploration": [
+            curves("value of the actions in a batch", "train/value", x=STEPS),
+            curves("probability of a random action", "train/epsilon", x=STEPS),
+        ],
+    },
+    "policy_gradient": RETURNS
+    | {
+        "Policy and values": [
+            curves("entropy of actions (nats)", "train/entropy", x=STEPS),
+            curves("KL divergence from the policy that acted (nats)", "train/kl", x=STEPS),
+            curves("share of clipped actions", "train/clipped", x=STEPS),
+            curves("loss of the policy", "train/policy", x=STEPS),
+            curves("loss of the values", "train/value", x=STEPS, log_y=True),
         ],
     },
     "study": {

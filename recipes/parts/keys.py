@@ -10,7 +10,7 @@ from typing import Any
 # Metrics of which more is better; an extractor's or an optimizer's name may follow.
 MORE_IS_BETTER = (
     "accuracy agreement control_accuracy teacher_accuracy gain r2 modes high_quality mode_entropy "
-    "classifier_score precision recall density coverage"
+    "classifier_score precision recall density coverage return"
 ).split()
 UNITS = {  # of metrics, beside an axis; of all others the name says it
     **dict.fromkeys(("accuracy", "agreement", "gain", "high_quality", "coverage"), "share"),
@@ -18,9 +18,13 @@ UNITS = {  # of metrics, beside an axis; of all others the name says it
     **dict.fromkeys(("nll", "mode_entropy", "reverse_kl"), "nats"),
     **dict.fromkeys(("rmse", "mae"), "the target's unit"),
     **dict.fromkeys(("errors", "modes"), "count"),
+    "return": "sum of rewards",
 }
 # What a recipe is about, rather than its loss.
-HEADLINES = ("val/accuracy", "val/rmse", "val/kid", "val/reverse_kl", "val/loss", "test/accuracy")
+HEADLINES = (
+    *("val/accuracy", "val/rmse", "val/kid", "val/reverse_kl", "val/return", "val/loss"),
+    "test/accuracy",
+)
 # Where a run is, what it is called and who looks at it: no part of what is trained.
 PLACES = (
     *("name", "group", "tags", "ckpt_path", "trainer.default_root_dir", "trainer.logger"),

@@ -26,7 +26,7 @@ SEARCH_SPACE = "sweep"  # a recipe's, beside its configs
 # The same package under its old name has other classes.
 OLD, PRESENT = "pytorch_lightning", "import lightning.pytorch as pl, its present name"
 # Of a recipe that ships several configs, the first of these is what runs without --config.
-DEFAULTS = ("digits", "diabetes", "shakespeare", "default")
+DEFAULTS = ("digits", "diabetes", "shakespeare", "cart_pole", "default")
 
 
 def recipe_names() -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from callbacks import Curves
+from callbacks import Curves, Totals
 from callbacks.curves import MOST
 from recipes.classify import Classify
 from recipes.parts.networks import MLP
@@ -98,3 +98,12 @@ def test_a_dry_run_draws_nothing(tmp_path):
     curves = Curves(["val/accuracy"])
     fit(Classify(MLP(64, [16])), digits(), tmp_path, [curves], fast_dev_run=True)
     assert not (tmp_path / "curves.png").exists()
+
+
+def test_curves_over_another_metric_and_without_losses(tmp_path, figures):
+    curves = Curves(["val/accuracy"], over="samples", losses=False)
+    _, trainer = fit(Classify(MLP(64, [16])), digits(), tmp_path, [Totals(), curves], max_epochs=2)
+    batches = trainer.num_training_batches
+    assert curves.points["val/accuracy"][0] == [64 * batches, 2 * 64 * batches]
+    (figure,) = figures
+    assert [axes.get_xlabel() for axes in figure.axes] == ["samples"]

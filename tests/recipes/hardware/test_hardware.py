@@ -33,7 +33,10 @@ from trains import rows, seen_by
 
 OVERLAYS = sorted(ROOT.glob("recipes/hardware/*.yaml"))
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
-RECIPES = ("classify", "distill", "regress", "gan", "language", "study", "em", "feedback")
+RECIPES = (
+    *("classify", "distill", "regress", "gan", "language", "study", "em", "feedback"),
+    *("policy_gradient", "dqn"),
+)
 
 
 @pytest.fixture

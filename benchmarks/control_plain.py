@@ -1,0 +1,129 @@
+"""Plain loops of PPO and of a deep Q-network, without Lightning: what control_speed.py compares.
+
+Written as CleanRL's single files are: gymnasium's environments one by one, tensors made of NumPy
+arrays, one optimizer. The same hyperparameters as recipes/*/cleanrl.yaml.
+"""
+
+import gymnasium
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from recipes.parts.networks import MLP
+from recipes.policy_gradient.networks import ActorCritic
+
+
+def ppo(steps: int, environments: int = 4, length: int = 128, minibatch: int = 128) -> list[float]:
+    """Trains CartPole-v1 for so many steps; returns the episodes' returns."""
+    vector = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * environments)
+    network = ActorCritic(4, [64, 64], 2)
+    optimizer = torch.optim.Adam(network.parameters(), 2.5e-4, eps=1e-5, fused=True)
+    seen, _ = vector.reset(seed=0)
+    running, returns, iterations = np.zeros(environments), [], steps // (environments * length)
+    for iteration in range(iterations):
+        optimizer.param_groups[0]["lr"] = 2.5e-4 * (1 - iteration / iterations)
+        rows = []
+        for _ in range(length):
+            observation = torch.as_tensor(seen, dtype=torch.float32)
+            with torch.no_grad():
+                logits, value = network(observation)
+                actions = torch.distributions.Categorical(logits=logits).sample()
+                log_prob = logits.log_softmax(1).gather(1, actions[:, None])[:, 0]
+            seen, reward, terminated, truncated, _ = vector.step(actions.numpy())
+            over = terminated | truncated
+            running += reward
+            returns += running[over].tolist()
+            running[over] = 0
+            done = torch.as_tensor(over, dtype=torch.float32)
+            reward = torch.as_tensor(reward, dtype=torch.float32)
+            rows.append((observation, actions, log_prob, value, reward, done))
+        observations, actions, old, values, rewards, dones = map(
+            torch.stack, zip(*rows, strict=True)
+        )
+        with torch.no_grad():
+            _, following = network(torch.as_tensor(seen, dtype=torch.float32))
+        advantages, carried = torch.zeros_like(rewards), torch.zeros(environments)
+        for step in reversed(range(length)):
+            delta = rewards[step] + 0.99 * following * (1 - dones[step]) - values[step]
+            carried = delta + 0.99 * 0.95 * (1 - dones[step]) * carried
+            advantages[step], following = carried, values[step]
+        targets = (advantages + values).flatten()
+        flat = [t.flatten(0, 1) for t in (observations, actions, old, advantages)] + [targets]
+        for _ in range(4):
+            for chosen in torch.randperm(len(targets)).split(minibatch):
+                observation, action, before, advantage, target = (t[chosen] for t in flat)
+                logits, value = network(observation)
+                log_probs = logits.log_softmax(1)
+                ratio = (log_probs.gather(1, action[:, None])[:, 0] - before).exp()
+                advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+                clipped = ratio.clamp(0.8, 1.2) * advantage
+                policy = -torch.minimum(ratio * advantage, clipped).mean()
+                entropy = -(log_probs.exp() * log_probs).sum(1).mean()
+                loss = policy + 0.25 * F.mse_loss(value, target) - 0.01 * entropy
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+                optimizer.step()
+    return returns
+
+
+def dqn(
+    steps: int,
+    warmup: int = 10_000,
+    interval: int = 10,
+    memory: int = 10_000,
+    batch: int = 128,
+    target_interval: int = 500,
+    exploration: int = 250_000,
+    lr: float = 2.5e-4,
+) -> tuple[list[float], list[float]]:
+    """Trains CartPole-v1 for so many steps; returns the episodes' returns, and mean values."""
+    env = gymnasium.make("CartPole-v1")
+    network, target = (MLP(4, [120, 84], 2) for _ in range(2))
+    target.load_state_dict(network.state_dict())
+    optimizer = torch.optim.Adam(network.parameters(), lr, fused=True)
+    held = [
+        np.zeros((memory, *shape), kind)
+        for shape, kind in (
+            ((4,), np.float32),
+            ((), np.int64),
+            ((), np.float32),
+            ((4,), np.float32),
+            ((), np.float32),
+        )
+    ]
+    seen, _ = env.reset(seed=0)
+    generator, running, returns, means = np.random.default_rng(0), 0.0, [], []
+    for step in range(steps):
+        if generator.random() < max(0.05, 1 - 0.95 * step / exploration):
+            action = int(generator.integers(2))
+        else:
+            with torch.no_grad():
+                action = int(network(torch.as_tensor(seen)[None]).argmax())
+        following, reward, terminated, truncated, _ = env.step(action)
+        row = (seen, action, reward, following, float(terminated))
+        for column, value in zip(held, row, strict=True):
+            column[step % memory] = value
+        running += reward
+        seen = following
+        if terminated or truncated:
+            returns.append(running)
+            running, (seen, _) = 0.0, env.reset()
+        if step < warmup:
+            continue
+        if step % interval == 0:
+            chosen = generator.integers(0, min(step + 1, memory), batch)
+            rows = (torch.as_tensor(column[chosen]) for column in held)
+            observation, action, reward, after, dead = rows
+            with torch.no_grad():
+                wanted = reward + 0.99 * (1 - dead) * target(after).amax(1)
+            values = network(observation).gather(1, action[:, None])[:, 0]
+            loss = F.mse_loss(values, wanted)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            means.append(float(values.detach().mean()))
+        if step % target_interval == 0:
+            target.load_state_dict(network.state_dict())
+    return returns, means

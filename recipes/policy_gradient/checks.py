@@ -1,0 +1,83 @@
+"""What policy gradients are refused for, in one line, before the first step."""
+
+import torch
+from lightning.pytorch import LightningDataModule, Trainer
+from torch import nn
+
+from datamodules.control import Control
+from recipes.parts.episodes import check_task
+from recipes.parts.fitting import named, outputs
+from recipes.policy_gradient.distributions import Distribution
+
+
+def check_setup(trainer: Trainer) -> None:
+    """Refuses data that are no environments, and strategies that split a network.
+
+    Raises:
+        ValueError: naming the option
+    """
+    check_task(trainer)
+
+
+def check_network(
+    network: nn.Module,
+    distribution: type[Distribution],
+    data: Control | LightningDataModule,
+    device: torch.device,
+) -> None:
+    """Refuses a network that does not fit the environment.
+
+    Args:
+        network: of policy and values
+        distribution: of actions
+        data: the environment
+        device: that the network lies on
+
+    Raises:
+        ValueError: naming the option
+    """
+    count = data.spaces.observation
+    weight = next(network.parameters(), torch.zeros(0))
+    seen = torch.zeros(2, count, device=device, dtype=weight.dtype)
+    found = outputs(network, "--model.network", f"observations ({count},)", seen)
+    if not (isinstance(found, tuple) and len(found) == 2 and found[1].shape == (2,)):
+        raise ValueError(
+            "--model.network gives no pair of outputs (batch, outputs), values (batch,)"
+        )
+    there, wanted = found[0].shape[1], distribution.outputs(data.spaces)
+    if there != wanted:
+        given = named(network, "--model.network", "outputs", there) or f"{there} outputs"
+        raise ValueError(f"{given}, but the environment's actions need {wanted}")
+
+
+def minibatches(trainer: Trainer, steps: int | None) -> int:
+    """How many minibatches a rollout is cut into.
+
+    Args:
+        trainer: about to take its first step
+        steps: of each environment in a rollout; None: whole episodes
+
+    Raises:
+        ValueError: if batches do not divide what is collected, naming the options
+    """
+    data = trainer.datamodule
+    size, count = data.batch_size, data.environments
+    if steps is None:
+        if size != "full":
+            raise ValueError(f"--data.batch_size={size}: of whole episodes, --data.batch_size=full")
+        if data.limit is None:
+            raise ValueError("--model.steps=null needs an environment whose episodes have a limit")
+        return 1
+    parts, rest = divmod(count * steps, count * steps if size == "full" else size)
+    if rest or not parts or steps % parts:
+        raise ValueError(
+            f"--data.batch_size={size} of {count} environments x {steps} steps: give "
+            f"{count} times a divisor of {steps}"
+        )
+    accumulated = trainer.accumulate_grad_batches
+    if parts > 1 and parts % accumulated:
+        raise ValueError(
+            f"--trainer.accumulate_grad_batches={accumulated}: a step would be of several passes "
+            f"over a rollout of {parts} minibatches: give a divisor of {parts}"
+        )
+    return parts
