@@ -14,8 +14,8 @@ Logs:     train/loss, val/loss (as above, nats an example), train/reconstruction
           train/kl (without beta); val/... and test/... likewise; val/active_units (units of the
           code that depend on x: 0 is posterior collapse); test/nll (-log p(x) by nll_samples
           importance samples); with anomalies val/auroc_loss, val/auroc_reconstruction
-Differs:  noise belongs to (seed, epoch, row), so that a resumed run and any number of processes draw
-          the same; validation draws the same in each epoch
+Differs:  noise belongs to (seed, epoch, row): a resumed run and any number of processes draw the
+          same; validation draws the same in each epoch
 """
 
 from recipes.vae import networks  # noqa: F401 - known to the parser by their short names

@@ -1,4 +1,4 @@
-"""What a decoder's outputs say about x: log p(x | z) as Bernoulli, Gaussian or discretised logistic.
+"""log p(x | z), given a decoder's outputs: Bernoulli, Gaussian or discretised logistic.
 
 A decoder gives `parameters` numbers for each value of x, one after the other along the first
 dimension of an example: (parameters * channels, height, width), or (parameters * columns,).

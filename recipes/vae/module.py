@@ -162,7 +162,7 @@ class VAE(LightningModule):
         return Noise(rows, epoch, global_seed(), inputs.device, inputs.dtype)
 
     def observed(self, inputs: Tensor, noise: Noise) -> Tensor:
-        """x as the likelihood has it: for example drawn in black and white."""
+        """What the likelihood takes as x: for example pixels drawn as black or white."""
         draws = self.likelihood.draws
         random = noise.uniform(PIXELS, inputs.shape[1:]) if draws else None
         return self.likelihood.observed(inputs, random)
