@@ -11,8 +11,6 @@ from sklearn.metrics import roc_auc_score
 from torch import distributions as D
 from torch import nn
 
-from datamodules import Digits
-from datamodules.images import ImageTable
 from recipes.vae import VAE
 from recipes.vae.anomalies import Anomalies
 from recipes.vae.bounds import (
@@ -36,7 +34,6 @@ from recipes.vae.noise import (
     normals,
 )
 from recipes.vae.units import ActiveUnits, in_words
-from trains import digits, fit
 
 CPU = torch.device("cpu")
 IMAGES = torch.from_numpy(load_digits().images / 16).float().unsqueeze(1)
@@ -113,7 +110,7 @@ def test_the_bound_of_one_sample_is_that_of_the_elbo_with_a_sampled_kl():
 
 
 def linear(latent=2):
-    """A VAE whose log p(x) is known: x has 6 values and covariance W W' + I. Its q is a wrong one."""
+    """A VAE whose log p(x) is known: x has 6 values and covariance W W' + I; q is a wrong one."""
     torch.manual_seed(0)
     encoder, decoder = MLPEncoder(6, 2 * latent, []), MLPDecoder(latent, [6], [])
     nn.init.normal_(encoder.head.weight, std=0.1)
@@ -234,7 +231,9 @@ def test_the_levels_of_a_discretised_logistic_have_all_the_probability(scale):
     edges = [-np.inf, *(np.arange(16) / 16 + 1 / 32), np.inf]
     for sample in range(3):
         cdf = logistic(mean[sample].item(), s[sample].item()).cdf(edges)
-        np.testing.assert_allclose(log_p[sample].detach().exp(), np.diff(cdf), rtol=1e-6, atol=1e-12)
+        np.testing.assert_allclose(
+            log_p[sample].detach().exp(), np.diff(cdf), rtol=1e-6, atol=1e-12
+        )
 
 
 def test_far_from_its_mean_a_discretised_logistic_has_a_gradient():
