@@ -91,19 +91,30 @@ def draw_codes(codes: Tensor, targets: Tensor | None, path: Path) -> None:
     classes = targets[is_known(targets)].unique().tolist() if is_class else []
     shown = classes if len(classes) <= MOST_CLASSES else []
     of = targets.cpu().numpy() if shown else np.zeros(len(points))
-    others = ~np.isin(of, shown)
-    axes.plot(*points[others].T, ".", color="0.6", markersize=4)
+    others = points[~np.isin(of, shown)]
+    axes.plot(*others.T, ".", color="0.6", markersize=4)
     for number, name in enumerate(shown):
-        marker = ".x+"[number // len(COLOURS) % 3]
-        style = {"color": COLOURS[number % len(COLOURS)], "label": str(name)}
-        axes.plot(*points[of == name].T, marker, markersize=5, alpha=0.8, **style)
-        middle = np.median(points[of == name], axis=0)
-        box = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1}
-        axes.text(*middle, str(name), weight="bold", ha="center", va="center", bbox=box)
+        color = COLOURS[number % len(COLOURS)]
+        # The colours come again: the class's own number tells these apart.
+        style = {"marker": f"${name}$", "linestyle": "", "markersize": 6, "mew": 0.2}
+        axes.plot(*points[of == name].T, color=color, **style)
     axes.set(xlabel=names[0], ylabel=names[1], title=f"mean codes of {len(points):,} examples")
     axes.spines[["top", "right"]].set_visible(False)
     with replacing(path) as partial:
         figure.savefig(partial, format="png")
+
+
+def below_each_other(kinds: list[Tensor]) -> Tensor:
+    """Images whose grid of `COLUMNS` has each kind in a row, and a grey row below the last kind.
+
+    Args:
+        kinds: of the same examples, such as originals and reconstructions, (n, ...) each
+    """
+    grey = torch.full_like(kinds[0][:1], 0.5)
+    full = [torch.cat([kind, grey.repeat(-len(kind) % COLUMNS, 1, 1, 1)]) for kind in kinds]
+    rows = zip(*(kind.split(COLUMNS) for kind in full), strict=True)
+    gap = grey.repeat(COLUMNS, 1, 1, 1)
+    return torch.cat([part for row in rows for part in (*row, gap)])[:-COLUMNS]
 
 
 class LatentPictures(Callback):
@@ -184,17 +195,13 @@ class LatentPictures(Callback):
         codes = module.encode(x)[0]
         if inputs.ndim != 4 or inputs.shape[1] not in (1, 3):
             return codes, {}
-        few = COLUMNS * ROWS
         shown = [x, seen, module.sample(module.encode(seen)[0])]
-        shown = [pixels[:few] for pixels in (shown if module.corruption else shown[::2])]
-        missing = -len(shown[0]) % COLUMNS
-        rows_of = [torch.nn.functional.pad(p, (0, 0) * 3 + (0, missing)) for p in shown]
-        parts = torch.stack([p.unflatten(0, (-1, COLUMNS)) for p in rows_of], 1)
+        shown = shown if module.corruption else shown[::2]
         shares = torch.linspace(0, 1, COLUMNS, device=codes.device, dtype=codes.dtype)
-        pairs = codes[: 2 * (min(2 * ROWS * 2, len(codes)) // 2)].unflatten(0, (-1, 2, 1))
+        pairs = codes[: min(4 * ROWS, len(codes) // 2 * 2)].unflatten(0, (-1, 2, 1))
         between = torch.lerp(pairs[:, 0], pairs[:, 1], shares.view(1, -1, 1))
         found = {
-            "reconstructions": parts.flatten(0, 2),
+            "reconstructions": below_each_other([pixels[: COLUMNS * ROWS] for pixels in shown]),
             "interpolation": module.sample(between.flatten(0, 1)),
         }
         if module.method != "autoencoder":

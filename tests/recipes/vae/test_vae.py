@@ -7,10 +7,14 @@ import pytest
 import torch
 from scipy.stats import logistic, multivariate_normal
 from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 from torch import distributions as D
 from torch import nn
 
+from callbacks import LRDecay
+from datamodules import Digits
+from datamodules.images import ImageTable
 from recipes.vae import VAE
 from recipes.vae.anomalies import Anomalies
 from recipes.vae.bounds import (
@@ -34,6 +38,7 @@ from recipes.vae.noise import (
     normals,
 )
 from recipes.vae.units import ActiveUnits, in_words
+from trains import fit
 
 CPU = torch.device("cpu")
 IMAGES = torch.from_numpy(load_digits().images / 16).float().unsqueeze(1)
@@ -191,9 +196,89 @@ def test_a_denoising_encoder_sees_corrupted_values_and_the_loss_the_true_ones():
     torch.testing.assert_close(module.terms(x, noise())["loss"], -log_p)
 
 
-@pytest.mark.parametrize("latent", [5, pytest.param(10, marks=pytest.mark.slow)])
-def test_a_linear_vae_is_probabilistic_pca(latent, tmp_path):
-    raise NotImplementedError
+# Probabilistic PCA (Tipping & Bishop 1999) is the optimum of a linear VAE (Lucas et al. 2019).
+
+ROWS = load_digits().data / 16
+SCORES = {5: 8.907632, 10: 17.451942, 20: 27.277294}  # scikit-learn's, nats an image
+
+
+def linear_vae(latent, **options):
+    torch.manual_seed(0)
+    networks = MLPEncoder(64, 2 * latent, []), MLPDecoder(latent, [1, 8, 8], [])
+    return VAE(*networks, Gaussian(std=0.3), latent, **options)
+
+
+@torch.no_grad()
+def exact_elbo(module):
+    """Mean ELBO of all digits, nats: of a linear decoder the expectation over q is known."""
+    x = torch.from_numpy(ROWS).to(module.dtype)
+    mean, log_variance = module.encode(x)
+    weight, variance = module.decoder.head.weight, (2 * module.likelihood.log_scale).exp()
+    errors = (x - module.decoder.head(mean)).square().sum(1)
+    errors += (log_variance.exp() * weight.square().sum(0)).sum(1)
+    log_p = -0.5 * (errors / variance + 64 * (2 * math.pi * variance).log())
+    return -negative_elbo(log_p.unsqueeze(0), mean, log_variance).mean().item()
+
+
+def ppca(latent):
+    """A linear VAE with the weights of scikit-learn's PCA: the posterior is then exact."""
+    found, module = PCA(latent, svd_solver="full").fit(ROWS), linear_vae(latent).double()
+    axes, noise = torch.from_numpy(found.components_), found.noise_variance_
+    stds = torch.from_numpy(found.explained_variance_ - noise).sqrt()
+    with torch.no_grad():
+        weight = axes.T * stds
+        decode, encode = module.decoder.head, module.encoder.head
+        decode.weight.copy_(weight)
+        decode.bias.copy_(torch.from_numpy(found.mean_))
+        precision = stds.square() + noise  # of the code given x, times the noise; diagonal
+        encode.weight.copy_(torch.cat([weight.T / precision.unsqueeze(1), 0 * weight.T]))
+        means = encode.weight[:latent] @ decode.bias
+        encode.bias.copy_(torch.cat([-means, (noise / precision).log()]))
+        module.likelihood.log_scale.fill_(math.log(noise) / 2)
+    return module, found.score(ROWS)
+
+
+@pytest.mark.parametrize("latent", SCORES)
+def test_the_elbo_of_probabilistic_pca_is_its_log_likelihood_and_the_maximum(latent):
+    module, score = ppca(latent)
+    assert score == pytest.approx(SCORES[latent], abs=1e-5)
+    assert exact_elbo(module) == pytest.approx(score, abs=1e-6)
+    torch.manual_seed(1)
+    for parameter in module.parameters():
+        kept = parameter.detach().clone()
+        for sign in (1, -1):
+            with torch.no_grad():
+                parameter.add_(sign * 0.01 * torch.randn_like(parameter))
+            assert exact_elbo(module) < score
+            parameter.data.copy_(kept)
+
+
+@torch.no_grad()
+def test_the_loss_of_probabilistic_pca_is_its_log_likelihood():
+    """Through the module's own terms; with an exact posterior each weight is p(x), whatever z."""
+    module, score = ppca(5)
+    module.method, module.samples = "iwae", 2
+    terms = module.terms(torch.from_numpy(ROWS).view(-1, 1, 8, 8), noise(1797, dtype=torch.float64))
+    assert -terms["loss"].mean().item() == pytest.approx(score, abs=1e-6)
+
+
+class AllDigits(Digits):
+    """All 1,797 to train on."""
+
+    def setup(self, stage):
+        super().setup(stage)
+        tables = self.tables.values()
+        images, labels = (torch.cat([getattr(t, k) for t in tables]) for k in ("images", "labels"))
+        self.tables = {"train": ImageTable(images, labels)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("latent", "epochs"), [(5, 300), (10, 400), (20, 1000)])
+def test_a_trained_linear_vae_is_probabilistic_pca(latent, epochs, tmp_path):
+    adam = lambda params: torch.optim.Adam(params, lr=0.1, fused=True)  # noqa: E731
+    module = linear_vae(latent, samples=8, optimizer=adam)
+    fit(module, AllDigits(batch_size=256), tmp_path, [LRDecay()], max_epochs=epochs)
+    assert SCORES[latent] - 0.05 < exact_elbo(module) < SCORES[latent]
 
 
 # Likelihoods.
