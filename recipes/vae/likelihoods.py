@@ -34,8 +34,15 @@ class Likelihood(nn.Module):
     def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
         return {}  # it has one number at most
 
+    def check(self, inputs: Tensor) -> None:
+        """Refuses values that are none of its own, (batch, ...).
+
+        Raises:
+            ValueError: naming the option
+        """
+
     def observed(self, inputs: Tensor, random: Tensor | None) -> Tensor:
-        """x, as it is encoded and as its probability is asked for.
+        """What is encoded, and whose probability is asked for.
 
         Args:
             inputs: of the data, (batch, ...); images from 0 to 1
@@ -61,6 +68,16 @@ class Likelihood(nn.Module):
         """E[x | z], (samples, batch, ...); arguments as of `forward`."""
 
 
+def check_unit_interval(inputs: Tensor, name: str) -> None:
+    """Raises ValueError, with the likelihood's name, if values are not from 0 to 1."""
+    low, high = inputs.min().item(), inputs.max().item()
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"--model.likelihood={name} takes values from 0 to 1, and --data has {low:.3g} to "
+            f"{high:.3g}: Gaussian takes any"
+        )
+
+
 class Bernoulli(Likelihood):
     """Independent black and white values: the decoder gives their logits.
 
@@ -76,6 +93,10 @@ class Bernoulli(Likelihood):
     def __init__(self, binarize: Literal["sample", "threshold"] | None = "sample") -> None:
         super().__init__()
         self.binarize, self.draws = binarize, binarize == "sample"
+
+    def check(self, inputs: Tensor) -> None:
+        if self.binarize != "threshold":
+            check_unit_interval(inputs, "Bernoulli")
 
     def observed(self, inputs: Tensor, random: Tensor | None) -> Tensor:
         if self.binarize is None:
@@ -159,6 +180,15 @@ class DiscretizedLogistic(Located):
     ) -> None:
         super().__init__(scale, std)
         self.levels = levels
+
+    def check(self, inputs: Tensor) -> None:
+        check_unit_interval(inputs, "DiscretizedLogistic")
+        steps = inputs * (self.levels - 1)
+        if ((steps - steps.round()).abs() > 0.01).any():
+            raise ValueError(
+                f"--model.likelihood.levels={self.levels}: --data has values between these levels; "
+                "bytes have 256, Digits 17"
+            )
 
     def of_values(self, x: Tensor, outputs: Tensor) -> Tensor:
         mean, log_scale = self.located(outputs)

@@ -94,6 +94,7 @@ class VAE(LightningModule):
         self.active_units = None if method == "autoencoder" else ActiveUnits(latent)
         self.anomalies = Anomalies(anomalies) if anomalies else None
         self.optimizer = optimizer
+        self.is_checked = False  # whether the data's values are the likelihood's
         self.drawn: Drawn | None = None  # what predict draws in place of data
 
     @staticmethod
@@ -163,6 +164,9 @@ class VAE(LightningModule):
 
     def observed(self, inputs: Tensor, noise: Noise) -> Tensor:
         """What the likelihood takes as x: for example pixels drawn as black or white."""
+        if not self.is_checked:
+            self.likelihood.check(inputs)
+            self.is_checked = True
         draws = self.likelihood.draws
         random = noise.uniform(PIXELS, inputs.shape[1:]) if draws else None
         return self.likelihood.observed(inputs, random)

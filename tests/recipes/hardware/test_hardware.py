@@ -33,7 +33,7 @@ from trains import rows, seen_by
 
 OVERLAYS = sorted(ROOT.glob("recipes/hardware/*.yaml"))
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
-RECIPES = ("classify", "distill", "regress", "gan", "language", "study", "em")
+RECIPES = ("classify", "distill", "regress", "gan", "language", "study", "em", "vae")
 
 
 @pytest.fixture
