@@ -12,7 +12,7 @@ import torch
 import wandb
 
 from canaries import CANARIES, STDS, fit, latest
-from recipes.gan.evaluation import MixtureQuality
+from recipes.parts.evaluation import MixtureQuality
 from recipes.running.recipe import find_recipe, recipe_names
 from trains import rows
 

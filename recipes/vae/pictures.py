@@ -14,10 +14,10 @@ from callbacks.ema import shard_again
 from callbacks.lengths import Length, batches
 from datamodules.loading.loader import keyed_generator
 from datamodules.loading.missing import is_known
-from recipes.gan.pictures import save_grid
 from recipes.parts.drawing import COLOURS
 from recipes.parts.files import replacing
 from recipes.parts.networks import evaluating
+from recipes.parts.pictures import save_grid
 from recipes.vae.noise import EVALUATION, Noise
 
 COLUMNS, ROWS = 10, 4  # of a picture of images
