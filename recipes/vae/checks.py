@@ -1,19 +1,18 @@
 """What a variational autoencoder is refused for, in one line, before its first step."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-import torch
 from lightning.pytorch import LightningDataModule
+from torch import nn
 from torch.distributed.tensor import DTensor
 
 from recipes.parts.fitting import outputs
-
-if TYPE_CHECKING:
-    from recipes.vae.module import VAE
+from recipes.vae.likelihoods import Likelihood
 
 
-def check_arguments(method: str, samples: int, beta: float, nll_samples: int) -> None:
+def check_arguments(
+    method: str, samples: int, beta: float, nll_samples: int, has_evaluation: bool
+) -> None:
     """Checks that arguments can be used together.
 
     Raises:
@@ -23,6 +22,8 @@ def check_arguments(method: str, samples: int, beta: float, nll_samples: int) ->
         for name, given, plain in (("samples", samples, 1), ("nll_samples", nll_samples, 0)):
             if given != plain:
                 raise ValueError(f"--model.{name}={given}: an autoencoder has one code an example")
+        if has_evaluation:
+            raise ValueError("--model.evaluation: an autoencoder has no prior to draw samples from")
     if method != "vae" and beta != 1:
         raise ValueError(f"--model.beta={beta:g} is of --model.method=vae, whose bound has a KL")
     if method == "iwae" and samples == 1:
@@ -54,39 +55,40 @@ def check_setup(data: LightningDataModule | None, anomalies: Sequence[int] | Non
         raise ValueError(f"--model.anomalies={list(anomalies)}: --data.classes has {both} too")
 
 
-def check_networks(module: "VAE", data: LightningDataModule | None) -> None:
-    """Checks that encoder, decoder and likelihood fit each other and the data, by a pass of each.
+def check_networks(
+    networks: tuple[nn.Module, nn.Module, Likelihood],
+    latent: int,
+    method: str,
+    data: LightningDataModule | None,
+) -> None:
+    """Checks that networks fit each other and the data, by a pass of each.
 
     Args:
-        module: of the networks
+        networks: encoder, decoder and likelihood
+        latent: units of a code
+        method: of an autoencoder the encoder gives no variances
         data: set up; data that do not tell their `input_shape` are taken as they are
 
     Raises:
         ValueError: naming the option and both shapes
     """
-    shape = getattr(data, "input_shape", None)
-    weights = (*module.encoder.parameters(), *module.decoder.parameters())
-    if shape is None or any(weight.is_meta or isinstance(weight, DTensor) for weight in weights):
+    encoder, decoder, likelihood = networks
+    shape, weights = getattr(data, "input_shape", None), [*nn.ModuleList(networks).parameters()]
+    if shape is None or any(w.is_meta or isinstance(w, DTensor) for w in weights):
         return
-    rows = torch.zeros(2, *shape, dtype=module.dtype, device=module.device)
-    found = outputs(module.encoder, "--model.encoder", f"inputs {tuple(shape)}", rows)
-    wanted = module.latent * (1 if module.method == "autoencoder" else 2)
-    if tuple(found.shape[1:]) != (wanted,):
+    rows = weights[0].new_zeros(2, *shape)
+    given = tuple(outputs(encoder, "--model.encoder", f"inputs {tuple(shape)}", rows).shape[1:])
+    size, what = (latent, "code") if method == "autoencoder" else (2 * latent, "mean and variance")
+    if given != (size,):
         raise ValueError(
-            f"--model.encoder gives {tuple(found.shape[1:])} for an example, not ({wanted},): the "
-            f"means and log variances of --model.latent={module.latent}"
-            if module.method != "autoencoder"
-            else f"--model.encoder gives {tuple(found.shape[1:])} for an example, not ({wanted},): "
-            f"--model.latent={module.latent}"
+            f"--model.encoder gives {given} for an example, not ({size},): the {what} of each unit "
+            f"of --model.latent={latent}"
         )
-    codes = rows.new_zeros(2, module.latent)
-    made = tuple(
-        outputs(module.decoder, "--model.decoder", f"codes ({module.latent},)", codes)[0].shape
-    )
-    each = module.likelihood.parameters_per_value
-    if made != (each * shape[0], *shape[1:]):
-        kind = type(module.likelihood).__name__
+    codes = rows.new_zeros(2, latent)
+    given = tuple(outputs(decoder, "--model.decoder", f"codes ({latent},)", codes).shape[1:])
+    each = likelihood.parameters_per_value
+    if given != (each * shape[0], *shape[1:]):
         raise ValueError(
-            f"--model.decoder gives {made}, but --model.likelihood={kind} takes {each} numbers for "
-            f"each of {tuple(shape)} values: --model.decoder.parameters={each}"
+            f"--model.decoder gives {given}, but --model.likelihood={type(likelihood).__name__} "
+            f"takes {each} for each of {tuple(shape)} values: --model.decoder.parameters={each}"
         )

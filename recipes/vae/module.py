@@ -15,6 +15,8 @@ from torch.optim import Optimizer
 
 from datamodules.loading.splits import AtLeastTwo
 from recipes.gan.prediction import Drawn, Pictures
+from recipes.parts.evaluation import Evaluation
+from recipes.parts.evaluation.report import log_values, record
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
 from recipes.parts.logs import log_means, log_terms
@@ -44,6 +46,7 @@ from recipes.vae.units import ActiveUnits, in_words
 
 Method = Literal["autoencoder", "vae", "iwae"]
 BLOCK = 50  # importance samples that are decoded at a time
+PRIOR = -1  # in the key of codes from the prior, in place of a block's number
 
 
 class VAE(LightningModule):
@@ -63,6 +66,8 @@ class VAE(LightningModule):
         corruption: of what the encoder sees, which makes it denoise: Masking, SaltAndPepper,
             GaussianNoise, or any class_path
         nll_samples: codes by which `test` and `validate` estimate -log p(x), in nats; 0: not at all
+        evaluation: of samples from the prior, on the validation or test data: ImageQuality, or any
+            class_path
         anomalies: classes that training never sees: logs how well the loss tells them from others
         optimizer: of all weights; any class_path; default: fused Adam at 0.001
     """
@@ -81,17 +86,19 @@ class VAE(LightningModule):
         beta: NonNegativeFinite = 1.0,
         corruption: Corruption | None = None,
         nll_samples: NonNegativeInt = 0,
+        evaluation: Evaluation | None = None,
         anomalies: list[NonNegativeInt] | None = None,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, fused=True),
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
-        check_arguments(method, samples, beta, nll_samples)
+        check_arguments(method, samples, beta, nll_samples, has_evaluation=evaluation is not None)
         self.encoder, self.decoder = encoder, decoder
         self.likelihood = likelihood or Bernoulli()
         self.latent, self.method, self.samples = latent, method, samples
         self.beta, self.corruption, self.nll_samples = float(beta), corruption, nll_samples
         self.active_units = None if method == "autoencoder" else ActiveUnits(latent)
+        self.evaluation = evaluation
         self.anomalies = Anomalies(anomalies) if anomalies else None
         self.optimizer = optimizer
         self.is_checked = False  # whether the data's values are the likelihood's
@@ -179,22 +186,34 @@ class VAE(LightningModule):
 
     # Evaluation.
 
+    @property
+    def split(self) -> str:
+        """The data that an evaluation looks at: val or test."""
+        return "test" if self.trainer.testing else "val"
+
+    def on_validation_start(self) -> None:
+        if self.evaluation is not None:
+            self.evaluation.prepare(self.trainer.datamodule, self.split)
+
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        split, inputs = "test" if self.trainer.testing else "val", batch[0]
-        noise = self.noise(split, batch_idx, inputs)
+        inputs, targets, *_ = batch
+        noise = self.noise(self.split, batch_idx, inputs)
         x = self.observed(inputs, noise)
         terms = self.terms(x, noise)
-        if self.nll_samples and self.trainer.state.fn != TrainerFn.FITTING:
-            terms["nll"] = self.negative_log_likelihood(x, noise)
         code = terms.pop("code")
         if self.active_units is not None:
             self.active_units.update(code)
+        if self.nll_samples and self.trainer.state.fn != TrainerFn.FITTING:
+            terms["nll"] = self.negative_log_likelihood(x, noise)
+        if self.evaluation is not None:
+            prior = noise.codes(1, self.latent, PRIOR)[0]
+            self.evaluation.update(self.sample(prior), inputs, targets)
         if self.anomalies is not None:
-            is_anomaly = self.anomalies.among(batch[1])
+            is_anomaly = self.anomalies.among(targets)
             self.anomalies.update(is_anomaly, **{name: terms[name] for name in SCORES})
             terms = {name: values[~is_anomaly] for name, values in terms.items()}
-        means = {f"{split}/{name}": values.mean() for name, values in terms.items()}
-        log_means(self, means, len(terms["loss"]), prog_bar=split == "val")
+        means = {f"{self.split}/{name}": values.mean() for name, values in terms.items()}
+        log_means(self, means, len(terms["loss"]), prog_bar=self.split == "val")
 
     def negative_log_likelihood(self, x: Tensor, noise: Noise) -> Tensor:
         """-log p(x) by importance sampling, nats an example, (batch,): Burda et al. 2016, eq. 8.
@@ -213,17 +232,18 @@ class VAE(LightningModule):
         return -torch.stack(blocks).logsumexp(0) + math.log(self.nll_samples)
 
     def on_validation_epoch_end(self) -> None:
-        split = "test" if self.trainer.testing else "val"
         found: dict[str, Tensor] = {}
         if self.active_units is not None:
-            found[f"{split}/active_units"] = self.active_units.compute()
+            found["active_units"] = self.active_units.compute()
             self.active_units.reset()
         if self.anomalies is not None:
-            found |= {f"{split}/{name}": area for name, area in self.anomalies.compute().items()}
+            found |= self.anomalies.compute()
             self.anomalies.reset()
-        self.log_dict(found)
+        self.log_dict({f"{self.split}/{name}": value for name, value in found.items()})
+        log_values(self, self.evaluation, self.split)
 
-    test_step, on_test_epoch_end = validation_step, on_validation_epoch_end
+    test_step, on_test_start = validation_step, on_validation_start
+    on_test_epoch_end = on_validation_epoch_end
 
     # Samples and codes.
 
@@ -268,7 +288,11 @@ class VAE(LightningModule):
         data = self.trainer.datamodule
         check_setup(data, self.anomalies and self.anomalies.classes)
         if self.drawn is None:
-            check_networks(self, data)
+            networks = self.encoder, self.decoder, self.likelihood
+            check_networks(networks, self.latent, self.method, data)
+
+    def on_fit_end(self) -> None:
+        record(self.trainer, self.evaluation)
 
     def summary(self, metrics: Mapping[str, Tensor]) -> str:
         """The bound at the end, its parts, and how many units are active."""

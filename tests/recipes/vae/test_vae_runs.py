@@ -56,7 +56,7 @@ ANOMALIES = ("--model.anomalies=[7,8]", "--data.classes=[0,1,2,3,4,5,6,9]")
 def test_two_processes_and_accumulated_batches_train_what_one_does(recipe, method):
     flags = {
         "iwae": IWAE,
-        "vae": (*TINY, "--model.samples=2", "--model.corruption=GaussianNoise"),
+        "vae": (*TINY, "--model.corruption=GaussianNoise", "--model.evaluation=ImageQuality"),
         "autoencoder": (*TINY, "--model.method=autoencoder", "--model.corruption=SaltAndPepper"),
     }[method]
     both = (*flags, *EXACT, *ANOMALIES)
@@ -96,7 +96,9 @@ def test_codes_and_scores_of_each_row_are_predicted(recipe):
 
 
 def test_images_are_drawn_from_the_prior(recipe):
-    recipe("vae", "fit", *BINARY, "--name=a", "--trainer.max_epochs=1")
+    quality = "--model.evaluation=ImageQuality"
+    recipe("vae", "fit", *BINARY, quality, "--name=a", "--trainer.max_epochs=1")
+    assert 0.5 < rows(Path("runs/vae/a"))[-1]["val/fid_pixels"] < 50
     point = f"--ckpt_path=runs/vae/a/{LAST}"
     recipe("vae", "predict", point, "--count=70")
     samples = np.load("runs/vae/a/sample.npy")
@@ -134,10 +136,11 @@ REFUSED = {
     "--model.method=iwae": r"--model\.method=iwae weighs several codes: give --model\.samples=5",
     "--model.method=iwae --model.samples=2 --model.beta=2": r"--model\.beta=2 is of",
     "--model.method=autoencoder --model.samples=2": r"--model\.samples=2: an autoencoder",
+    "--model.method=autoencoder --model.evaluation=ImageQuality": "has no prior",
     "--model.method=autoencoder --model.nll_samples=2": r"--model\.nll_samples=2: an autoencoder",
     "--model.encoder.outputs=5": r"--model\.encoder gives \(5,\) for an example, not \(16,\)",
     "--model.decoder.shape=[1,4,4]": r"--model\.decoder gives \(1, 4, 4\)",
-    "--model.likelihood.scale=decoded": r"takes 2 numbers .* --model\.decoder\.parameters=2",
+    "--model.likelihood.scale=decoded": r"takes 2 for each .* --model\.decoder\.parameters=2",
     "--model.encoder.inputs=63": r"--model\.encoder",
     "--model.anomalies=[7]": r"--data\.classes must name those that training sees",
     "--model.anomalies=[7] --data.classes=[6,7]": r"--data\.classes has \[7\] too",
