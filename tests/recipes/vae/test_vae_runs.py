@@ -72,9 +72,10 @@ def test_two_processes_and_accumulated_batches_train_what_one_does(recipe, metho
     logs = [rows(Path("runs/vae", name))[-1] for name in ("one", "two", "parts")]
     assert {"val/loss", "val/reconstruction", "val/auroc_loss"} <= logs[0].keys()
     assert ("val/active_units" in logs[0]) == (method != "autoencoder")
-    for key, value in logs[0].items():
-        for other in logs[1:]:
-            assert other[key] == pytest.approx(value, rel=1e-7) or not key.startswith("val/"), key
+    # The floors are of the training images that each process has first.
+    compared = {key for key in logs[0] if key.startswith("val/") and not key.endswith("_floor")}
+    for key in compared:
+        assert [other[key] for other in logs] == pytest.approx([logs[0][key]] * 3, rel=1e-7), key
 
 
 def test_codes_and_scores_of_each_row_are_predicted(recipe):
@@ -127,7 +128,7 @@ def test_pictures_leave_training_as_it_is(tmp_path):
 
 def test_the_collapse_of_the_posterior_is_counted_and_named(recipe, capsys):
     """A KL that weighs a thousandfold is worth no code."""
-    recipe("vae", "fit", *BINARY, "--model.beta=1000", "--trainer.max_epochs=20", "--name=a")
+    recipe("vae", "fit", *BINARY, "--model.beta=1000", "--trainer.max_epochs=12", "--name=a")
     assert rows(Path("runs/vae/a"))[-1]["val/active_units"] == 0
     assert "0 of 3 units active: posterior collapse" in capsys.readouterr().out
 
