@@ -199,3 +199,7 @@ class DiscretizedLogistic(Located):
         upper, lower = F.logsigmoid(above), F.logsigmoid(-below)
         middle = upper + lower + torch.log1p(-(-2 * half * inverse).exp())
         return torch.where(x < half, upper, torch.where(x > 1 - half, lower, middle))
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        """The most probable values: a location beyond 0 or 1 means the outermost level."""
+        return super().mean(outputs).clamp(0, 1)

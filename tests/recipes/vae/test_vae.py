@@ -321,6 +321,14 @@ def test_the_levels_of_a_discretised_logistic_have_all_the_probability(scale):
         )
 
 
+def test_a_discretised_logistic_far_below_0_means_0():
+    likelihood, outputs = DiscretizedLogistic(17), torch.tensor([-7.0, 0.3, 9.0]).view(1, 1, 3)
+    assert likelihood.mean(outputs).flatten().tolist() == pytest.approx([0, 0.3, 1])
+    levels = torch.arange(17).div(16).view(17, 1)
+    log_p = likelihood.of_values(levels, outputs.expand(1, 17, 3))
+    assert log_p.argmax(1).flatten().tolist() == [0, 5, 16]
+
+
 def test_far_from_its_mean_a_discretised_logistic_has_a_gradient():
     """Where a difference of sigmoids is 0 in float32, and its logarithm -inf."""
     mean = torch.full((1, 1, 1), 0.9, requires_grad=True)
