@@ -224,6 +224,19 @@ def acting(recipe: str, path: Path) -> None:
     figure.savefig(path)
 
 
+def vae(path: Path) -> None:
+    """What the default run draws: samples, reconstructions, interpolations and codes."""
+    run = finished("vae", "digits", "page", test=False)
+    figure, axes = panels(4, 13, 3.4)
+    for panel, name in zip(axes, ("samples", "reconstructions", "interpolation"), strict=False):
+        panel.imshow(imread(run / f"{name}.png"))
+        panel.set(title=name)
+    axes[3].imshow(imread(run / "latent.png"))
+    for panel in axes:
+        panel.axis("off")
+    figure.savefig(path)
+
+
 def ring(path: Path) -> None:
     """Samples of eight modes while a GAN learns them."""
     run = finished("gan", "ring", "page", test=False)
@@ -281,6 +294,7 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     "seeds": seeds,
     "study": study,
     "tune": tune,
+    "vae": vae,
 }
 
 

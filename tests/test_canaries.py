@@ -12,8 +12,9 @@ import torch
 import wandb
 
 from canaries import CANARIES, STDS, fit, latest
-from recipes.gan.evaluation import MixtureQuality
+from recipes.parts.evaluation import MixtureQuality
 from recipes.running.recipe import find_recipe, recipe_names
+from recipes.vae.anomalies import SCORES
 from trains import rows
 
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
@@ -108,6 +109,7 @@ def test_a_dashboard_finds_its_runs_and_shows_what_they_log(still):
     quality.centers, quality.std = torch.zeros(2, 2), 1.0
     quality.update(torch.zeros(4, 2), torch.zeros(4, 2), torch.zeros(4))
     keys = still.keys | {f"val/{name}" for name in quality.compute()}
+    keys |= {f"val/auroc_{name}" for name in SCORES}  # of a VAE that has anomalies
     every = [p for part in panels.sections(still.recipe).values() for p in part]
     assert not_logged(every, keys) == []
     wrong = [panels.curves("", "val/los"), panels.matching("", "^lr/Adma")]

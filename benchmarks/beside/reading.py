@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from beside.comparison import Comparison, Goal
 from datamodules.images import ImageTable
 from datamodules.loading.loader import Loader
-from recipes.gan.evaluation.images import quality
+from recipes.parts.evaluation.images import quality
 
 ROWS, BATCH = 50_000, 128
 EXAMPLES, FEATURES = 10_000, 64  # of generated pictures; a ConvNet's features are 64

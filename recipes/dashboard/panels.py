@@ -142,6 +142,19 @@ RECIPES: dict[str, Sections] = {
             curves("loss of the values", "train/value", x=STEPS, log_y=True),
         ],
     },
+    "vae": {
+        "Bound": [
+            curves("reconstruction and KL (nats)", "val/reconstruction", "val/kl"),
+            curves("active units: 0 is posterior collapse", "val/active_units"),
+            matching("AUROC of anomalies", "^val/auroc_", x=EPOCH),
+        ],
+        "Pictures": [
+            wr.MediaBrowser(title="samples", media_keys=["pictures/samples"]),
+            wr.MediaBrowser(title="reconstructions", media_keys=["pictures/reconstructions"]),
+            wr.MediaBrowser(title="interpolation", media_keys=["pictures/interpolation"]),
+            wr.MediaBrowser(title="codes by class", media_keys=["pictures/latent"]),
+        ],
+    },
     "study": {
         "Optimizers at their best rates": [
             curves("validation RMSE", "val/rmse", log_y=True),

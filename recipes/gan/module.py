@@ -23,14 +23,14 @@ from recipes.gan.checks import (
     check_networks,
 )
 from recipes.gan.constraints import apply_spectral_norm, clip_weights
-from recipes.gan.evaluation import Evaluation
-from recipes.gan.evaluation.report import log_values, record, summary
 from recipes.gan.examples import Share, centred, packed, shared_out, uncentred
 from recipes.gan.gradients import Method
 from recipes.gan.losses import LOSSES, RELATIVISTIC, Name
 from recipes.gan.penalties import Penalty, total
 from recipes.gan.prediction import PREDICTION, Drawn, Pictures
 from recipes.gan.terms import critic_alarms, descend, refuse_closures, summed, watch_gradient
+from recipes.parts.evaluation import Evaluation
+from recipes.parts.evaluation.report import log_values, record, summary
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
 from recipes.parts.logs import is_logging_step, log_means, log_terms

@@ -14,8 +14,8 @@ from datamodules.loading.data_module import DataModule
 from datamodules.loading.loader import Loader, data_rank, keyed_generator
 from datamodules.loading.numbers import Numbers
 from datamodules.loading.splits import AtLeastTwo
-from recipes.gan.pictures import save_grid, save_picture
 from recipes.parts.files import partial_of, writing
+from recipes.parts.pictures import save_grid, save_picture
 
 BLOCK = 64  # latents that are drawn at a time, so that each depends on its number alone
 ROWS = 8  # of interpolations, where it is not said how many

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from callbacks.ema import EMA, averaged, shard_again
 from callbacks.lengths import Length, batches, check_steps
-from recipes.gan.pictures import save_grid, scatter
 from recipes.parts.files import replacing
+from recipes.parts.pictures import save_grid, scatter
 
 IMAGES, POINTS = 64, 2500  # in a picture
 PICTURES = 3  # the key of the latents that pictures are drawn from

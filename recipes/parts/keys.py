@@ -10,14 +10,14 @@ from typing import Any
 # Metrics of which more is better; an extractor's or an optimizer's name may follow.
 MORE_IS_BETTER = (
     "accuracy agreement control_accuracy teacher_accuracy gain r2 modes high_quality mode_entropy "
-    "classifier_score precision recall density coverage return"
+    "classifier_score precision recall density coverage auroc return"
 ).split()
 UNITS = {  # of metrics, beside an axis; of all others the name says it
     **dict.fromkeys(("accuracy", "agreement", "gain", "high_quality", "coverage"), "share"),
     **dict.fromkeys(("precision", "recall", "calibration"), "share"),
-    **dict.fromkeys(("nll", "mode_entropy", "reverse_kl"), "nats"),
+    **dict.fromkeys(("nll", "mode_entropy", "reverse_kl", "reconstruction"), "nats"),
     **dict.fromkeys(("rmse", "mae"), "the target's unit"),
-    **dict.fromkeys(("errors", "modes"), "count"),
+    **dict.fromkeys(("errors", "modes", "active_units"), "count"),
     "return": "sum of rewards",
 }
 # What a recipe is about, rather than its loss.

@@ -7,13 +7,13 @@ import torch
 from rich.progress import Progress
 
 from datamodules import Digits
-from recipes.gan.evaluation import ImageQuality, distances
-from recipes.gan.evaluation.bars import below, silent
-from recipes.gan.evaluation.distances import kernel_distance
-from recipes.gan.evaluation.extractor import Extractor
-from recipes.gan.evaluation.images import quality
-from recipes.gan.evaluation.neighbours import ROWS
-from recipes.gan.evaluation.projection import MOST, Projection, random_projection
+from recipes.parts.evaluation import ImageQuality, distances
+from recipes.parts.evaluation.bars import below, silent
+from recipes.parts.evaluation.distances import kernel_distance
+from recipes.parts.evaluation.extractor import Extractor
+from recipes.parts.evaluation.images import quality
+from recipes.parts.evaluation.neighbours import ROWS
+from recipes.parts.evaluation.projection import MOST, Projection, random_projection
 
 
 def features(seed, count):

@@ -12,12 +12,12 @@ from scipy.linalg import sqrtm
 from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
-import recipes.gan.evaluation.distances
+import recipes.parts.evaluation.distances
 from datamodules import Digits, Grid, Ring
 from marks import some
 from recipes.classify import Classify
-from recipes.gan.evaluation import ImageQuality, MixtureQuality, StackedModes
-from recipes.gan.evaluation.distances import (
+from recipes.parts.evaluation import ImageQuality, MixtureQuality, StackedModes
+from recipes.parts.evaluation.distances import (
     classifier_score,
     divergence,
     entropy,
@@ -25,8 +25,8 @@ from recipes.gan.evaluation.distances import (
     kernel_distance,
     shares,
 )
-from recipes.gan.evaluation.extractor import Extractor, digest
-from recipes.gan.evaluation.neighbours import ROWS, fidelity_and_diversity
+from recipes.parts.evaluation.extractor import Extractor, digest
+from recipes.parts.evaluation.neighbours import ROWS, fidelity_and_diversity
 from recipes.parts.networks import MLP
 from trains import rows
 
@@ -53,7 +53,7 @@ def test_kernel_distance_is_the_unbiased_estimate_of_the_paper():
 
 
 def test_kernel_distance_of_many_is_of_subsets_and_zero_on_average(monkeypatch):
-    monkeypatch.setattr(recipes.gan.evaluation.distances, "SIZE", 50)
+    monkeypatch.setattr(recipes.parts.evaluation.distances, "SIZE", 50)
     points = torch.randn(8, 200, 3, generator=torch.Generator().manual_seed(0))
     same = [kernel_distance(one, other).item() for one, other in points.unflatten(0, (4, 2))]
     assert min(same) < 0 < max(same)
@@ -111,7 +111,7 @@ def test_entropies_and_divergences_are_in_nats():
 
 
 def test_the_generators_of_random_numbers_stay_as_they_are(monkeypatch):
-    monkeypatch.setattr(recipes.gan.evaluation.distances, "SIZE", 20)
+    monkeypatch.setattr(recipes.parts.evaluation.distances, "SIZE", 20)
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)

@@ -58,7 +58,7 @@ from pathlib import Path
 
 import torch
 
-from recipes.gan.evaluation import ImageQuality
+from recipes.parts.evaluation import ImageQuality
 
 
 class Endless(ImageQuality):

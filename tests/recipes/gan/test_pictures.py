@@ -24,8 +24,8 @@ from datamodules import Ring
 from datamodules.loading.loader import keyed_generator
 from marks import slow
 from recipes.gan import GAN
-from recipes.gan.pictures import BACKGROUND, GAP, grid, scatter
 from recipes.gan.samples import PICTURES, Samples
+from recipes.parts.pictures import BACKGROUND, GAP, grid, scatter
 from recipes.running.cli import main
 from trains import digits, rows
 
@@ -129,7 +129,7 @@ def test_points_are_drawn_in_the_range_of_the_real_ones(tmp_path, monkeypatch):
             figures.append(self)
             super().savefig(*args, **kwargs)
 
-    monkeypatch.setattr("recipes.gan.pictures.Figure", Kept)
+    monkeypatch.setattr("recipes.parts.pictures.Figure", Kept)
     real = torch.tensor([[-1.0, 0.0], [1.0, 0.5]])
     samples = torch.tensor([[0.0, 0.0], [1.3, 0.0], [0.0, -9.0], [float("nan"), 0.0]])
     scatter(samples, real, tmp_path / "points.png", "after 3 batches")

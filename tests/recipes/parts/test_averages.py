@@ -12,8 +12,8 @@ from callbacks import EMA
 from marks import some
 from recipes.classify import Classify
 from recipes.distill.teacher import load_teacher
-from recipes.gan.evaluation.extractor import Extractor
 from recipes.parts.averages import evaluated_weights, read_evaluated
+from recipes.parts.evaluation.extractor import Extractor
 from recipes.parts.networks import ConvNet
 from trains import digits, fit, rows
 

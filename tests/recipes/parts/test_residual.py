@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from recipes.gan.evaluation.extractor import Extractor
+from recipes.parts.evaluation.extractor import Extractor
 from recipes.parts.residual import CIFARResNet, ResNet18
 
 OF_DISTILLATION = {"outputs": 100, "shortcut": "projection"}

@@ -7,7 +7,7 @@ import torch
 
 from marks import some
 from recipes.distill.teacher import load_teacher
-from recipes.gan.evaluation.extractor import Extractor
+from recipes.parts.evaluation.extractor import Extractor
 from recipes.parts.networks import MLP
 from recipes.parts.trust import Trust, known_object
 from trains import rows

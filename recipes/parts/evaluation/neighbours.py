@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from recipes.gan.evaluation.bars import Track, silent
+from recipes.parts.evaluation.bars import Track, silent
 
 ROWS = 1024  # of the matrix of distances that are computed at a time
 PRECISION, COVERAGE = 3, 5  # neighbours, as the papers have them

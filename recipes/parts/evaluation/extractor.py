@@ -8,9 +8,9 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
-from recipes.gan.evaluation.projection import Projection
 from recipes.parts.averages import read_evaluated
 from recipes.parts.brief import brief
+from recipes.parts.evaluation.projection import Projection
 from recipes.parts.networks import Frozen
 from recipes.parts.saved import load_network, saved_network
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
-from recipes.gan.evaluation.bars import Track, silent
+from recipes.parts.evaluation.bars import Track, silent
 
 SUBSETS, SIZE = 100, 1000  # of examples, for KID
 

@@ -9,9 +9,9 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 from torchmetrics.utilities import dim_zero_cat
 
-from recipes.gan.evaluation.bars import Track, silent
-from recipes.gan.evaluation.base import Evaluation
-from recipes.gan.evaluation.distances import (
+from recipes.parts.evaluation.bars import Track, silent
+from recipes.parts.evaluation.base import Evaluation
+from recipes.parts.evaluation.distances import (
     classifier_score,
     divergence,
     entropy,
@@ -19,8 +19,8 @@ from recipes.gan.evaluation.distances import (
     kernel_distance,
     shares,
 )
-from recipes.gan.evaluation.extractor import Extractor
-from recipes.gan.evaluation.neighbours import fidelity_and_diversity
+from recipes.parts.evaluation.extractor import Extractor
+from recipes.parts.evaluation.neighbours import fidelity_and_diversity
 from recipes.parts.networks import Frozen
 
 COMPARED = ("kid", "fid", "precision", "recall", "density", "coverage")  # keys of `quality`

@@ -8,8 +8,8 @@ from pathlib import Path
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from recipes.gan.evaluation.bars import below, silent
-from recipes.gan.evaluation.base import Evaluation
+from recipes.parts.evaluation.bars import below, silent
+from recipes.parts.evaluation.base import Evaluation
 from recipes.parts.files import replace_file
 from recipes.parts.keys import dotted
 

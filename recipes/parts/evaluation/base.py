@@ -6,7 +6,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torchmetrics import Metric
 
-from recipes.gan.evaluation.bars import Track, silent
+from recipes.parts.evaluation.bars import Track, silent
 
 
 class Evaluation(Metric):

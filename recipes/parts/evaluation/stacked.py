@@ -5,9 +5,9 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 from torchmetrics.utilities import dim_zero_cat
 
-from recipes.gan.evaluation.base import Evaluation
-from recipes.gan.evaluation.distances import divergence, entropy, shares
-from recipes.gan.evaluation.extractor import Extractor
+from recipes.parts.evaluation.base import Evaluation
+from recipes.parts.evaluation.distances import divergence, entropy, shares
+from recipes.parts.evaluation.extractor import Extractor
 from recipes.parts.networks import Frozen
 
 SIZE = 28  # of the images that the classifier takes, pixels

@@ -5,8 +5,8 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from recipes.gan.evaluation.base import Evaluation
-from recipes.gan.evaluation.distances import divergence, entropy, shares
+from recipes.parts.evaluation.base import Evaluation
+from recipes.parts.evaluation.distances import divergence, entropy, shares
 
 WITHIN = 3  # standard deviations from a mode to a sample of high quality
 

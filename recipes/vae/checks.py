@@ -1,0 +1,94 @@
+"""What a variational autoencoder is refused for, in one line, before its first step."""
+
+from collections.abc import Sequence
+
+from lightning.pytorch import LightningDataModule
+from torch import nn
+from torch.distributed.tensor import DTensor
+
+from recipes.parts.fitting import outputs
+from recipes.vae.likelihoods import Likelihood
+
+
+def check_arguments(
+    method: str, samples: int, beta: float, nll_samples: int, has_evaluation: bool
+) -> None:
+    """Checks that arguments can be used together.
+
+    Raises:
+        ValueError: naming the options
+    """
+    if method == "autoencoder":
+        for name, given, plain in (("samples", samples, 1), ("nll_samples", nll_samples, 0)):
+            if given != plain:
+                raise ValueError(f"--model.{name}={given}: an autoencoder has one code an example")
+        if has_evaluation:
+            raise ValueError("--model.evaluation: an autoencoder has no prior to draw samples from")
+    if method != "vae" and beta != 1:
+        raise ValueError(f"--model.beta={beta:g} is of --model.method=vae, whose bound has a KL")
+    if method == "iwae" and samples == 1:
+        raise ValueError("--model.method=iwae weighs several codes: give --model.samples=5")
+
+
+def check_setup(data: LightningDataModule | None, anomalies: Sequence[int] | None) -> None:
+    """Refuses text, and anomalies that training would see.
+
+    Args:
+        data: set up, if there are such; may have `classes`, those that training sees
+        anomalies: classes that it must not see
+
+    Raises:
+        ValueError: naming the option
+    """
+    kind = type(data).__name__
+    if getattr(data, "vocabulary", None) is not None:
+        raise ValueError(f"--data={kind} is text: a likelihood is of numbers")
+    if not anomalies:
+        return
+    seen = getattr(data, "classes", None)
+    if not isinstance(seen, list):
+        raise ValueError(
+            f"--model.anomalies={list(anomalies)}: --data.classes must name those that training "
+            f"sees, without them: {kind} has all"
+        )
+    if both := sorted(set(seen) & set(anomalies)):
+        raise ValueError(f"--model.anomalies={list(anomalies)}: --data.classes has {both} too")
+
+
+def check_networks(
+    networks: tuple[nn.Module, nn.Module, Likelihood],
+    latent: int,
+    method: str,
+    data: LightningDataModule | None,
+) -> None:
+    """Checks that networks fit each other and the data, by a pass of each.
+
+    Args:
+        networks: encoder, decoder and likelihood
+        latent: units of a code
+        method: of an autoencoder the encoder gives no variances
+        data: set up; data that do not tell their `input_shape` are taken as they are
+
+    Raises:
+        ValueError: naming the option and both shapes
+    """
+    encoder, decoder, likelihood = networks
+    shape, weights = getattr(data, "input_shape", None), [*nn.ModuleList(networks).parameters()]
+    if shape is None or any(w.is_meta or isinstance(w, DTensor) for w in weights):
+        return
+    rows = weights[0].new_zeros(2, *shape)
+    given = tuple(outputs(encoder, "--model.encoder", f"inputs {tuple(shape)}", rows).shape[1:])
+    size, what = (latent, "code") if method == "autoencoder" else (2 * latent, "mean and variance")
+    if given != (size,):
+        raise ValueError(
+            f"--model.encoder gives {given} for an example, not ({size},): the {what} of each unit "
+            f"of --model.latent={latent}"
+        )
+    codes = rows.new_zeros(2, latent)
+    given = tuple(outputs(decoder, "--model.decoder", f"codes ({latent},)", codes).shape[1:])
+    each = likelihood.parameters_per_value
+    if given != (each * shape[0], *shape[1:]):
+        raise ValueError(
+            f"--model.decoder gives {given}, but --model.likelihood={type(likelihood).__name__} "
+            f"takes {each} for each of {tuple(shape)} values: --model.decoder.parameters={each}"
+        )
