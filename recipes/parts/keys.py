@@ -35,6 +35,8 @@ YOUNGER = {
     r"model\.((student|teacher|generator|discriminator)_)?weights": None,
     r"model\.(weights_except|output)": None,
     r"trainer\.callbacks\.Export(-\d+)?\.which": "best",
+    r"trainer\.callbacks\.Curves(-\d+)?\.over": None,
+    r"trainer\.callbacks\.Curves(-\d+)?\.losses": True,
 }
 OURS = ("recipes.", "callbacks.", "datamodules.")  # the packages of this project
 # Seeds beside the keys whose name says so.
