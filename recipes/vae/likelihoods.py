@@ -11,7 +11,6 @@ from typing import Literal
 import torch
 from jsonargparse.typing import restricted_number_type
 from torch import Tensor, nn
-from torch.distributed.tensor.parallel.style import ParallelStyle
 from torch.nn import functional as F
 
 from recipes.parts.numbers import PositiveFinite
@@ -30,9 +29,6 @@ class Likelihood(nn.Module):
 
     parameters_per_value = 1
     draws = False
-
-    def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
-        return {}  # it has one number at most
 
     def check(self, inputs: Tensor) -> None:
         """Refuses values that are none of its own, (batch, ...).

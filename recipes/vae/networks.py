@@ -6,11 +6,9 @@ from typing import Literal
 
 from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
-from torch.distributed.tensor.parallel.style import ParallelStyle
 
 from recipes.gan.networks.parts import smallest_size
 from recipes.parts.networks import Head, Width, check_layers
-from recipes.parts.tensor_parallel import alternating
 
 Activation = Literal["tanh", "relu", "softplus"]
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "softplus": nn.Softplus}
@@ -33,12 +31,6 @@ def hidden(inputs: int, widths: list[int], activation: Activation) -> list[nn.Mo
     for fan_in, fan_out in pairwise([inputs, *widths]):
         layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
     return layers
-
-
-def plan(features: nn.Sequential) -> dict[str, ParallelStyle]:
-    """The tensor parallelism of fully connected layers `features`, and then `head`."""
-    linear = [name for name, layer in features.named_children() if isinstance(layer, nn.Linear)]
-    return alternating([*(f"features.{name}" for name in linear), "head"])
 
 
 class MLPEncoder(nn.Module):
@@ -64,9 +56,6 @@ class MLPEncoder(nn.Module):
         self.features = nn.Sequential(nn.Flatten(), *hidden(inputs, widths, activation))
         self.head = Head([inputs, *widths][-1], outputs)
         initialise(self, activation)
-
-    def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
-        return plan(self.features)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.head(self.features(inputs))
@@ -96,9 +85,6 @@ class MLPDecoder(nn.Module):
         self.features = nn.Sequential(*hidden(latent, widths, activation))
         self.head = Head([latent, *widths][-1], prod(self.shape))
         initialise(self, activation)
-
-    def tensor_parallel_plan(self) -> dict[str, ParallelStyle]:
-        return plan(self.features)
 
     def forward(self, codes: Tensor) -> Tensor:
         return self.head(self.features(codes)).unflatten(1, self.shape)
