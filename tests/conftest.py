@@ -25,9 +25,7 @@ def elsewhere(tmp_path, monkeypatch):
     if "forks" in sys.modules:
         sys.modules["forks"].end_all()
     if "wandb" in sys.modules:
-        sys.modules[
-            "wandb"
-        ].finish()  # of a logger of a test's own: teardown alone leaves wandb.run
+        sys.modules["wandb"].finish()  # a logger of a test's own; teardown leaves wandb.run open
         sys.modules["wandb"].teardown()  # its process writes below the folder that it started in
     distributed = sys.modules.get("torch.distributed")
     if distributed and distributed.is_initialized():  # by a run of a strategy of several processes
