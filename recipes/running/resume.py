@@ -20,14 +20,8 @@ from recipes.running.limits import refuse_too_short
 
 # How fast, and with how many processes: `SameBatch` looks at their batch.
 HOW = (
-    *(
-        "data.batch_size",
-        "data.environments",
-        "data.num_workers",
-        "data.cache_dir",
-        "data.memory",
-        "data.predict",
-    ),
+    *("data.batch_size", "data.environments", "data.num_workers", "data.cache_dir"),
+    *("data.memory", "data.predict"),
     *("model.teacher_cache", "model.shard_teacher", "model.penalty_method", "model.target"),
 )
 SPLITS = (  # which rows are for what
