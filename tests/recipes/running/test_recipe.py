@@ -262,15 +262,15 @@ PAGE = """
     ## Run it
 
     ```bash
-    python -m recipes.vae fit
+    python -m recipes.coder fit
     ```
 
-    <!-- configs: recipes/vae -->
+    <!-- configs: recipes/coder -->
     <!-- end -->
 
     **Your own data.** Images of 8x8 pixels.
 
-    <!-- arguments: recipes.vae.VAE -->
+    <!-- arguments: recipes.coder.VAE -->
     <!-- end -->
 
     ## Results
@@ -295,17 +295,17 @@ def test_a_recipe_in_this_project_passes_its_tests(tmp_path):
     copy = tmp_path / "copy"
     ignored = shutil.ignore_patterns(".git", ".venv", "runs", "data", "__pycache__", ".*_cache")
     shutil.copytree(ROOT, copy, ignore=ignored)
-    folder = copy / "recipes/vae"
+    folder = copy / "recipes/coder"
     folder.mkdir()
     (folder / "module.py").write_text(VAE.replace("from recipes.running import main\n", ""))
-    card = '"""A variational autoencoder."""\n\nfrom recipes.vae.module import VAE\n\n'
+    card = '"""A variational autoencoder."""\n\nfrom recipes.coder.module import VAE\n\n'
     (folder / "__init__.py").write_text(card + '__all__ = ["VAE"]\n')
-    start = "from recipes.running import main\nfrom recipes.vae import VAE\n"
+    start = "from recipes.running import main\nfrom recipes.coder import VAE\n"
     (folder / "__main__.py").write_text(start + GUARD)
     config = """
         # Handwritten digits by codes of 4 numbers.
         #
-        #   python -m recipes.vae fit
+        #   python -m recipes.coder fit
         data: {class_path: Digits}
         trainer: {max_epochs: 20, log_every_n_steps: 4, callbacks: [{class_path: LRDecay}]}
     """
@@ -313,10 +313,10 @@ def test_a_recipe_in_this_project_passes_its_tests(tmp_path):
     sweep = """
         # How large a code.
         #
-        #   python -m recipes.tune --recipe vae
-        #   wandb sweep recipes/vae/sweep.yaml
-        name: vae
-        command: ["${env}", python, -m, recipes.vae, fit, "${args}"]
+        #   python -m recipes.tune --recipe coder
+        #   wandb sweep recipes/coder/sweep.yaml
+        name: coder
+        command: ["${env}", python, -m, recipes.coder, fit, "${args}"]
         method: grid
         metric: {name: val/loss, goal: minimize}
         parameters: {model.latent: {values: [2, 4, 8]}}
@@ -325,13 +325,13 @@ def test_a_recipe_in_this_project_passes_its_tests(tmp_path):
     (folder / "README.md").write_text(textwrap.dedent(PAGE).lstrip())
     with (copy / "tests/canaries.yaml").open("a") as file:
         file.write(
-            "vae:\n  flags: [--trainer.max_epochs=8]\n  still: [--model.lr=0]\n  metric: val/loss\n"
+            "coder:\n  flags: [--trainer.max_epochs=8]\n  still: [--model.lr=0]\n  metric: val/loss\n"
         )
     here = environment() | {"PYTHONPATH": str(copy)}
-    for command in ("tests/support/canaries.py vae", "benchmarks/pages.py"):
+    for command in ("tests/support/canaries.py coder", "benchmarks/pages.py"):
         subprocess.run([sys.executable, *command.split()], cwd=copy, env=here, check=True)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-k", "vae or every or page", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "-k", "coder or every or page", "-p", "no:cacheprovider"],
         cwd=copy,
         env=here,
         capture_output=True,
