@@ -325,7 +325,8 @@ def test_a_recipe_in_this_project_passes_its_tests(tmp_path):
     (folder / "README.md").write_text(textwrap.dedent(PAGE).lstrip())
     with (copy / "tests/canaries.yaml").open("a") as file:
         file.write(
-            "coder:\n  flags: [--trainer.max_epochs=8]\n  still: [--model.lr=0]\n  metric: val/loss\n"
+            "coder:\n  flags: [--trainer.max_epochs=8]\n  still: [--model.lr=0]\n"
+            "  metric: val/loss\n"
         )
     here = environment() | {"PYTHONPATH": str(copy)}
     for command in ("tests/support/canaries.py coder", "benchmarks/pages.py"):
