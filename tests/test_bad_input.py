@@ -44,8 +44,8 @@ def rows(line):
 TABLE = Path(__file__).with_name("bad_input.txt").read_text().splitlines()
 LINES = [list(rows(line)) for line in TABLE if line and line[0] != "#"]
 ROWS = list(chain.from_iterable(LINES))
-# Of the values that a line has for the same mistake, the first; of every four lines, three.
-FIRST = [command for number, ((command, _), *_) in enumerate(LINES) if number % 4 < 3]
+# Of the values that a line has for the same mistake, the first; of every five lines, three.
+FIRST = [command for number, ((command, _), *_) in enumerate(LINES) if number % 5 < 3]
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import torch
 import wandb
 
 from canaries import CANARIES, STDS, fit, latest
+from marks import some
 from recipes.parts.evaluation import MixtureQuality
 from recipes.running.recipe import find_recipe, recipe_names
 from recipes.vae.anomalies import SCORES
@@ -51,8 +52,12 @@ def band(recipe):
     return CANARIES[recipe]["low"], CANARIES[recipe]["high"]
 
 
+# Those that take longest wait for the slow suite.
+QUICK = [name for name in recipe_names() if name not in ("dqn", "gan", "language")]
+
+
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("recipe", recipe_names())
+@pytest.mark.parametrize("recipe", some(recipe_names(), QUICK))
 def test_it_learns(recipe):
     value = latest(fit(recipe, CANARIES[recipe]["flags"]), CANARIES[recipe]["metric"])
     low, high = band(recipe)

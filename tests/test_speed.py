@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from beside import gans, languages, regressions, table
+from beside import comparison, gans, languages, regressions, table
 from beside.comparison import Comparison, Goal, machine, ratios, verdict
 from beside.everything import COMPARISONS
 
@@ -44,10 +44,10 @@ def test_sides_take_turns_there_and_back():
 
 def test_every_goal_is_of_sides_that_are_timed():
     for name, make in COMPARISONS.items():
-        comparison = make()
-        named = {side for goal in comparison.goals for side in (goal.side, goal.beside) if side}
-        assert named <= comparison.sides.keys() and comparison.goals, name
-        assert comparison.apart.keys() <= comparison.sides.keys(), name
+        made = make()
+        named = {side for goal in made.goals for side in (goal.side, goal.beside) if side}
+        assert named <= made.sides.keys() and made.goals, name
+        assert made.apart.keys() <= made.sides.keys(), name
 
 
 def test_the_table_has_a_row_for_each_goal(tmp_path, monkeypatch):
@@ -58,9 +58,20 @@ def test_the_table_has_a_row_for_each_goal(tmp_path, monkeypatch):
     table.FILE.write_text(json.dumps({"regression": {"rounds": [sides], "machine": machine()}}))
     _, first, second = table.compared()
     assert first[1:] == ["recipes.regress", "plain loop", "≤ 1.3", "2.6", "2.6 to 2.6", first[-1]]
-    assert first[-1].startswith("missed by 100 %") and second[-1] == "reached"
+    assert first[-1] == "missed by 100 %" and second[-1] == "reached"
     table.draw()
     assert table.PICTURE.stat().st_size > 5_000
+
+
+def test_what_a_processor_has_no_instructions_for_is_not_timed(monkeypatch):
+    monkeypatch.setattr(comparison, "LACKS_BF16", True)
+    made = COMPARISONS["student"]()
+    one = {name: lambda: 1.0 for name in made.sides}
+    (found,) = Comparison(made.work, one, made.goals).timed(1)
+    assert found.keys() == {name for name in made.sides if "bf16" not in name}
+    *_, last = table.of_goals(made, {"rounds": [found]})
+    assert last[1:3] == ["recipes.classify, bf16", "plain loop, bf16"]
+    assert last[4:] == ["", "", "not measured: the processor has no bfloat16"]
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ LACKS_BF16 = torch.backends.mkldnn.is_available() and not (
 )
 
 
-def read(
+def run_recurrent(
     layer: nn.LSTM | nn.GRU, inputs: Tensor, state: Tensor | tuple[Tensor, ...] | None = None
 ) -> tuple[Tensor, Tensor | tuple[Tensor, ...]]:
     """What a recurrent layer returns, also of an LSTM under autocast on an old processor.

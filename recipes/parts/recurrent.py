@@ -7,7 +7,7 @@ from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 
 from datamodules.loading.splits import Share
-from recipes.parts.kernels import read
+from recipes.parts.kernels import run_recurrent
 from recipes.parts.networks import Head, Width
 from recipes.parts.numbers import PositiveFinite
 
@@ -68,7 +68,7 @@ class LSTMLanguageModel(nn.Module):
             logits (batch, length, vocabulary); the state
         """
         inputs = self.dropout(self.embedding(tokens))
-        hidden, state = read(self.recurrent, inputs, self._given(state, inputs.dtype))
+        hidden, state = run_recurrent(self.recurrent, inputs, self._given(state, inputs.dtype))
         return self.head(self.dropout(hidden)), self._taken(state)
 
     def _given(self, state: State | None, dtype: torch.dtype) -> State | Tensor | None:

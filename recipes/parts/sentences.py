@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from datamodules.loading.padded import PADDING
 from datamodules.loading.splits import Share
-from recipes.parts.kernels import read
+from recipes.parts.kernels import run_recurrent
 from recipes.parts.networks import Head, Width
 
 
@@ -113,7 +113,7 @@ class LSTMClassifier(nn.Module):
 
     def read(self, reader: nn.LSTM, tokens: Tensor, lengths: Tensor) -> Tensor:
         """The state behind each sentence's last word, (batch, units)."""
-        states, _ = read(reader, self.dropout(self.embedding(tokens)))
+        states, _ = run_recurrent(reader, self.dropout(self.embedding(tokens)))
         last = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, states.shape[2])
         return states.gather(1, last).squeeze(1)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from datamodules import Diabetes, Digits
+from marks import some
 from recipes.export.__main__ import main
 from recipes.export.deployed import Deployed
 from recipes.parts.transformer import TransformerLanguageModel
@@ -159,7 +160,8 @@ def language(recipe):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-@pytest.mark.parametrize("kind", ["torch_export", pytest.param("onnx", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["torch_export", "onnx"])
 def test_a_language_model_takes_tokens_of_any_length(language, kind):
     network = ("--model.network=TransformerLanguageModel", "--model.network.width=8")
     folder = language(*network, "--data.order=blocks")
@@ -201,7 +203,7 @@ def a_bit_more(value):
     return more if isinstance(value, dict) else more[""]
 
 
-@pytest.mark.parametrize("step", ["preprocess", "predicted"])
+@pytest.mark.parametrize("step", some(["preprocess", "predicted"], 1))
 def test_a_file_that_predicts_otherwise_is_not_left(step, fit, monkeypatch):
     """Also where one is there already; whichever of what makes the file is wrong."""
     folder = fit("classify")

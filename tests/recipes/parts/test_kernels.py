@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from recipes.parts import kernels
-from recipes.parts.kernels import LACKS_BF16, read
+from recipes.parts.kernels import LACKS_BF16, run_recurrent
 from recipes.running import machine
 from recipes.running.messages import one_line
 
@@ -24,8 +24,8 @@ def test_an_lstm_is_read_in_bfloat16_on_every_processor(monkeypatch, lacks):
     layer = nn.LSTM(3, 5, 2, batch_first=True)
     exact, state = layer(INPUTS)
     with halves():
-        rounded, carried = read(layer, INPUTS)
-        second, _ = read(layer, INPUTS, carried)
+        rounded, carried = run_recurrent(layer, INPUTS)
+        second, _ = run_recurrent(layer, INPUTS, carried)
     assert {rounded.dtype, second.dtype, *(part.dtype for part in carried)} == {torch.bfloat16}
     torch.testing.assert_close(rounded.float(), exact, atol=0.02, rtol=0.02)
     torch.testing.assert_close(second.float(), layer(INPUTS, state)[0], atol=0.02, rtol=0.02)
@@ -35,7 +35,7 @@ def test_an_lstm_is_read_in_bfloat16_on_every_processor(monkeypatch, lacks):
 
 def test_in_float32_it_is_torchs_own():
     for layer in (nn.LSTM(3, 5, batch_first=True), nn.GRU(3, 5, batch_first=True)):
-        assert torch.equal(read(layer, INPUTS)[0], layer(INPUTS)[0])
+        assert torch.equal(run_recurrent(layer, INPUTS)[0], layer(INPUTS)[0])
 
 
 @pytest.mark.skipif(not LACKS_BF16, reason="this processor computes bfloat16")
