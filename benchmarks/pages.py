@@ -22,6 +22,7 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- feedback on MNIST -->            feedback alignment beside back-propagation
 <!-- feedback by depth -->            the same by the number of hidden layers
 <!-- control: RECIPE -->              returns of reinforcement learning, ours and CleanRL's
+<!-- speed -->                        what recipes cost beside others, and which goals are reached
 """
 
 import argparse
@@ -35,6 +36,7 @@ from pathlib import Path
 import docstring_parser
 import yaml
 
+import beside.table
 import control
 import feedback_depth
 import feedback_mnist
@@ -148,6 +150,7 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "feedback on MNIST": lambda _: feedback_mnist.compared(),
     "feedback by depth": lambda _: feedback_depth.compared(),
     "control": control.compared,
+    "speed": lambda _: beside.table.compared(),
 }
 
 

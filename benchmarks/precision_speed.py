@@ -20,8 +20,9 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from beside.gans import adam
+from beside.pictures import RandomDigits
 from callbacks import ChangedSettings, ChannelsLast, Compile, FiniteLoss, KeyedNoise
-from gan_speed import Noise, Stop, adam
 from recipes.classify import Classify
 from recipes.gan import GAN
 from recipes.gan.examples import centred
@@ -62,6 +63,16 @@ class Clock(Callback):
             self.seconds = (settle() - self.start) / self.steps
 
 
+class Stop(Callback):
+    """Ends training after some batches, however they are counted."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+
+    def on_train_batch_end(self, trainer: Trainer, *args: object) -> None:
+        trainer.should_stop = trainer.fit_loop.total_batch_idx + 1 >= self.batches
+
+
 def ours(name: str, setting: str, steps: int) -> float:
     """Seconds of a step of the recipe."""
     torch.manual_seed(0)
@@ -88,7 +99,7 @@ def ours(name: str, setting: str, steps: int) -> float:
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-        ).fit(module, Noise(BATCH[name], 100))
+        ).fit(module, RandomDigits(batch_size=BATCH[name]))
     return clock.seconds
 
 
@@ -111,7 +122,7 @@ class Plain:
         kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
         self.kind = kinds.get(setting.split(",")[0])
         self.scaler = torch.amp.GradScaler(DEVICE.type, enabled=self.kind is torch.float16)
-        self.optimizers = [adam(network, True) for network in self.networks]
+        self.optimizers = [adam(network) for network in self.networks]
         self.step = self.game if game else self.supervised
 
     def autocast(self) -> torch.autocast:
@@ -150,7 +161,7 @@ class Plain:
 def plain(name: str, setting: str, steps: int) -> float:
     """Seconds of a step of a loop without Lightning."""
     torch.manual_seed(0)
-    loop, data = Plain(name, setting), Noise(BATCH[name], 100)
+    loop, data = Plain(name, setting), RandomDigits(batch_size=BATCH[name])
     data.setup("fit")
     data.tables["train"].to_device(DEVICE)
     done = 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from beside.comparison import Comparison, ratios, verdict
+from beside.comparison import Comparison, Goal, ratios, verdict
 from beside.everything import COMPARISONS
 from recipes.parts.drawing import style
 
@@ -29,12 +29,20 @@ def of_goals(comparison: Comparison, found: dict[str, Any]) -> list[list[str]]:
     """
     rows = []
     for goal in comparison.goals:
-        ratio, low, high = ratios(found["rounds"], goal)
         unit = "" if goal.beside else " s"
-        cells = [f"≤ {goal.most:.3g}{unit}", f"{ratio:.3g}{unit}", f"{low:.3g} to {high:.3g}"]
-        said = verdict(ratio, goal) + (f": {goal.why}" if goal.why and ratio > goal.most else "")
-        rows.append([comparison.work, goal.side, goal.beside, *cells, said])
+        row = [comparison.work, goal.side, goal.beside, f"≤ {goal.most:.3g}{unit}"]
+        if is_measured(goal, found):
+            ratio, low, high = ratios(found["rounds"], goal)
+            row += [f"{ratio:.3g}{unit}", f"{low:.3g} to {high:.3g}", verdict(ratio, goal)]
+        else:
+            row += ["", "", "not measured: the processor has no bfloat16"]
+        rows.append(row)
     return rows
+
+
+def is_measured(goal: Goal, found: dict[str, Any]) -> bool:
+    """Whether both sides of a goal were timed."""
+    return {goal.side, goal.beside} - {""} <= found["rounds"][0].keys()
 
 
 def compared() -> list[list[str]]:
@@ -50,11 +58,15 @@ def draw() -> None:
     """Draws each ratio over its goal: left of the line a goal is reached."""
     done = read()
     goals = [
-        (f"{comparison.work}: {goal.side} / {goal.beside or 'seconds'}", ratios(rounds, goal), goal)
+        (
+            f"{name}: {goal.side} / {goal.beside or 'seconds'}",
+            ratios(done[name]["rounds"], goal),
+            goal,
+        )
         for name, make in COMPARISONS.items()
         if name in done
-        for comparison, rounds in [(make(), done[name]["rounds"])]
-        for goal in comparison.goals
+        for goal in make().goals
+        if is_measured(goal, done[name])
     ]
     figure = Figure(figsize=(11, 1 + 0.28 * len(goals)), layout="constrained")
     axes = figure.subplots()
