@@ -22,7 +22,7 @@ def warm() -> None:
     """Starts the process that others are forked from."""
     os.environ["PYTHONPATH"] = os.pathsep.join(map(str, (BENCHMARKS, BENCHMARKS.parent)))
     os.environ |= {"OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
-    CONTEXT.set_forkserver_preload(["killing.arms"])
+    CONTEXT.set_forkserver_preload(["__main__", "killing.arms"])
     forkserver.ensure_running()
 
 
