@@ -1,5 +1,6 @@
 """What a diffusion model is refused for, in one line, before its first step."""
 
+import torch
 from lightning.pytorch import LightningDataModule
 from torch import nn
 from torch.distributed.tensor import DTensor
@@ -72,7 +73,7 @@ def check_network(
     if not weights:
         raise ValueError(f"--model.network={type(network).__name__} has no weights to train")
     rows = weights[0].new_zeros(2, *shape)
-    given = () if classes is None else (rows.new_zeros(2).long(),)
+    given = () if classes is None else (torch.full((2,), classes, device=rows.device),)
     what = f"{tuple(shape)} and times{' and labels' if classes else ''}"
     times = rows.new_zeros(2).float()
     found = tuple(outputs(network, "--model.network", what, rows, times, *given).shape[1:])
