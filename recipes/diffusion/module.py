@@ -9,6 +9,7 @@ from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -53,6 +54,8 @@ class Diffusion(LightningModule):
         clip: whether samples' images are kept within [-1, 1] on the way
         evaluation: of samples, on the validation or test data: ImageQuality, MixtureQuality, or
             any class_path
+        evaluation_every: epochs from one evaluation of samples to the next, which is dear; the
+            last epoch of a fit always has one
         optimizer: of all weights; any class_path; default: fused Adam at 0.001
     """
 
@@ -68,6 +71,7 @@ class Diffusion(LightningModule):
         guidance: NonNegativeFinite = 1.0,
         clip: bool = True,
         evaluation: Evaluation | None = None,
+        evaluation_every: PositiveInt = 1,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, fused=True),
     ) -> None:
         super().__init__()
@@ -77,7 +81,8 @@ class Diffusion(LightningModule):
         check_arguments(self.path, self.sampler, classes, label_dropout, guidance)
         self.classes, self.label_dropout = classes, float(label_dropout)
         self.guidance, self.clip = float(guidance), clip
-        self.evaluation, self.optimizer = evaluation, optimizer
+        self.evaluation, self.evaluation_every = evaluation, evaluation_every
+        self.optimizer = optimizer
         self.shape: tuple[int, ...] = ()  # of an example, as soon as one is known
         self.drawn: Drawn | None = None  # what predict draws in place of data
         self.label: int | None = None  # that predict draws
@@ -203,8 +208,17 @@ class Diffusion(LightningModule):
         """The data that an evaluation looks at: val or test."""
         return "test" if self.trainer.testing else "val"
 
+    @property
+    def evaluates(self) -> bool:
+        """Whether the present validation or test is one that looks at samples."""
+        trainer, epochs = self.trainer, self.current_epoch + 1
+        if self.evaluation is None or trainer.state.fn != TrainerFn.FITTING:
+            return self.evaluation is not None
+        is_last = epochs == trainer.max_epochs or trainer.global_step == trainer.max_steps
+        return trainer.sanity_checking or is_last or epochs % self.evaluation_every == 0
+
     def on_validation_start(self) -> None:
-        if self.evaluation is not None:
+        if self.evaluates:
             self.evaluation.prepare(self.trainer.datamodule, self.split)
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
@@ -213,14 +227,14 @@ class Diffusion(LightningModule):
         labels = self.labels(targets)
         losses = self.losses(inputs, labels, self.noise(rows, EVALUATION))
         log_means(self, {f"{self.split}/loss": losses.mean()}, len(inputs), prog_bar=True)
-        if self.evaluation is None or not self.evaluation.room:
+        if not self.evaluates or self.trainer.sanity_checking or not self.evaluation.room:
             return
         few = slice(int(min(len(inputs), self.evaluation.room)))
         noise, given = self.noise(rows[few], EVALUATION), None if labels is None else labels[few]
         self.evaluation.update(self.sample(noise, given), inputs[few], targets[few])
 
     def on_validation_epoch_end(self) -> None:
-        log_values(self, self.evaluation, self.split)
+        log_values(self, self.evaluation if self.evaluates else None, self.split)
 
     test_step, on_test_start = validation_step, on_validation_start
     on_test_epoch_end = on_validation_epoch_end
@@ -272,11 +286,9 @@ class Diffusion(LightningModule):
         steps, start = self.drawn and self.drawn.steps, None
         if steps:
             rows, step = rows // steps, rows % steps
-            ends = (
-                self.noise(2 * rows + k, INTERPOLATION).normal(self.shape, START) for k in (0, 1)
-            )
-            shares = (step / (steps - 1)).to(self.device)
-            start = slerp(*(end.flatten(1) for end in ends), shares).unflatten(1, self.shape)
+            pairs = (self.noise(2 * rows + k, INTERPOLATION) for k in (0, 1))
+            ends = (pair.normal(self.shape, START).flatten(1) for pair in pairs)
+            start = slerp(*ends, (step / (steps - 1)).to(self.device)).unflatten(1, self.shape)
         labels = self.in_turn(rows)
         samples = {"sample": self.sample(self.noise(rows, PREDICTION), labels, start)}
         return samples if labels is None else samples | {"label": labels}

@@ -41,7 +41,7 @@ def draw_points(states: list[Tensor], path: Path) -> None:
     figure = Figure(figsize=(1.6 * len(states), 1.8), layout="constrained", dpi=100)
     reach = 1.1 * float(states[-1].abs().max().clamp(min=states[0].abs().quantile(0.99)))
     for axes, points in zip(figure.subplots(1, len(states)), states, strict=True):
-        axes.plot(*points.T.numpy(), ".", color="C3", markersize=2, alpha=0.5, mew=0)
+        axes.plot(*points.T.numpy(), ".", color="C3", markersize=3, alpha=0.5, mew=0)
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
     with replacing(path) as partial:
         figure.savefig(partial, format="png")

@@ -19,7 +19,7 @@ from recipes.diffusion.samplers import Heun
 from trains import fit, interrupt_after, middle_of_epoch, rows, weights
 
 LAST = "checkpoints/last.ckpt"
-BARE = ("--trainer.callbacks=[]", "--trainer.check_val_every_n_epoch=1")
+BARE = ("--trainer.callbacks=[]",)
 MLP = ("--model.network=ResidualMLP", "--model.network.width=16", "--model.network.blocks=1")
 TINY = (*MLP, "--model.network.classes=10", "--model.sampler.steps=5", *BARE)
 FLOW = (
@@ -153,6 +153,19 @@ def test_an_evaluation_samples_no_more_than_it_compares(recipe, monkeypatch):
     flags = ("--model.evaluation.examples=100", "--trainer.num_sanity_val_steps=0")
     recipe("diffusion", "fit", *TINY, *flags, "--trainer.max_epochs=1")
     assert sum(counts) == 100
+
+
+def test_samples_are_evaluated_every_so_many_epochs_and_at_the_end(recipe):
+    flags = (
+        "--model.evaluation_every=2",
+        "--trainer.max_epochs=3",
+        "--trainer.limit_val_batches=2",
+    )
+    recipe("diffusion", "fit", *TINY, *flags, "--name=a")
+    logged = [row for row in rows(Path("runs/diffusion/a")) if "val/loss" in row]
+    assert ["val/fid_pixels" in row for row in logged] == [False, True, True]
+    recipe("diffusion", "test", f"--ckpt_path=runs/diffusion/a/{LAST}")
+    assert "test/fid_pixels" in rows(Path("runs/diffusion/a"), "test")[0]
 
 
 @pytest.mark.slow
