@@ -6,7 +6,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 
 from recipes.diffusion.process import Path
-from recipes.diffusion.samplers import Sampler
+from recipes.diffusion.samplers import DDIM, Sampler
 from recipes.parts.fitting import outputs
 
 
@@ -41,8 +41,10 @@ def check_guidance(option: str, guidance: float, classes: int | None, label_drop
         )
 
 
-def check_label(label: int | None, classes: int | None) -> None:
-    """Refuses a label to draw that is no class.
+def check_drawn(
+    interpolate: int | None, label: int | None, classes: int | None, sampler: Sampler
+) -> None:
+    """Refuses a label that is no class, and to interpolate where the first noise decides little.
 
     Raises:
         ValueError: naming the option
@@ -50,6 +52,9 @@ def check_label(label: int | None, classes: int | None) -> None:
     if label is not None and (classes is None or label >= classes):
         there = f"0 to {classes - 1}" if classes else "none: --model.classes"
         raise ValueError(f"--label={label}: the classes are {there}")
+    if interpolate and sampler.adds_noise:
+        way = "--model.sampler.eta=0" if isinstance(sampler, DDIM) else "--model.sampler=DDIM"
+        raise ValueError(f"--interpolate needs a sampler that adds no noise on its way: {way}")
 
 
 def check_network(

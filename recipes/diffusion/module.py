@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from datamodules.loading.missing import is_known
 from datamodules.loading.splits import AtLeastTwo, Share
-from recipes.diffusion.checks import check_arguments, check_guidance, check_label, check_network
+from recipes.diffusion.checks import check_arguments, check_drawn, check_guidance, check_network
 from recipes.diffusion.process import DDPM, Estimate, Path
 from recipes.diffusion.samplers import DDIM, Heun, Sampler
 from recipes.gan.checks import check_classes
@@ -265,12 +265,7 @@ class Diffusion(LightningModule):
         if guidance is not None:
             check_guidance("--guidance", guidance, self.classes, self.label_dropout)
             self.guidance = float(guidance)
-        check_label(label, self.classes)
-        if interpolate and self.sampler.adds_noise:
-            raise ValueError(
-                f"--interpolate: {type(self.sampler).__name__} adds noise on the way, so that a "
-                "sample is no function of its first: --model.sampler=DDIM"
-            )
+        check_drawn(interpolate, label, self.classes, self.sampler)
         self.label = label
         self.drawn = Drawn(count, interpolate) if count or interpolate else None
         return self.drawn
