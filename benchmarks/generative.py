@@ -53,14 +53,14 @@ RUNS = {  # of each method's `fit` on some data
     "ring": {
         "GAN": ("--config=ring",),
         "VAE": (*POINTS, "--data=Ring", "--trainer.max_epochs=60"),
-        "DDPM": ("--config=ring", *DDPM),
-        "flow": ("--config=ring",),
+        "DDPM": ("--config=ring", *DDPM, "--trainer.max_epochs=16"),
+        "flow": ("--config=ring", "--trainer.max_epochs=16"),
     },
     "grid": {
         "GAN": ("--config=grid",),
         "VAE": (*POINTS, "--data=Grid", "--trainer.max_epochs=60"),
-        "DDPM": ("--config=grid", *DDPM),
-        "flow": ("--config=grid",),
+        "DDPM": ("--config=grid", *DDPM, "--trainer.max_epochs=16"),
+        "flow": ("--config=grid", "--trainer.max_epochs=16"),
     },
     "digits": {
         "GAN": ("--config=digits",),

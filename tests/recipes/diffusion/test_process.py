@@ -227,6 +227,21 @@ def test_ancestral_sampling_is_algorithm_2(variance):
     torch.testing.assert_close(found, x, rtol=1e-6, atol=1e-6)  # t / 50 is float32 there
 
 
+@pytest.mark.parametrize("eta", [0.0, 0.5])
+def test_ddim_is_equation_12(eta):
+    """Song et al. 2021, with sigma of equation 16, in ten of fifty steps."""
+    path, abar, x = DDPM(steps=50), cumulated(linear_betas(50)), seeded(16, 2, seed=100)
+    for n, t in enumerate(range(50, 0, -5)):
+        now, later = abar[t], abar[t - 5]
+        epsilon = torch.sin(2 * x) + t / 50
+        sigma = eta * ((1 - later) / (1 - now)).sqrt() * (1 - now / later).sqrt()
+        x0 = (x - (1 - now).sqrt() * epsilon) / now.sqrt()
+        x = later.sqrt() * x0 + (1 - later - sigma**2).sqrt() * epsilon
+        x = x + sigma * seeded(16, 2, seed=n + 100)
+    found = run(DDIM(10, eta), path, wavy(path))
+    torch.testing.assert_close(found, x, rtol=1e-6, atol=1e-6)
+
+
 def optimal(path):
     made = model(Optimal(path), path)
     return partial(lambda x, times: path.parts(made.network(x, times), x, times))
