@@ -22,7 +22,7 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- feedback on MNIST -->            feedback alignment beside back-propagation
 <!-- feedback by depth -->            the same by the number of hidden layers
 <!-- control: RECIPE -->              returns of reinforcement learning, ours and CleanRL's
-<!-- generative: KIND -->             GAN, VAE and diffusion by the same measures, of images or points
+<!-- generative: KIND -->             GAN, VAE and diffusion by the same measures, images or points
 <!-- speed -->                        what recipes cost beside others, and which goals are reached
 """
 

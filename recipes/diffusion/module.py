@@ -121,9 +121,8 @@ class Diffusion(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         inputs, targets, *_ = batch
-        noise = self.noise(
-            places(self.trainer, "train", batch_idx, len(inputs)), self.current_epoch
-        )
+        rows = places(self.trainer, "train", batch_idx, len(inputs))
+        noise = self.noise(rows, self.current_epoch)
         labels = self.labels(targets)
         if labels is not None:
             is_left_out = noise.uniform(LABELS, ()) < self.label_dropout
