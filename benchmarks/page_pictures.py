@@ -237,6 +237,17 @@ def vae(path: Path) -> None:
     figure.savefig(path)
 
 
+def diffusion(path: Path) -> None:
+    """What the default run draws, and how samples come out of noise."""
+    run = finished("diffusion", "digits", "page", test=False)
+    figure, axes = panels(2, 11, 3.6)
+    for panel, name in zip(axes, ("samples", "trajectory"), strict=True):
+        panel.imshow(imread(run / f"{name}.png"), interpolation="nearest")
+        panel.set(title={"trajectory": "from noise to samples"}.get(name, name))
+        panel.axis("off")
+    figure.savefig(path)
+
+
 def ring(path: Path) -> None:
     """Samples of eight modes while a GAN learns them."""
     run = finished("gan", "ring", "page", test=False)
@@ -295,6 +306,7 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     "study": study,
     "tune": tune,
     "vae": vae,
+    "diffusion": diffusion,
 }
 
 

@@ -22,6 +22,7 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- feedback on MNIST -->            feedback alignment beside back-propagation
 <!-- feedback by depth -->            the same by the number of hidden layers
 <!-- control: RECIPE -->              returns of reinforcement learning, ours and CleanRL's
+<!-- generative: KIND -->             GAN, VAE and diffusion by the same measures, images or points
 <!-- speed -->                        what recipes cost beside others, and which goals are reached
 """
 
@@ -40,6 +41,7 @@ import beside.table
 import control
 import feedback_depth
 import feedback_mnist
+import generative
 import language_optimizers
 import sentences
 import sklearn_table
@@ -150,6 +152,7 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "feedback on MNIST": lambda _: feedback_mnist.compared(),
     "feedback by depth": lambda _: feedback_depth.compared(),
     "control": control.compared,
+    "generative": generative.compared,
     "speed": lambda _: beside.table.compared(),
 }
 

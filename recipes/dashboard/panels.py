@@ -39,6 +39,14 @@ RETURNS: Sections = {  # of what learns in environments
         wr.MediaBrowser(title="an evaluation episode", media_keys=["episode"]),
     ],
 }
+QUALITY = [  # of samples
+    matching("KID, and its floor", "^val/kid_", x=EPOCH, log_y=True),
+    matching("FID, and its floor", "^val/fid_", x=EPOCH, log_y=True),
+    matching("precision and recall (share)", "^val/(precision|recall)_", x=EPOCH),
+    curves("modes (count)", "val/modes"),
+    curves("samples of high quality (share)", "val/high_quality"),
+    curves("entropy of modes (nats): falls in a collapse", "val/mode_entropy"),
+]
 RECIPES: dict[str, Sections] = {
     "classify": {
         "Accuracy": [
@@ -109,14 +117,7 @@ RECIPES: dict[str, Sections] = {
             wr.MediaBrowser(title="averaged generator", media_keys=["samples/ema"]),
             wr.MediaBrowser(title="generator", media_keys=["samples/raw"]),
         ],
-        "Quality of the samples": [
-            matching("KID, and its floor", "^val/kid_", x=EPOCH, log_y=True),
-            matching("FID, and its floor", "^val/fid_", x=EPOCH, log_y=True),
-            matching("precision and recall (share)", "^val/(precision|recall)_", x=EPOCH),
-            curves("modes (count)", "val/modes"),
-            curves("samples of high quality (share)", "val/high_quality"),
-            curves("entropy of modes (nats): falls in a collapse", "val/mode_entropy"),
-        ],
+        "Quality of the samples": QUALITY,
         "The game": [
             curves("losses", "train/generator", "train/discriminator", x=BATCH),
             curves("penalty, weighted", "train/penalty", x=BATCH, log_y=True),
@@ -141,6 +142,14 @@ RECIPES: dict[str, Sections] = {
             curves("loss of the policy", "train/policy", x=STEPS),
             curves("loss of the values", "train/value", x=STEPS, log_y=True),
         ],
+    },
+    "diffusion": {
+        "Samples": [
+            wr.MediaBrowser(title="averaged network", media_keys=["samples/ema"]),
+            wr.MediaBrowser(title="network", media_keys=["samples/raw"]),
+            wr.MediaBrowser(title="from noise to samples", media_keys=["pictures/trajectory"]),
+        ],
+        "Quality of the samples": QUALITY,
     },
     "vae": {
         "Bound": [

@@ -2,6 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from math import prod
 
 import torch
@@ -73,15 +74,25 @@ class Noise:
         self.rows, self.key = rows.to(device), (seed, epoch)
         self.dtype = dtype
 
-    def uniform(self, purpose: int, shape: torch.Size) -> Tensor:
+    def uniform(self, purpose: int, shape: Sequence[int]) -> Tensor:
         """Uniform numbers from 0 to below 1, (batch, ...).
 
         Args:
-            purpose: PIXELS or CORRUPTION
+            purpose: the first number in the key, such as PIXELS
             shape: of a row
         """
         found = uniforms(self.rows, prod(shape), *self.key, purpose)
         return found.view(-1, *shape).to(self.dtype)
+
+    def normal(self, shape: Sequence[int], *purpose: int) -> Tensor:
+        """Standard normal numbers, (batch, ...).
+
+        Args:
+            shape: of a row
+            purpose: numbers in the key
+        """
+        found = uniforms(self.rows, prod(shape), *self.key, *purpose)
+        return normals(found).view(-1, *shape).to(self.dtype)
 
     def codes(self, samples: int, latent: int, block: int = 0) -> Tensor:
         """Standard normal numbers, (samples, batch, latent).

@@ -1,5 +1,6 @@
 """What every evaluation of samples offers."""
 
+import math
 from abc import abstractmethod
 
 from lightning.pytorch import LightningDataModule
@@ -19,9 +20,11 @@ class Evaluation(Metric):
 
     Attributes:
         track: shows the parts that `compute` goes through
+        room: further samples that `update` takes, on this process; others are left out
     """
 
     full_state_update = False
+    room: float = math.inf
 
     def __init__(self, *states: str) -> None:
         super().__init__()

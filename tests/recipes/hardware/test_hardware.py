@@ -35,7 +35,7 @@ OVERLAYS = sorted(ROOT.glob("recipes/hardware/*.yaml"))
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=4")
 RECIPES = (
     *("classify", "distill", "regress", "gan", "language", "study", "em", "feedback"),
-    *("policy_gradient", "dqn", "vae"),
+    *("policy_gradient", "dqn", "vae", "diffusion"),
 )
 
 

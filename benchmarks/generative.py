@@ -1,0 +1,191 @@
+"""GAN, VAE, diffusion and rectified flow by the same measures, at about equal seconds of one core.
+
+python benchmarks/generative.py [--data ring grid digits mnist fashion_mnist]
+    [--methods GAN VAE DDPM flow] [--seeds 0 1 2] [--mnist_dir data/mnist]
+    [--fashion_dir data/fashion_mnist]
+
+Each method has the shipped config of its recipe, or its default with the data's, as `RUNS` says,
+and as many epochs as take about as long as the GAN's; nothing is validated on the way. Each run is
+tested once, on as many samples as there are test examples, and draws 1,000 more, whose seconds are
+those of the network and the sampler alone. It may be stopped and started again: generative.json
+keeps each run. By default ring, grid and digits, which need no download.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from recipes.parts.files import replace_file
+from recipes.running.cli import main as start
+from recipes.running.folders import read_facts
+from recipes.running.recipe import find_recipe
+from recipes.seeds.wanted import Wanted
+from tables import finish, finished, last_row, mean_std
+
+FILE = Path(__file__).with_name("generative.json")
+SEEDS, DRAWN = [0, 1, 2], 1000
+SMALL, IMAGES = ["ring", "grid", "digits"], ["digits", "mnist", "fashion_mnist"]
+TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+RECIPES = {"GAN": "gan", "VAE": "vae", "DDPM": "diffusion", "flow": "diffusion"}
+EXTRACTORS = {"digits": "pixels", "mnist": "convnet", "fashion_mnist": "convnet"}
+# Of a table's columns the metric, and the digits behind the point.
+OF_IMAGES = {"kid": ("KID", 4), "fid": ("FID", 3), "precision": ("precision", 3)}
+OF_IMAGES |= {"recall": ("recall", 3)}
+OF_POINTS = {"modes": ("modes", 1), "high_quality": ("high quality (share)", 3)}
+OF_POINTS |= {"reverse_kl": ("reverse KL (nats)", 3)}
+SECONDS = {"seconds": ("s to train", 0), "sampling": ("s for 1,000 samples", 2)}
+
+DDPM = (
+    "--model.path=DDPM",
+    *("--model.path.prediction=v", "--model.path.schedule=cosine", "--model.sampler=DDIM"),
+)
+FLOW = ("--model.path=RectifiedFlow", "--model.sampler=Heun")
+POINTS = (  # for a VAE, whose configs are of images
+    *("--config=digits", "--model.likelihood=Gaussian", "--model.evaluation=MixtureQuality"),
+    *("--model.latent=2", "--data.batch_size=256"),
+)
+CLASSIFIER = "--model.evaluation.checkpoint=runs/classify/{}/checkpoints/last.ckpt"
+RUNS = {  # of each method's `fit` on some data
+    "ring": {
+        "GAN": ("--config=ring",),
+        "VAE": (*POINTS, "--data=Ring", "--trainer.max_epochs=60"),
+        "DDPM": ("--config=ring", *DDPM, "--trainer.max_epochs=16"),
+        "flow": ("--config=ring", "--trainer.max_epochs=16"),
+    },
+    "grid": {
+        "GAN": ("--config=grid",),
+        "VAE": (*POINTS, "--data=Grid", "--trainer.max_epochs=60"),
+        "DDPM": ("--config=grid", *DDPM, "--trainer.max_epochs=16"),
+        "flow": ("--config=grid", "--trainer.max_epochs=16"),
+    },
+    "digits": {
+        "GAN": ("--config=digits",),
+        "VAE": ("--config=digits", "--model.evaluation=ImageQuality", "--trainer.max_epochs=400"),
+        "DDPM": ("--config=digits", "--trainer.max_epochs=150"),
+        "flow": ("--config=digits", *FLOW, "--trainer.max_epochs=150"),
+    },
+}
+for name, made in (("mnist", "mnist_convnet"), ("fashion_mnist", "fashion_convnet")):
+    likelihood = ("--model.evaluation=ImageQuality", CLASSIFIER.format(made))
+    as_fashion = ("--data=FashionMNIST", "--data.batch_size=100") if name != "mnist" else ()
+    RUNS[name] = {
+        "GAN": (f"--config={name}",),
+        "VAE": ("--config=mnist", *as_fashion, *likelihood, "--model.nll_samples=0"),
+        "DDPM": (f"--config={name}",),
+        "flow": (f"--config={name}", *FLOW),
+    }
+# Nothing but training is timed.
+UNVALIDATED = ("--trainer.limit_val_batches=0", "--trainer.num_sanity_val_steps=0")
+
+
+class Clock(Callback):
+    """How long prediction takes, without what is written of it.
+
+    Attributes:
+        seconds: of all batches
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def on_predict_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, *args: object
+    ) -> None:
+        self.start = time.perf_counter()
+
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: object
+    ) -> None:
+        self.seconds += time.perf_counter() - self.start
+
+
+def stored() -> dict[str, list[dict[str, Any]]]:
+    """What is done of each data and method: the measures of each run, in order of seeds."""
+    return json.loads(FILE.read_text()) if FILE.exists() else {}
+
+
+def make(data: str, method: str, seed: int, flags: list[str]) -> None:
+    """Makes a run, unless it is there, and keeps its measures and seconds.
+
+    Args:
+        data: what is learned
+        method: that learns it
+        seed: of everything
+        flags: of its data
+    """
+    key, done = f"{data} {method}", stored()
+    if seed in [each["seed"] for each in done.get(key, [])]:
+        return
+    given = (*RUNS[data][method], *flags, *UNVALIDATED, f"--seed_everything={seed}")
+    run = Wanted(RECIPES[method], f"generative-{data}-{method.lower()}-s{seed}", given)
+    finish(run)
+    clock, checkpoint = Clock(), run.folder / "checkpoints/last.ckpt"
+    quiet = "--trainer.enable_progress_bar=false"
+    command = ["predict", f"--ckpt_path={checkpoint}", f"--count={DRAWN}", quiet]
+    start(find_recipe(run.recipe).module, command, [clock])
+    facts, tested = read_facts(run.folder), last_row(run.folder / "test.jsonl")
+    measures = {k: v for k, v in tested.items() if k.startswith("test/")}
+    kept = {"seed": seed, "commit": facts.get("commit"), "seconds": facts.get("seconds")}
+    kept |= {"sampling": clock.seconds * 1000 / DRAWN} | measures
+    every = sorted([*done.get(key, []), kept], key=lambda each: each["seed"])
+    replace_file(FILE, json.dumps(done | {key: every}, indent=1) + "\n")
+
+
+def cell(found: list[dict[str, Any]], key: str, digits: int) -> str:
+    """Mean and standard deviation of a measure over the runs; of one run its value."""
+    values = [run[key] for run in found]
+    return mean_std(values, digits) if len(values) > 1 else f"{values[0]:.{digits}f}"
+
+
+def compared(kind: str) -> list[list[str]]:
+    """What is done, a row for each data and method, of `images` or `points`."""
+    of, sets = (OF_IMAGES, IMAGES) if kind == "images" else (OF_POINTS, ["ring", "grid"])
+    rows = [["data", "method", *(name for name, _ in (of | SECONDS).values()), "seeds"]]
+    for data in sets:
+        for method in RECIPES:
+            if not (found := stored().get(f"{data} {method}", [])):
+                continue
+            suffix = f"_{EXTRACTORS[data]}" if kind == "images" else ""
+            cells = [cell(found, f"test/{key}{suffix}", n) for key, (_, n) in of.items()]
+            cells += [cell(found, key, digits) for key, (_, digits) in SECONDS.items()]
+            rows.append([TITLES.get(data, data), method, *cells, str(len(found))])
+            last = found, suffix
+        if kind == "images" and rows[-1][0] == TITLES.get(data, data):
+            found, suffix = last
+            floors = [cell(found, f"test/{key}{suffix}_floor", n) for key, (_, n) in of.items()]
+            rows.append([TITLES.get(data, data), "training images", *floors, "", "", ""])
+    return rows
+
+
+def main() -> None:
+    """Makes what is missing, and prints the tables."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    parser.add_argument("--data", nargs="+", choices=RUNS, default=SMALL)
+    parser.add_argument("--methods", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--mnist_dir", default="data/mnist", help="folder of the four .gz files")
+    parser.add_argument("--fashion_dir", default="data/fashion_mnist", help="likewise")
+    given = parser.parse_args()
+    folders = {"mnist": given.mnist_dir, "fashion_mnist": given.fashion_dir}
+    flags = {data: [f"--data.data_dir={folder}"] for data, folder in folders.items()}
+    if "mnist" in given.data:
+        finished("classify", "mnist_convnet", "mnist_convnet", *flags["mnist"])
+    if "fashion_mnist" in given.data:
+        own = ["--data=FashionMNIST", "--data.shift=1", *flags["fashion_mnist"]]
+        finished("classify", "mnist_convnet", "fashion_convnet", *own)
+    for data in given.data:
+        for seed in given.seeds:
+            for method in given.methods:
+                make(data, method, seed, flags.get(data, []))
+    for kind in ("points", "images"):
+        for cells in compared(kind):
+            print(f"| {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
