@@ -23,6 +23,7 @@ from callbacks.requeue import Requeue
 from callbacks.threads import Threads
 from callbacks.throughput import Throughput
 from callbacks.totals import Totals
+from callbacks.unfreeze import Unfreeze
 from callbacks.worst_mistakes import WorstMistakes
 from callbacks.write_predictions import WritePredictions
 
@@ -50,6 +51,7 @@ __all__ = [
     "Threads",
     "Throughput",
     "Totals",
+    "Unfreeze",
     "WorstMistakes",
     "WritePredictions",
 ]

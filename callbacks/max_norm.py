@@ -6,7 +6,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 from torch.optim import Optimizer
 
-from callbacks.optimizers import after_updates, parameters
+from callbacks.optimizers import after_updates, is_frozen
 
 
 class MaxNorm(Callback):
@@ -38,7 +38,8 @@ class MaxNorm(Callback):
 
         @torch.no_grad()
         def bound(optimizer: Optimizer) -> None:
-            for weight in weights.intersection(parameters(optimizer)):
+            groups = [group for group in optimizer.param_groups if not is_frozen(group)]
+            for weight in weights.intersection(w for group in groups for w in group["params"]):
                 # Not renorm_, which knows no sharded weights.
                 norms = torch.linalg.vector_norm(weight, dim=1, keepdim=True)
                 weight.mul_(self.limit / norms.clamp(min=self.limit))

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+FROZEN = "frozen"  # of a parameter group that Unfreeze holds at a rate of 0
+
 
 def named_optimizers(
     trainer: Trainer, selection: list[int | str] | None = None
@@ -74,6 +76,9 @@ class Kept:
         Raises:
             ValueError: if one is no more what was set here the last time
         """
+        # Unfreeze sets those of frozen groups to 0, and back.
+        is_held = [self.key == "lr" and is_frozen(group) for group in groups]
+        values = [0.0 if held else value for held, value in zip(is_held, values, strict=True)]
         for group, last in zip(groups, self.last.get(name, []), strict=False):
             if last is not None and (found := get_setting(group, self.key)) != last:
                 raise ValueError(
@@ -84,8 +89,8 @@ class Kept:
             set_setting(group, self.key, value)
         # To look at one on a device would wait for it.
         self.last[name] = [
-            None if is_on_device(group.get(self.key)) else get_setting(group, self.key)
-            for group in groups
+            None if held or is_on_device(group.get(self.key)) else get_setting(group, self.key)
+            for group, held in zip(groups, is_held, strict=True)
         ]
 
 
@@ -121,6 +126,11 @@ def set_lr_scale(optimizer: Optimizer, scale: float) -> None:
 def lr_scale(optimizer: Optimizer) -> float:
     """What was set by `set_lr_scale`, or 1."""
     return getattr(optimizer, "_lr_scale", 1.0)
+
+
+def is_frozen(group: dict) -> bool:
+    """Whether Unfreeze holds a parameter group."""
+    return bool(group.get(FROZEN))
 
 
 def parameters(optimizer: Optimizer) -> list[Tensor]:

@@ -14,6 +14,7 @@ from datamodules.loading.splits import Share
 from datamodules.reading.classes import Classes, check_class_numbers, check_type
 from recipes.parts.embedded import show_inputs
 from recipes.parts.fitting import check_classifier, count_classes
+from recipes.parts.groups import Groups
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import class_numbers, full, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
@@ -86,6 +87,8 @@ class Classify(LightningModule):
             safetensors, or a checkpoint; not read when a run is resumed or tested
         weights_except: layers, or patterns of names, that stay as initialised: head, "*.bias"
         output: of a network whose output is a dict or tuple, the logits' name, or number from 0
+        groups: parameter groups: rates and weight decay by patterns of names, and layer-wise
+            decay; by default none
     """
 
     monitor = ("val/accuracy", "max")  # by which a state is the best
@@ -99,11 +102,13 @@ class Classify(LightningModule):
         weights: str | None = None,
         weights_except: Patterns = None,
         output: Output = None,
+        groups: Groups | None = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
         self.network = network
         self.optimizer = optimizer
+        self.groups = groups
         self.label_smoothing = label_smoothing
         take_output(output, network)
         self.start = Start(weights_except, weights=weights)
@@ -161,4 +166,6 @@ class Classify(LightningModule):
         return {"target": targets, "prediction": logits.argmax(1), "probability": logits.softmax(1)}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        if self.groups is not None:
+            return self.groups.make(self.optimizer, network=self.network)
         return self.optimizer(self.network.parameters())

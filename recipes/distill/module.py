@@ -19,6 +19,7 @@ from recipes.distill.teacher import NEEDS, check_same_classes, check_split, load
 from recipes.parts.clipping import clip_groups
 from recipes.parts.embedded import show_inputs
 from recipes.parts.fitting import check_classifier, count_classes
+from recipes.parts.groups import Groups
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import class_numbers, full, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
@@ -60,6 +61,8 @@ class Distill(LightningModule):
         weights_except: layers, or patterns of names, that stay as initialised in what learns: head
         output: of a student or teacher whose output is a dict or tuple, the logits' name, or number
             from 0
+        groups: parameter groups: rates and weight decay by patterns of names, and layer-wise
+            decay; by default none
     """
 
     monitor = ("val/accuracy", "max")  # by which a state is the best
@@ -82,6 +85,7 @@ class Distill(LightningModule):
         teacher_weights: str | None = None,
         weights_except: Patterns = None,
         output: Output = None,
+        groups: Groups | None = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
@@ -90,6 +94,7 @@ class Distill(LightningModule):
         self.teacher_checkpoint, self.teacher_cache = teacher_checkpoint, teacher_cache
         self.teacher_file = teacher_checkpoint or teacher_weights
         self.optimizer = optimizer
+        self.groups = groups
         self.student = student
         self.start = Start(
             weights_except, student_weights=student_weights, teacher_weights=teacher_weights
@@ -264,5 +269,7 @@ class Distill(LightningModule):
         return found if self.scheme == "frozen" else found | {"teacher": self.teacher}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        if self.groups is not None:
+            return self.groups.make(self.optimizer, **self.learning())
         groups = [{"params": n.parameters(), "name": k} for k, n in self.learning().items()]
         return self.optimizer(groups)

@@ -17,6 +17,7 @@ from recipes.dqn.checks import check_network, check_setup
 from recipes.dqn.losses import epsilon, next_values
 from recipes.dqn.progress import Progress
 from recipes.parts.episodes import evaluate, in_words, spaces_of
+from recipes.parts.groups import Groups
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
 from recipes.parts.logs import log_terms
@@ -51,6 +52,8 @@ class DQN(LightningModule):
         weights: file of the weights to start from: a state_dict of anyone, by torch.save or
             safetensors, or a checkpoint; not read when a run is resumed or tested
         weights_except: layers, or patterns of names, that stay as initialised
+        groups: parameter groups: rates and weight decay by patterns of names, and layer-wise
+            decay; by default none
     """
 
     monitor = ("val/return", "max")  # by which a state is the best
@@ -73,10 +76,12 @@ class DQN(LightningModule):
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, 2.5e-4, fused=True),
         weights: str | None = None,
         weights_except: Patterns = None,
+        groups: Groups | None = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
         self.network, self.optimizer = network, optimizer
+        self.groups = groups
         self.target = Frozen(copy.deepcopy(network))
         self.steps, self.warmup, self.loss = steps, warmup, LOSSES[loss]
         self.is_double = double  # `double` is a method of every module
@@ -93,6 +98,8 @@ class DQN(LightningModule):
         return {"outputs": spaces_of(data).actions}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        if self.groups is not None:
+            return self.groups.make(self.optimizer, network=self.network)
         return self.optimizer(self.network.parameters())
 
     # The method.

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from recipes.em.checks import check_setup, check_steps
 from recipes.em.mixture import Mixture, Statistics
 from recipes.em.start import Start, initialise, training_rows
+from recipes.parts.groups import Groups
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.logs import log_means, log_terms
 
@@ -100,6 +101,8 @@ class EM(LightningModule):
             components, by random shares; null: the network as it is
         optimizer: any class_path, such as Adam: gradient ascent of the likelihood in place of
             expectation maximisation; not of a GaussianMixture
+        groups: parameter groups: rates and weight decay by patterns of names, and layer-wise
+            decay; by default none
     """
 
     monitor = ("val/loss", "min")  # by which a state is the best
@@ -111,11 +114,15 @@ class EM(LightningModule):
         stepwise: Exponent | None = None,
         start: Start | None = "kmeans++",
         optimizer: OptimizerCallable | None = None,
+        groups: Groups | None = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
         self.network, self.optimizer, self.start = network, optimizer, start
+        self.groups = groups
         self.stepwise = stepwise and float(stepwise)
+        if groups is not None and not optimizer:
+            raise ValueError("--model.groups are of --model.optimizer, not of M-steps")
         if optimizer and stepwise:
             raise ValueError(f"--model.stepwise={stepwise} is of M-steps, not of --model.optimizer")
         if optimizer and not network.is_free:
@@ -132,6 +139,8 @@ class EM(LightningModule):
         return not self.optimizer and not self.stepwise
 
     def configure_optimizers(self) -> Optimizer:
+        if self.optimizer and self.groups is not None:
+            return self.groups.make(self.optimizer, network=self.network)
         if self.optimizer:
             return self.optimizer(self.network.parameters())
         return MStep(self.network, self.stepwise)

@@ -15,6 +15,7 @@ from datamodules.reading.classes import check_type
 from recipes.classify.module import accuracy, cross_entropies, errors
 from recipes.feedback.network import FeedbackMLP, Method
 from recipes.parts.fitting import check_classifier, count_classes
+from recipes.parts.groups import Groups
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import class_numbers, full, mean_of_known
 from recipes.parts.logs import is_logging_step, log_count, log_means, log_terms
@@ -68,6 +69,8 @@ class Feedback(LightningModule):
         loss: cross_entropy: of classes that exclude each other; binary_cross_entropy: of each class
             by itself, summed over classes
         optimizer: of the network's parameters; any class_path; default: RMSprop at 0.001
+        groups: parameter groups: rates and weight decay by patterns of names, and layer-wise
+            decay; by default none
     """
 
     monitor = ("val/accuracy", "max")  # by which a state is the best
@@ -78,10 +81,12 @@ class Feedback(LightningModule):
         network: FeedbackMLP,
         loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy",
         optimizer: OptimizerCallable = lambda params: torch.optim.RMSprop(params, lr=0.001),
+        groups: Groups | None = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
         self.network, self.loss, self.optimizer = network, loss, optimizer
+        self.groups = groups
 
     def setup(self, stage: str) -> None:
         strategy = self.trainer.strategy
@@ -183,4 +188,6 @@ class Feedback(LightningModule):
         return {"target": targets, **found}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        if self.groups is not None:
+            return self.groups.make(self.optimizer, network=self.network)
         return self.optimizer(self.network.parameters())

@@ -31,6 +31,7 @@ from recipes.gan.prediction import PREDICTION, Drawn, Pictures
 from recipes.gan.terms import critic_alarms, descend, refuse_closures, summed, watch_gradient
 from recipes.parts.evaluation import Evaluation
 from recipes.parts.evaluation.report import log_values, record, summary
+from recipes.parts.groups import Groups
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
 from recipes.parts.logs import is_logging_step, log_means, log_terms
@@ -78,6 +79,8 @@ class GAN(LightningModule):
         generator_weights: file that a fit starts from, as classify's weights
         discriminator_weights: likewise, of the discriminator
         weights_except: layers, or patterns of names, that stay as initialised
+        groups: parameter groups: rates and weight decay by patterns of names, and layer-wise
+            decay; by default none
     """
 
     accumulates = True  # --trainer.accumulate_grad_batches, by hand
@@ -102,6 +105,7 @@ class GAN(LightningModule):
         generator_weights: str | None = None,
         discriminator_weights: str | None = None,
         weights_except: Patterns = None,
+        groups: Groups | None = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
@@ -116,6 +120,7 @@ class GAN(LightningModule):
         self.penalty_method = penalty_method
         self.weight_clip, self.evaluation = weight_clip, evaluation
         self.optimizers_of = generator_optimizer or adam, discriminator_optimizer or adam
+        self.groups = groups
         files = {"generator_weights": generator_weights}
         files["discriminator_weights"] = discriminator_weights
         self.start = Start(weights_except, **files)
@@ -132,8 +137,11 @@ class GAN(LightningModule):
         distribute(self, generator=self.generator, discriminator=self.discriminator)
 
     def configure_optimizers(self) -> list[Optimizer]:
-        networks = self.generator, self.discriminator
-        made = [make(n.parameters()) for make, n in zip(self.optimizers_of, networks, strict=True)]
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        made = [
+            self.groups.make(make, name, **networks) if self.groups else make(network.parameters())
+            for make, (name, network) in zip(self.optimizers_of, networks.items(), strict=True)
+        ]
         refuse_closures(*made)
         return made
 

@@ -28,6 +28,7 @@ from recipes.language.states import (
     of_all_processes,
     of_this_process,
 )
+from recipes.parts.groups import Groups
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import mean_of_known
 from recipes.parts.logs import log_terms
@@ -63,6 +64,8 @@ class Language(LightningModule):
         weights: file of the weights to start from: a state_dict of anyone, by torch.save or
             safetensors, or a checkpoint; not read when a run is resumed or tested
         weights_except: layers, or patterns of names, that stay as initialised: head, "*.bias"
+        groups: parameter groups: rates and weight decay by patterns of names, and layer-wise
+            decay; by default none
     """
 
     monitor = ("val/loss", "min")  # by which a state is the best
@@ -73,10 +76,12 @@ class Language(LightningModule):
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, fused=True),
         weights: str | None = None,
         weights_except: Patterns = None,
+        groups: Groups | None = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
         self.network, self.optimizer = network, optimizer
+        self.groups = groups
         self.start = Start(weights_except, weights=weights)
         self.states: dict[str, State | None] = {}  # behind the latest batch of each split
         self.saved: list[Tensor] | None = None  # of the checkpoint that is gone on from
@@ -93,6 +98,8 @@ class Language(LightningModule):
         distribute(self, network=self.network)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        if self.groups is not None:
+            return self.groups.make(self.optimizer, network=self.network)
         weights = list(self.network.parameters())
         matrices = {"params": [weight for weight in weights if weight.ndim > 1]}
         vectors = {"params": [weight for weight in weights if weight.ndim == 1]}

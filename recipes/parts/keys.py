@@ -33,7 +33,7 @@ PLACES = (
 # Settings younger than some stored results, and their values that change nothing.
 YOUNGER = {
     r"model\.((student|teacher|generator|discriminator)_)?weights": None,
-    r"model\.(weights_except|output)": None,
+    r"model\.(weights_except|output|groups)": None,
     r"trainer\.callbacks\.Export(-\d+)?\.which": "best",
     r"trainer\.callbacks\.Curves(-\d+)?\.over": None,
     r"trainer\.callbacks\.Curves(-\d+)?\.losses": True,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from datamodules.loading.keyed import uniforms
 from recipes.parts.episodes import evaluate, in_words, spaces_of
+from recipes.parts.groups import Groups
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import filled, full, mean_of_known
 from recipes.parts.logs import is_logging_step, log_terms
@@ -50,6 +51,8 @@ class PolicyGradient(LightningModule):
         weights: file of the weights to start from: a state_dict of anyone, by torch.save or
             safetensors, or a checkpoint; not read when a run is resumed or tested
         weights_except: layers, or patterns of names, that stay as initialised
+        groups: parameter groups: rates and weight decay by patterns of names, and layer-wise
+            decay; by default none
     """
 
     monitor = ("val/return", "max")  # by which a state is the best
@@ -70,10 +73,12 @@ class PolicyGradient(LightningModule):
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, 3e-4, fused=True),
         weights: str | None = None,
         weights_except: Patterns = None,
+        groups: Groups | None = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
         self.network, self.optimizer, self.evaluation = network, optimizer, evaluation
+        self.groups = groups
         self.steps, self.passes, self.normalize = steps, passes, normalize
         self.discount, self.gae_lambda = float(discount), float(gae_lambda)
         self.clip, self.value_clip = clip and float(clip), value_clip and float(value_clip)
@@ -89,6 +94,8 @@ class PolicyGradient(LightningModule):
         return {"outputs": distribution_of(spaces).outputs(spaces)}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        if self.groups is not None:
+            return self.groups.make(self.optimizer, network=self.network)
         return self.optimizer(self.network.parameters())
 
     # The method.

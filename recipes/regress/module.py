@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from datamodules.loading.loader import data_rank
 from recipes.parts.clipping import clip_groups
 from recipes.parts.embedded import show_inputs
+from recipes.parts.groups import Groups
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import filled, full, mean_of_known
 from recipes.parts.logs import is_logging_step, log_terms
@@ -66,6 +67,8 @@ class Regress(LightningModule):
         weights: file of the weights to start from: a state_dict of anyone, by torch.save or
             safetensors, or a checkpoint; not read when a run is resumed or tested
         weights_except: layers, or patterns of names, that stay as initialised: head, "*.bias"
+        groups: parameter groups: rates and weight decay by patterns of names, and layer-wise
+            decay; by default none
     """
 
     monitor = ("val/rmse", "min")  # by which a state is the best
@@ -81,11 +84,13 @@ class Regress(LightningModule):
         mc_samples: NonNegativeInt = 0,
         weights: str | None = None,
         weights_except: Patterns = None,
+        groups: Groups | None = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
         self.loss = Loss.of(loss, delta, quantiles)
         self.optimizer, self.mc_samples = optimizer, int(mc_samples)
+        self.groups = groups
         self.start = Start(weights_except, weights=weights)
         # One network is the attribute itself, so that Export writes what its own class loads.
         made = [network() for _ in range(ensemble)]
@@ -241,6 +246,9 @@ class Regress(LightningModule):
         clip_groups(self, optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        if self.groups is not None:
+            names = ["network"] if len(self.networks) == 1 else map(str, range(len(self.networks)))
+            return self.groups.make(self.optimizer, **dict(zip(names, self.networks, strict=True)))
         optimizer = self.optimizer(self.network.parameters())
         if len(self.networks) == 1:
             return optimizer

@@ -49,6 +49,8 @@ def is_free(key: str, old: Any, new: Any) -> bool:  # noqa: ANN401 - plain value
     section, _, name = key.partition(".")
     if key in HOW or is_place(key):
         return True
+    if is_of_groups(key):  # the optimizer's state is of the old ones
+        return False
     if section == "data":  # a file may have moved
         is_file = name in ("path", "val_path", "test_path")
         return is_file and Path(str(old)).name == Path(str(new)).name
@@ -63,15 +65,22 @@ def is_free(key: str, old: Any, new: Any) -> bool:  # noqa: ANN401 - plain value
 def changes(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The settings that differ, `dotted`: the value before and the one now.
 
-    One that only either has is none, as it may be new in the code; a class is.
+    One that only either has is none, as it may be new in the code; a class is, and so is one of
+    parameter groups, where it is not null.
 
     Args:
         saved: what was trained
         now: what is asked for
     """
-    keys = [k for k in now if k in saved] + [k for k in now.keys() ^ saved.keys() if is_class(k)]
+    keys = [k for k in now if k in saved]
+    keys += [k for k in now.keys() ^ saved.keys() if is_class(k) or is_of_groups(k)]
     pairs = {key: (saved.get(key), now.get(key)) for key in keys}
     return {key: (old, new) for key, (old, new) in pairs.items() if plain(old) != plain(new)}
+
+
+def is_of_groups(key: str) -> bool:
+    """Whether a setting, `dotted`, is one of parameter groups."""
+    return key.startswith("model.groups")
 
 
 def is_class(key: str) -> bool:

@@ -17,6 +17,7 @@ from datamodules.loading.splits import AtLeastTwo
 from recipes.gan.prediction import Drawn, Pictures
 from recipes.parts.evaluation import Evaluation
 from recipes.parts.evaluation.report import log_values, record
+from recipes.parts.groups import Groups
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
 from recipes.parts.logs import log_means, log_terms
@@ -70,6 +71,8 @@ class VAE(LightningModule):
             class_path
         anomalies: classes that training never sees: logs how well the loss tells them from others
         optimizer: of all weights; any class_path; default: fused Adam at 0.001
+        groups: parameter groups: rates and weight decay by patterns of names, and layer-wise
+            decay; by default none
     """
 
     monitor = ("val/loss", "min")  # by which a state is the best
@@ -89,6 +92,7 @@ class VAE(LightningModule):
         evaluation: Evaluation | None = None,
         anomalies: list[NonNegativeInt] | None = None,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, fused=True),
+        groups: Groups | None = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
@@ -101,6 +105,7 @@ class VAE(LightningModule):
         self.evaluation = evaluation
         self.anomalies = Anomalies(anomalies) if anomalies else None
         self.optimizer = optimizer
+        self.groups = groups
         self.is_checked = False  # whether the data's values are the likelihood's
         self.drawn: Drawn | None = None  # what predict draws in place of data
 
@@ -120,6 +125,13 @@ class VAE(LightningModule):
         distribute(self, likelihood=self.likelihood if has_scale else None)
 
     def configure_optimizers(self) -> Optimizer:
+        if self.groups is not None:
+            return self.groups.make(
+                self.optimizer,
+                encoder=self.encoder,
+                decoder=self.decoder,
+                likelihood=self.likelihood,
+            )
         return self.optimizer(self.parameters())
 
     # The method.

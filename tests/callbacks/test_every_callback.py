@@ -50,6 +50,7 @@ OPTIONS = {
     "Threads": {},
     "Throughput": {},
     "Totals": {},
+    "Unfreeze": {"schedule": {"head": 0, "two": 20, "one": "2ep"}},
     "WorstMistakes": {},
     "WritePredictions": {},
 }

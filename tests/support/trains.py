@@ -15,7 +15,7 @@ def digits(**kwargs):
     return Digits(**{"batch_size": 64, **kwargs})
 
 
-def fit(module, data, tmp_path, callbacks=(), **kwargs):
+def fit(module, data, tmp_path, callbacks=(), resume=None, **kwargs):
     """Trains a module and returns it with its trainer."""
     trainer = Trainer(
         default_root_dir=tmp_path,
@@ -25,7 +25,7 @@ def fit(module, data, tmp_path, callbacks=(), **kwargs):
         callbacks=[KeyedNoise(0), *callbacks],
         **{"max_epochs": 1, "logger": False, "enable_checkpointing": False, **kwargs},
     )
-    trainer.fit(module, datamodule=data)
+    trainer.fit(module, datamodule=data, ckpt_path=resume)
     return module, trainer
 
 

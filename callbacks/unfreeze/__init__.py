@@ -1,0 +1,5 @@
+"""Gradual unfreezing: the callback, and what only it needs."""
+
+from callbacks.unfreeze.unfreeze import Unfreeze
+
+__all__ = ["Unfreeze"]
