@@ -23,6 +23,7 @@ from recipes.gan.examples import centred, uncentred
 from recipes.gan.prediction import Drawn, Pictures, slerp
 from recipes.parts.evaluation import Evaluation
 from recipes.parts.evaluation.report import log_values, record, summary
+from recipes.parts.groups import Groups
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
 from recipes.parts.logs import log_means, log_terms
@@ -57,6 +58,8 @@ class Diffusion(LightningModule):
         evaluation_every: epochs from one evaluation of samples to the next, which is dear; the
             last epoch of a fit always has one
         optimizer: of all weights; any class_path; default: fused Adam at 0.001
+        groups: parameter groups: rates and weight decay by patterns of names, and layer-wise
+            decay; by default none
     """
 
     data_arguments: ClassVar = {"target": []}  # where the user gives none
@@ -73,6 +76,7 @@ class Diffusion(LightningModule):
         evaluation: Evaluation | None = None,
         evaluation_every: PositiveInt = 1,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, fused=True),
+        groups: Groups | None = None,
     ) -> None:
         super().__init__()
         save_hyperparameters(self)
@@ -82,7 +86,7 @@ class Diffusion(LightningModule):
         self.classes, self.label_dropout = classes, float(label_dropout)
         self.guidance, self.clip = float(guidance), clip
         self.evaluation, self.evaluation_every = evaluation, evaluation_every
-        self.optimizer = optimizer
+        self.optimizer, self.groups = optimizer, groups
         self.shape: tuple[int, ...] = ()  # of an example, as soon as one is known
         self.drawn: Drawn | None = None  # what predict draws in place of data
         self.label: int | None = None  # that predict draws
@@ -96,6 +100,8 @@ class Diffusion(LightningModule):
         distribute(self, network=self.network)
 
     def configure_optimizers(self) -> Optimizer:
+        if self.groups is not None:
+            return self.groups.make(self.optimizer, network=self.network)
         return self.optimizer(self.parameters())
 
     # The method.

@@ -1,5 +1,6 @@
 """Parameter groups: who is in which, at what rate, and what a resumed run may change."""
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from recipes.distill import Distill
 from recipes.parts.clipping import clip_groups
 from recipes.parts.groups import Groups, Pattern, layers_of
 from recipes.parts.networks import MLP, ConvNet
-from recipes.running.recipe import recipe_names
+from recipes.running.recipe import find_recipe, recipe_names
 from trains import interrupt_after, middle_of_epoch, rows
 
 
@@ -193,3 +194,11 @@ def test_a_changed_rate_keeps_the_groups_multiples_and_decays(tmp_path):
     found = {g["name"]: (g["lr"], g["weight_decay"]) for g in trainer.optimizers[0].param_groups}
     assert found["head"] == (0.2, 0.3) and found["head.no_decay"] == (0.2, 0.0)
     assert found["rest"] == (0.02, 0.3) and found["rest.no_decay"] == (0.02, 0.0)
+
+
+def test_every_recipe_with_an_optimizer_has_groups():
+    """All but study, whose members have optimizers of their own."""
+    for name in recipe_names():
+        arguments = inspect.signature(find_recipe(name).module).parameters
+        if any("optimizer" in argument for argument in arguments) and name != "study":
+            assert "groups" in arguments, name
