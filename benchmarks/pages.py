@@ -60,7 +60,7 @@ def pages() -> list[Path]:
 
 def first_sentence(text: str) -> str:
     """The text up to the first full stop that ends a sentence, on one line."""
-    return re.split(r"(?<=[.!?])\s", " ".join(text.split()), maxsplit=1)[0]
+    return re.split(r"(?<=[.!?])(?<!et al\.)\s", " ".join(text.split()), maxsplit=1)[0]
 
 
 def techniques(_: str) -> Rows:
