@@ -37,4 +37,5 @@ def uniforms(rows: Tensor, count: int, *key: int) -> Tensor:
     seed = keyed_seed(*key)
     of_row = scrambled(rows * GOLDEN + (seed - 2**64 if seed >= 2**63 else seed))
     places = torch.arange(1, count + 1, device=rows.device)
-    return shifted(scrambled(of_row.unsqueeze(1) + places * GOLDEN), 64 - BITS) / 2**BITS
+    # Not in torch's default type, which a run in bfloat16 sets: 1 would be among its numbers.
+    return shifted(scrambled(of_row.unsqueeze(1) + places * GOLDEN), 64 - BITS).float() / 2**BITS

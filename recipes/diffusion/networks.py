@@ -30,8 +30,8 @@ def waves(times: Tensor, count: int) -> Tensor:
     Returns:
         (batch, count), float32 or finer
     """
-    lengths = torch.arange(count // 2, device=times.device) / (count // 2)
-    angles = 1000 * times.unsqueeze(1) * torch.exp(-math.log(LONGEST) * lengths)
+    numbers = torch.arange(count // 2, device=times.device, dtype=torch.float32)
+    angles = 1000 * times.unsqueeze(1) * torch.exp(-math.log(LONGEST) * numbers / (count // 2))
     return torch.cat([angles.sin(), angles.cos()], 1)
 
 

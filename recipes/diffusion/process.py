@@ -192,4 +192,4 @@ class RectifiedFlow(Path):
         return Estimate(x_t - scale * output, x_t + signal * output)
 
     def grid(self, steps: int | None) -> Tensor:
-        return torch.linspace(1, 0, steps + 1)
+        return torch.linspace(1, 0, steps + 1, dtype=torch.float32)

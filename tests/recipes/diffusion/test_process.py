@@ -127,6 +127,24 @@ def test_v_and_the_flow_s_velocity_are_the_papers():
     torch.testing.assert_close(flow.target(parts, times), ahead / step, rtol=1e-4, atol=1e-4)
 
 
+def test_random_numbers_and_times_do_not_depend_on_torch_s_default_type():
+    """A run in bfloat16 sets it within a step, but not while a callback draws samples."""
+
+    def found():
+        rows = noise(2000)
+        uniform = rows.uniform(20, (4,))
+        return uniform, rows.normal((4,), 21), RectifiedFlow().grid(7), waves(uniform[:, 0], 8)
+
+    expected = found()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        for one, other in zip(found(), expected, strict=True):
+            assert one.dtype == torch.float32 and one.equal(other)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert expected[0].max() < 1 and expected[1].isfinite().all()
+
+
 # The loss at its optimum, of normal data: x_0 ~ N(MEAN, STD^2).
 
 MEAN, STD = 1.5, 0.6
