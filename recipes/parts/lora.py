@@ -4,9 +4,11 @@ Hu et al. 2021, "LoRA", section 4.1, https://arxiv.org/abs/2106.09685
 
     h = W x + b + alpha / r  B A x
 
-with W (out, in) as it was trained, A (r, in) and B (out, r), which starts at zero. `peft` does the
-same, but renames a network's tensors, so that `--model.weights`, groups and exports would each have
-to know both names, and moves batch-norm's statistics; this keeps the names, and is a package less.
+with W (out, in) as it was trained, A (r, in) and B (out, r), which starts at zero; of a
+convolution, with W (out, in k k), as in the authors' https://github.com/microsoft/LoRA.
+
+`peft` does the same, but renames a network's tensors, so that `--model.weights`, groups and exports
+would each have to know both names, and leaves batch-norm's statistics moving. This keeps the names.
 `recipes.parts.wrappers.lora` puts it around a network.
 """
 
@@ -39,26 +41,74 @@ class LoRALinear(nn.Linear):
     def __init__(self, layer: nn.Linear, rank: int, alpha: float, dropout: float) -> None:
         super().__init__(layer.in_features, layer.out_features, device="meta")
         self.weight, self.bias = layer.weight, layer.bias
-        like = {"device": layer.weight.device, "dtype": layer.weight.dtype}
-        self.lora_a = nn.Parameter(torch.empty(rank, layer.in_features, **like))
-        self.lora_b = nn.Parameter(torch.zeros(layer.out_features, rank, **like))
-        if not self.lora_a.is_meta:
-            nn.init.kaiming_uniform_(self.lora_a, a=math.sqrt(5))  # as nn.Linear, and the authors
-        self.scale, self.dropout = alpha / rank, nn.Dropout(dropout)
+        add_adapter(self, rank, alpha, dropout)
 
     def forward(self, input: Tensor) -> Tensor:
         """W x + b + alpha / r B A x: (..., out) of (..., in)."""
         low = F.linear(self.dropout(input), self.lora_a)
         return super().forward(input) + self.scale * F.linear(low, self.lora_b)
 
-    @torch.no_grad()
     def merged(self) -> nn.Linear:
-        """The linear layer of the same outputs: W + alpha / r B A."""
+        """The linear layer of the same outputs."""
         layer = nn.Linear(self.in_features, self.out_features, device="meta")
-        change = self.scale * (self.lora_b.double() @ self.lora_a.double())
-        layer.weight = nn.Parameter((self.weight.double() + change).to(self.weight.dtype))
-        layer.bias = self.bias
+        layer.weight, layer.bias = merged_weight(self), self.bias
         return layer
+
+
+class LoRAConv2d(nn.Conv2d):
+    """A convolution with an adapter: one of r channels, and one of 1x1 behind it.
+
+    Args:
+        layer: whose weight and bias stand still, without groups
+        rank: r
+        alpha: of the scale alpha / r
+        dropout: share of the adapter's inputs that are dropped while training, from 0 to below 1
+    """
+
+    def __init__(self, layer: nn.Conv2d, rank: int, alpha: float, dropout: float) -> None:
+        options = ("stride", "padding", "dilation", "padding_mode")
+        given = {name: getattr(layer, name) for name in options}
+        sizes = (layer.in_channels, layer.out_channels, layer.kernel_size)
+        super().__init__(*sizes, **given, device="meta")
+        self.weight, self.bias = layer.weight, layer.bias
+        add_adapter(self, rank, alpha, dropout)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """W * x + b + alpha / r B A * x: (batch, out, height, width)."""
+        first = self.lora_a.unflatten(1, self.weight.shape[1:])
+        low = self._conv_forward(self.dropout(input), first, None)
+        return super().forward(input) + self.scale * F.conv2d(low, self.lora_b[:, :, None, None])
+
+    def merged(self) -> nn.Conv2d:
+        """The convolution of the same outputs."""
+        options = ("stride", "padding", "dilation", "padding_mode")
+        given = {name: getattr(self, name) for name in options}
+        sizes = (self.in_channels, self.out_channels, self.kernel_size)
+        layer = nn.Conv2d(*sizes, **given, device="meta")
+        layer.weight, layer.bias = merged_weight(self), self.bias
+        return layer
+
+
+def add_adapter(layer: nn.Module, rank: int, alpha: float, dropout: float) -> None:
+    """Gives a layer A, B, their scale and dropout; arguments as `LoRALinear`."""
+    weight = layer.weight
+    inputs, like = weight[0].numel(), {"device": weight.device, "dtype": weight.dtype}
+    layer.lora_a = nn.Parameter(torch.empty(rank, inputs, **like))
+    layer.lora_b = nn.Parameter(torch.zeros(len(weight), rank, **like))
+    if not weight.is_meta:
+        nn.init.kaiming_uniform_(layer.lora_a, a=math.sqrt(5))  # as nn.Linear, and the authors
+    layer.scale, layer.dropout = alpha / rank, nn.Dropout(dropout)
+
+
+@torch.no_grad()
+def merged_weight(layer: nn.Module) -> nn.Parameter:
+    """W + alpha / r B A, in the shape and type of W."""
+    change = layer.scale * (layer.lora_b.double() @ layer.lora_a.double())
+    weight = layer.weight
+    return nn.Parameter((weight.double() + change.view_as(weight)).to(weight.dtype))
+
+
+KINDS = {nn.Linear: LoRALinear, nn.Conv2d: LoRAConv2d}  # the layers, themselves, that it adapts
 
 
 def adapt(
@@ -73,7 +123,7 @@ def adapt(
 
     Args:
         network: to adapt
-        targets: patterns of the linear layers that get one, as in `recipes.parts.groups`
+        targets: patterns of layers that get one, as in `recipes.parts.groups`
         rank: of each
         alpha: of each
         dropout: of each
@@ -89,11 +139,11 @@ def adapt(
     for pattern in targets:
         if not any(is_named(pattern, name) for name in layers):
             known = ", ".join(layers) or "none at all"
-            raise ValueError(f"lora's targets={pattern}: the linear layers are {known}")
+            raise ValueError(f"lora's targets={pattern}: the layers that can have one are {known}")
     network.requires_grad_(False)
     for name, layer in layers.items():
         if any(is_named(pattern, name) for pattern in targets):
-            replace(network, name, LoRALinear(layer, rank, alpha, dropout))
+            replace(network, name, KINDS[type(layer)](layer, rank, alpha, dropout))
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(is_trained(name, trained))
     for name, module in network.named_modules():
@@ -103,13 +153,14 @@ def adapt(
     return network
 
 
-def adaptable(network: nn.Module, trained: list[str]) -> dict[str, nn.Linear]:
-    """The linear layers that can have adapters, by name: called, and not trained in full."""
+def adaptable(network: nn.Module, trained: list[str]) -> dict[str, nn.Module]:
+    """The layers that can have adapters, by name: called, and not trained in full."""
     inside = {each for m in network.modules() if isinstance(m, CLOSED) for each in m.modules()}
     return {
         name: module
         for name, module in network.named_modules()
-        if name and type(module) is nn.Linear and module not in inside
+        if name and type(module) in KINDS and module not in inside
+        and getattr(module, "groups", 1) == 1
         and not any(is_named(pattern, name) for pattern in trained)
     }  # fmt: skip
 
@@ -152,7 +203,7 @@ def merged(network: nn.Module) -> nn.Module:
         return network
     network = copy.deepcopy(network)
     for name, module in list(network.named_modules()):
-        if isinstance(module, LoRALinear):
+        if isinstance(module, (LoRALinear, LoRAConv2d)):
             replace(network, name, module.merged())
     delattr(network, TRAINED)
     return network

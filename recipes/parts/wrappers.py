@@ -27,8 +27,8 @@ def lora(
 
     Args:
         network: as without this wrapper; any class_path
-        targets: linear layers that get an adapter, by patterns as in `--model.groups`; all by
-            default but those that are trained in full
+        targets: linear and convolutional layers that get an adapter, by patterns as in
+            `--model.groups`; all by default but those that are trained in full
         rank: r, of an adapter's two matrices
         alpha: an adapter's output is multiplied by alpha / r; by default r, which multiplies by 1
         dropout: share of an adapter's inputs that are dropped while training, from 0 to below 1

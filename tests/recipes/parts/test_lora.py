@@ -68,6 +68,19 @@ def test_the_adapter_is_the_papers_equation():
         torch.testing.assert_close(layer(x), expected)
 
 
+def test_a_convolutions_adapter_is_a_change_of_its_weight():
+    layer = nn.Conv2d(3, 5, 3, stride=2, padding=1, padding_mode="circular")
+    network = lora(lambda: nn.ModuleDict({"a": layer, "head": nn.Linear(1, 1)}), rank=2, alpha=3.0)
+    found, images = network["a"], torch.randn(2, 3, 8, 8)
+    assert torch.equal(found(images), layer(images))
+    nn.init.normal_(found.lora_b)
+    expected = copy.deepcopy(layer)
+    with torch.no_grad():
+        expected.weight += 3 / 2 * (found.lora_b @ found.lora_a).view(5, 3, 3, 3)
+    torch.testing.assert_close(found(images), expected(images), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.merged()(images), expected(images), rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "others", [[], [L1(0.1), MaxNorm(0.1)], [EMA("network", 3)]], ids=["alone", "L1", "EMA"]
 )
@@ -79,7 +92,9 @@ def test_only_adapters_and_head_move_and_merging_changes_nothing(others, tmp_pat
     before = copy.deepcopy(network.state_dict())
     fit(Classify(network, adamw), digits(), tmp_path, others, **options)
     moved = {n for n, v in network.state_dict().items() if not torch.equal(v, before[n])}
-    assert moved == {"middle.0.lora_a", "middle.0.lora_b", "head.weight", "head.bias"}
+    layers = ("body.features.0", "body.features.3", "middle.0")
+    adapters = {f"{layer}.lora_{kind}" for layer in layers for kind in "ab"}
+    assert moved == adapters | {"head.weight", "head.bias"}
     assert moved <= learned(network).keys()
     network.eval()
     plain, inputs = merged(network), torch.randn(64, 1, 8, 8)
@@ -100,7 +115,7 @@ def test_statistics_of_norms_that_are_trained_in_full_move(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"targets": "midle"}, "targets=midle: the linear layers are body.head, middle.0|middle.0"),
+        ({"targets": "midle"}, "targets=midle: the layers that can have one are body.features.0, "),
         ({"trained": "haed"}, "trained=haed: the network has no such parameter"),
     ],
 )
@@ -112,7 +127,7 @@ def test_a_pattern_that_matches_nothing_is_refused(options, said):
 def test_layers_that_are_not_called_get_no_adapter():
     """Torch's attention takes out_proj's weight; an adapter in it would do nothing, in silence."""
     block = lambda: nn.ModuleDict({"head": nn.Linear(2, 2), "a": nn.MultiheadAttention(4, 2)})  # noqa: E731
-    with pytest.raises(ValueError, match="the linear layers are none at all"):
+    with pytest.raises(ValueError, match="layers that can have one are none at all"):
         lora(block)
 
 
