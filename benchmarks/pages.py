@@ -21,6 +21,7 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- optimizers of an LSTM -->        optimizers and decays of a language model, at their best rates
 <!-- feedback on MNIST -->            feedback alignment beside back-propagation
 <!-- feedback by depth -->            the same by the number of hidden layers
+<!-- fine-tuning on digits -->        few labels by method, and the gain over a start from scratch
 <!-- control: RECIPE -->              returns of reinforcement learning, ours and CleanRL's
 <!-- generative: KIND -->             GAN, VAE and diffusion by the same measures, images or points
 <!-- speed -->                        what recipes cost beside others, and which goals are reached
@@ -41,6 +42,7 @@ import beside.table
 import control
 import feedback_depth
 import feedback_mnist
+import finetune
 import generative
 import language_optimizers
 import sentences
@@ -151,6 +153,7 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "optimizers of an LSTM": lambda _: language_optimizers.compared(),
     "feedback on MNIST": lambda _: feedback_mnist.compared(),
     "feedback by depth": lambda _: feedback_depth.compared(),
+    "fine-tuning on digits": lambda _: finetune.compared(),
     "control": control.compared,
     "generative": generative.compared,
     "speed": lambda _: beside.table.compared(),

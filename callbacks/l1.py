@@ -43,6 +43,8 @@ class L1(Callback):
         def shrink(optimizer: Optimizer) -> None:
             for group in optimizer.param_groups:
                 for weight in weights.intersection(group["params"]):
+                    if not weight.requires_grad:  # of a layer that stands still
+                        continue
                     weight.copy_(softshrink(weight, float(group["lr"]) * self.strength))
 
         self.handles = after_updates(trainer, shrink)

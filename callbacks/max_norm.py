@@ -39,7 +39,9 @@ class MaxNorm(Callback):
         @torch.no_grad()
         def bound(optimizer: Optimizer) -> None:
             groups = [group for group in optimizer.param_groups if not is_frozen(group)]
-            for weight in weights.intersection(w for group in groups for w in group["params"]):
+            for weight in weights.intersection(
+                w for g in groups for w in g["params"] if w.requires_grad
+            ):
                 # Not renorm_, which knows no sharded weights.
                 norms = torch.linalg.vector_norm(weight, dim=1, keepdim=True)
                 weight.mul_(self.limit / norms.clamp(min=self.limit))

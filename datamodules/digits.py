@@ -25,6 +25,8 @@ class Digits(Images):
         labelled: training images that keep their label, as many of each class; by default all
         split_seed: decides which images are for validation and testing
         seed: of the order and the shifts of training images
+        only: the classes that there are at all, also in val and test; by default all
+        per_class: training images of each class that are kept; by default all
     """
 
     white = 16.0
@@ -40,8 +42,11 @@ class Digits(Images):
         labelled: PositiveInt | None = None,
         split_seed: NonNegativeInt = 0,
         seed: NonNegativeInt = 0,
+        only: list[NonNegativeInt] | None = None,
+        per_class: PositiveInt | None = None,
     ) -> None:
-        super().__init__(batch_size, val_size, shift, classes, labelled, split_seed, seed)
+        given = (batch_size, val_size, shift, classes, labelled, split_seed, seed)
+        super().__init__(*given, only, per_class)
         self.test_size = test_size
 
     def load(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:

@@ -37,11 +37,20 @@ def some_labels(labels: Tensor, count: int, seed: int) -> Tensor:
     if count > len(labels):
         raise ValueError(f"--data.labelled={count} of {len(labels)} training images")
     order = torch.randperm(len(labels), generator=keyed_generator(seed, 2))
-    # How many of its class come before each image; the first of every class, then the second ...
-    number = labels[order].unique(return_inverse=True)[1].unsqueeze(1)
-    place = F.one_hot(number.squeeze(1)).cumsum(0).gather(1, number).squeeze(1)
-    kept = order[place.argsort(stable=True)[:count]]
+    # The first of every class, then the second ...
+    kept = order[occurrence(labels[order]).argsort(stable=True)[:count]]
     return torch.full_like(labels, MISSING).index_copy(0, kept, labels[kept])
+
+
+def occurrence(labels: Tensor) -> Tensor:
+    """How many of its class come before each image, (rows,), by class numbers (rows,)."""
+    number = labels.unique(return_inverse=True)[1].unsqueeze(1)
+    return F.one_hot(number.squeeze(1)).cumsum(0).gather(1, number).squeeze(1) - 1
+
+
+def of_classes(rows: Tensor, labels: Tensor, classes: Sequence[int] | None) -> Tensor:
+    """The rows, numbers of images, that are of some classes, in their order; of None, all."""
+    return rows if classes is None else rows[torch.isin(labels[rows], torch.tensor(classes))]
 
 
 class ImageTable(Table):
@@ -127,6 +136,8 @@ class Images(InMemory):
         labelled: training images that keep their label, as many of each class; by default all
         split_seed: decides which images are for validation
         seed: of the order and the shifts of training images
+        only: the classes that there are at all, also in val and test; by default all
+        per_class: training images of each class that are kept; by default all
     """
 
     white: ClassVar[float] = 255.0
@@ -141,10 +152,13 @@ class Images(InMemory):
         labelled: PositiveInt | None = None,
         split_seed: NonNegativeInt = 0,
         seed: NonNegativeInt = 0,
+        only: list[NonNegativeInt] | None = None,
+        per_class: PositiveInt | None = None,
     ) -> None:
         super().__init__(batch_size, seed)
         self.val_size, self.split_seed = val_size, split_seed
         self.shift, self.classes, self.labelled = shift, classes, labelled
+        self.only, self.per_class = only, per_class
         self.rows: dict[str, Tensor] = {}  # which of those that were loaded a table has
 
     @abstractmethod
@@ -166,24 +180,28 @@ class Images(InMemory):
         if self.shift >= min(images.shape[1:]):
             size = "x".join(map(str, images.shape[1:]))
             raise ValueError(f"--data.shift={self.shift} would empty images of {size} pixels")
-        if not 0 < self.val_size < len(labels):
-            raise ValueError(f"--data.val_size={self.val_size} of {len(labels)} training images")
         order = torch.randperm(len(labels), generator=keyed_generator(self.split_seed))
+        order = of_classes(order, labels, self.only)
+        tested = of_classes(torch.arange(len(test[1])), test[1], self.only)
+        if not 0 < self.val_size < len(order):
+            raise ValueError(f"--data.val_size={self.val_size} of {len(order)} training images")
         val, train = order[: self.val_size], order[self.val_size :]
         if self.classes is not None:
             if len(set(self.classes)) < len(self.classes):
                 raise ValueError(f"--data.classes={self.classes} has a class more than once")
-            train = train[torch.isin(labels[train], torch.tensor(self.classes))]
+            train = of_classes(train, labels, self.classes)
             if not len(train):
                 raise ValueError(f"--data.classes={self.classes}: no such training images")
+        if self.per_class is not None:
+            train = train[occurrence(labels[train]) < self.per_class]
         known = labels[train]
         if self.labelled is not None:
             known = some_labels(known, self.labelled, self.split_seed)
-        self.rows = {"train": train, "val": val}
+        self.rows = {"train": train, "val": val, "test": tested}
         self.tables = {
             "train": ImageTable(images[train], known, self.shift, self.seed),
             "val": ImageTable(images[val], labels[val]),
-            "test": ImageTable(*test),
+            "test": ImageTable(test[0][tested], test[1][tested]),
         }
 
     def place(self, part: str, row: int) -> str:
@@ -196,8 +214,7 @@ class Images(InMemory):
         return f"--data={type(self).__name__}: {part}ing image {row}"
 
     def origin(self, split: str, row: int) -> str:
-        loaded = self.rows.get(split)
-        return self.place(*("test", row) if loaded is None else ("train", int(loaded[row])))
+        return self.place("test" if split == "test" else "train", int(self.rows[split][row]))
 
     def compute_column(
         self,

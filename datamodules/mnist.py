@@ -51,6 +51,8 @@ class MNIST(Images):
         labelled: training images that keep their label, as many of each class; by default all
         split_seed: decides which images are for validation
         seed: of the order and the shifts of training images
+        only: the classes that there are at all, also in val and test; by default all
+        per_class: training images of each class that are kept; by default all
     """
 
     class_count = 10
@@ -73,11 +75,14 @@ class MNIST(Images):
         labelled: PositiveInt | None = None,
         split_seed: NonNegativeInt = 0,
         seed: NonNegativeInt = 0,
+        only: list[NonNegativeInt] | None = None,
+        per_class: PositiveInt | None = None,
     ) -> None:
         data_dir = str(
             Path(data_dir or self.folder).expanduser()
         )  # a plain value, as checkpoints hold them
-        super().__init__(batch_size, val_size, shift, classes, labelled, split_seed, seed)
+        given = (batch_size, val_size, shift, classes, labelled, split_seed, seed)
+        super().__init__(*given, only, per_class)
         self.data_dir = Path(data_dir)
 
     def prepare_data(self) -> None:

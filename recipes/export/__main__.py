@@ -25,7 +25,7 @@ def parser() -> Parser:
     made.add_argument(
         "--format",
         required=True,
-        choices=["onnx", "torch_export", "safetensors"],
+        choices=["onnx", "torch_export", "safetensors", "adapter"],
         help="of the file",
     )
     made.add_argument(

@@ -1,5 +1,6 @@
 """A run's predictions as one network: from raw inputs to what `predict` writes."""
 
+import json
 from typing import Any
 
 import torch
@@ -7,6 +8,8 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor, nn
 
 from callbacks.write_predictions.columns import is_target
+from recipes.parts.checkpoints import run_of
+from recipes.parts.lora import merged
 from recipes.regress.checks import count_targets
 
 NETWORKS = ("network", "student")  # the attribute of a recipe that predicts
@@ -18,18 +21,23 @@ class Deployed(nn.Module):
     Args:
         module: with the weights that are to be used
         data: that it was trained on, set up
+        merge: whether adapters become part of the weights, see recipes/parts/lora.py
 
     Raises:
         ValueError: if its predictions are no function of the inputs
     """
 
-    def __init__(self, module: LightningModule, data: LightningDataModule) -> None:
+    def __init__(
+        self, module: LightningModule, data: LightningDataModule, merge: bool = True
+    ) -> None:
         super().__init__()
         if not (name := network_name(module)):
             kind = type(module).__name__
             raise ValueError(f"{kind} has no {' or '.join(NETWORKS)} that predicts from inputs")
         if getattr(module, "mc_samples", 0):
             raise ValueError("--model.mc_samples: predictions by dropout are drawn at random")
+        if merge:
+            setattr(module, name, merged(getattr(module, name)))
         self.network = getattr(module, name).requires_grad_(False)
         # No submodules: the network is the only one that has weights.
         self.__dict__["module"], self.__dict__["data"] = module, data
@@ -82,5 +90,12 @@ def facts(deployed: Deployed, checkpoint: str) -> dict[str, Any]:
         "tokens": vocabulary and vocabulary.plain(),
         "white": getattr(data, "white", None),
         "scaling": getattr(deployed.module, "scaling", None),
+        "weights": weights_of(checkpoint),
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def weights_of(checkpoint: str) -> dict[str, Any] | None:
+    """The files that a run's networks started from, with their sha256, as its run.json has them."""
+    folder = run_of(checkpoint)
+    return folder and json.loads((folder / "run.json").read_text()).get("weights")

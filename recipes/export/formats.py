@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.export import Dim
 
 from recipes.export.deployed import Deployed
+from recipes.parts.lora import learned
 from recipes.parts.weights import give
 
 Predict = Callable[[Tensor], dict[str, Tensor]]  # from raw inputs
@@ -102,8 +103,26 @@ def safetensors(deployed: Deployed, example: Tensor, facts: dict[str, Any], path
     return deployed
 
 
+def adapter(deployed: Deployed, example: Tensor, facts: dict[str, Any], path: Path) -> Predict:
+    """Writes what LoRA has trained, adapters and head, alone; arguments as `torch_export`.
+
+    Raises:
+        ValueError: if the network has no adapters
+    """
+    from safetensors.torch import load_file, save_file
+
+    found = learned(deployed.network)
+    texts = {name: json.dumps(value) for name, value in facts.items()}
+    save_file({name: value.clone() for name, value in found.items()}, path, metadata=texts)
+    for value in found.values():  # what is read must come from the file
+        value.zero_()
+    deployed.network.load_state_dict(load_file(path), strict=False)
+    return deployed
+
+
 FORMATS: dict[str, tuple[str, Callable[..., Predict]]] = {
     "onnx": ("model.onnx", onnx),
     "torch_export": ("model.pt2", torch_export),
     "safetensors": ("model.safetensors", safetensors),
+    "adapter": ("adapter.safetensors", adapter),
 }

@@ -52,7 +52,7 @@ class Writer(Callback):
             self.expected.append(floats(pl_module.predict_step(batch, batch_idx)))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        deployed = Deployed(pl_module, trainer.datamodule).eval()
+        deployed = Deployed(pl_module, trainer.datamodule, self.kind != "adapter").eval()
         loader = trainer.datamodule.val_dataloader()
         batches = [
             (deployed.raw(batch[0]), expected)

@@ -6,7 +6,7 @@ groups where it is not.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -82,7 +82,7 @@ class Groups:
         decay_all: weight decay also of biases and norms
     """
 
-    patterns: list[Pattern] = field(default_factory=list)
+    patterns: tuple[Pattern, ...] = ()
     layer_decay: Decay | None = None
     layers: list[str] | None = None
     decay_all: bool = False

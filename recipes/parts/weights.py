@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from recipes.parts.averages import placed
 from recipes.parts.finite import first_diverged
+from recipes.parts.lora import ADAPTERS
 from recipes.parts.weight_files import chosen, short, tensors
 
 Patterns = list[str] | str | None
@@ -156,7 +157,8 @@ def differences(
     for name, value in network.state_dict(keep_vars=True).items():
         same.setdefault(id(value), []).append(name)
     shared = {name for names in same.values() if found.keys() & set(names) for name in names}
-    lacking = [k for k in wanted if not (k in found or k in shared or k.endswith(COUNTER))]
+    new = (COUNTER, *ADAPTERS)  # adapters start beside weights that were trained without them
+    lacking = [k for k in wanted if not (k in found or k in shared or k.endswith(new))]
     unknown = [name for name in found if name not in wanted]
     parts = {"": list(others.values()), "it lacks ": lacking, "the network lacks ": unknown}
     said = [f"{kind}{short(names)}" for kind, names in parts.items() if names]

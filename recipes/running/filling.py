@@ -11,8 +11,9 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, _InstantiatorFn
 from lightning.pytorch.utilities import rank_zero_info
 
+from recipes.parts.networks import NetworkCallable
 from recipes.running.classes import own_arguments, short
-from recipes.running.widths import open_names
+from recipes.running.widths import open_names, type_hints
 
 # For which parameter a network has these sizes; without it they are not filled in.
 USES = {"numbers": "embedding", "blocks": "category_width"}
@@ -78,7 +79,7 @@ def fill(
     """
     for key, spec, names in list(missing(config.model, "model", lapsed)):
         made = import_object(spec.class_path)
-        is_outer = key.split(".")[1:][:-1] in ([], ["networks"])
+        is_outer = unwrapped(key.split(".")[1:], config.model) in ([], ["networks"])
         known = of_data(made, config.model, module, data) if is_outer else {}
         before = {k: v for k, v in vars(spec.init_args).items() if v is not None}
         known = {k: v for k, v in known.items() if v is not None}
@@ -91,6 +92,24 @@ def fill(
                     f"note: --{key}.{name}={known[name]}, not the config's {before[name]}"
                 )
             spec.init_args[name] = known[name]
+
+
+def unwrapped(path: list[str], config: Namespace) -> list[str]:
+    """The way to a network, without its own name; to one in a wrapper, the way to the wrapper.
+
+    Args:
+        path: names in the config, from its top to the network
+        config: of the recipe's module
+    """
+    *way, name = path
+    for step in way:
+        config = (config.get("init_args") or config)[step]
+        if not isinstance(config, Namespace):  # a list
+            return way
+    made = import_object(config.class_path) if way and "class_path" in config else None
+    if made is not None and type_hints(made).get(name) == NetworkCallable:
+        return unwrapped(way, config)
+    return way
 
 
 def fill_data(data: Namespace | None, module: type[LightningModule]) -> None:

@@ -45,6 +45,21 @@ def test_classes_are_left_out_of_training_only():
     assert len(data.tables["val"].labels.unique()) == 10
 
 
+def test_only_some_classes_are_there_and_few_of_each():
+    whole, data = digits().tables, digits(only=[7, 8], per_class=3, val_size=100)
+    for split, table in data.tables.items():
+        assert table.labels.unique().tolist() == [7, 8], split
+    assert data.tables["train"].labels.bincount()[7:].tolist() == [3, 3]
+    assert len(data.tables["val"].labels) == 100
+    kept = torch.isin(whole["test"].labels, torch.tensor([7, 8]))
+    assert torch.equal(data.tables["test"].images, whole["test"].images[kept])
+    for split, name in (("train", "train"), ("val", "train"), ("test", "test")):
+        images, labels = data.load()[name == "test"]
+        row = int(data.origin(split, 1).rpartition(" ")[2])
+        assert labels[row] == data.tables[split].labels[1]
+        assert torch.equal(images[row], data.tables[split].images[1])
+
+
 def test_some_labels_are_kept_as_many_of_each_class_and_all_for_evaluation():
     whole, data = digits().tables, digits(labelled=43).tables
     known = is_known(data["train"].labels)
@@ -66,6 +81,7 @@ def test_some_labels_are_kept_as_many_of_each_class_and_all_for_evaluation():
         ({"val_size": 1437}, "val_size"),
         ({"test_size": 1797}, "test_size"),
         ({"classes": [11]}, "classes"),
+        ({"only": [11]}, "val_size"),
     ],
 )
 def test_impossible_splits_are_refused(arguments, option):

@@ -1,0 +1,160 @@
+"""Fine-tuning with few labels: digits 5 to 9 from what was learned of digits 0 to 4.
+
+python benchmarks/finetune.py [--labels 10 20 50] [--methods full ...]
+
+The configs recipes/classify/pretrain.yaml and finetune.yaml, by each method and number of labels a
+class. The learning rate is the one of the highest mean validation accuracy of seeds 10 and 11; then
+seeds 0 to 4 train by it, and their test data are used once. A seed decides over the split, the
+labels, the start and the pretrained network too. It may be stopped and started again: finetune.json
+keeps each run.
+"""
+
+import argparse
+import io
+import json
+import os
+import statistics
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from recipes.parts.files import replace_file
+from recipes.running.cli import main as run_recipe
+from recipes.running.recipe import find_recipe
+from recipes.seeds.result import final
+from recipes.seeds.wanted import Wanted
+from tables import mean_std
+
+FILE = Path(__file__).with_name("finetune.json")
+LABELS, RATES = (10, 20, 50), (0.003, 0.01, 0.03)
+CHOOSING, SEEDS = (10, 11), (0, 1, 2, 3, 4)
+START = "from scratch"
+# The second block of convolutions from a third of the steps on, the first from two thirds.
+GRADUAL = "{head: 0, '/features.([7-9]|1[0-9])/': 100ba, features: 200ba}"
+
+
+def unfreeze(schedule: str) -> tuple[str, ...]:
+    """The flags of a schedule."""
+    return "--trainer.callbacks+=Unfreeze", f"--trainer.callbacks.schedule={schedule}"
+
+
+METHODS: dict[str, tuple[str, ...]] = {
+    START: (),
+    "linear probe": unfreeze("{head: 0}"),
+    "gradual unfreezing": unfreeze(GRADUAL),
+    "LoRA": (
+        "--model.network=recipes.parts.wrappers.lora",
+        "--model.network.network=ConvNet",
+        "--model.network.network.channels=[16,32]",
+        "--model.network.rank=4",
+    ),
+    "full": (),
+}
+
+
+def base(seed: int) -> Wanted:
+    """The run that learns digits 0 to 4."""
+    flags = (f"--seed_everything={seed}", f"--data.split_seed={seed}")
+    return Wanted("classify", f"pretrain-s{seed}", ("--config=pretrain", *flags))
+
+
+def wanted(method: str, labels: int, rate: float, seed: int) -> Wanted:
+    """One run on digits 5 to 9."""
+    flags = (f"--data.per_class={labels}", f"--model.optimizer.lr={rate}")
+    flags += (f"--seed_everything={seed}", f"--data.split_seed={seed}", *METHODS[method])
+    if method != START:
+        weights = f"runs/classify/{base(seed).name}/network.pt"
+        flags += (f"--model.weights={weights}", "--model.weights_except=head")
+    name = f"finetune-{method.replace(' ', '_')}-{labels}-{rate}-s{seed}"
+    return Wanted("classify", name, ("--config=finetune", *flags))
+
+
+def stored() -> dict[str, dict[str, float]]:
+    """What is done: the metrics of each run, by its name."""
+    return json.loads(FILE.read_text()) if FILE.exists() else {}
+
+
+def finish(run: Wanted, *subcommands: str) -> None:
+    """Does what is left of a run in this process: it takes seconds, of which imports are most."""
+    for subcommand in subcommands:
+        if remaining := run.remaining(subcommand):
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                flags = ("--trainer.enable_progress_bar=false",)
+                run_recipe(find_recipe(run.recipe).module, [*remaining, *flags])
+
+
+def made(run: Wanted, seed: int, test: bool) -> dict[str, float]:
+    """Metrics of a run, which is trained, and tested, first if need be; they are kept at once."""
+    done = stored().get(run.name, {})
+    if not done or (test and "test/accuracy" not in done):
+        finish(base(seed), "fit")
+        finish(run, "fit", *(("test",) if test else ()))
+        done = final(run.folder)
+        replace_file(FILE, json.dumps(stored() | {run.name: done}, indent=1) + "\n")
+    return done
+
+
+def chosen(method: str, labels: int) -> float | None:
+    """The rate that validation chooses; None if its runs are not all there."""
+    found = stored()
+    means = {}
+    for rate in RATES:
+        runs = [found.get(wanted(method, labels, rate, seed).name) for seed in CHOOSING]
+        if None in runs:
+            return None
+        means[rate] = statistics.mean(run["val/accuracy"] for run in runs)
+    return max(RATES, key=means.__getitem__)
+
+
+def make(method: str, labels: int) -> None:
+    """Makes what is missing of a method with some labels."""
+    for rate in RATES:
+        for seed in CHOOSING:
+            made(wanted(method, labels, rate, seed), seed, test=False)
+    for seed in SEEDS:
+        made(wanted(method, labels, chosen(method, labels), seed), seed, test=True)
+
+
+def accuracies(method: str, labels: int) -> list[float]:
+    """Test accuracies in percent, one a seed; none if they are not all there."""
+    rate = chosen(method, labels)
+    runs = [stored().get(wanted(method, labels, rate, seed).name, {}) for seed in SEEDS]
+    done = rate is not None and all("test/accuracy" in run for run in runs)
+    return [100 * run["test/accuracy"] for run in runs] if done else []
+
+
+def compared() -> list[list[str]]:
+    """Test accuracies in %, mean ± std of seeds; below, the paired difference from the start."""
+    rows = [["method", *(f"{labels} labels a class" for labels in LABELS), "rates"]]
+    for method in METHODS:
+        cells = []
+        for labels in LABELS:
+            found, start = accuracies(method, labels), accuracies(START, labels)
+            text = mean_std(found) if found else ""
+            if found and start and method != START:
+                gains: Sequence[float] = [a - b for a, b in zip(found, start, strict=True)]
+                text += f" ({'+' if statistics.mean(gains) > 0 else ''}{mean_std(gains)})"
+            cells.append(text)
+        rates = [
+            f"{chosen(method, labels):g}" if chosen(method, labels) else "" for labels in LABELS
+        ]
+        rows.append([method, *cells, ", ".join(rates)])
+    return rows
+
+
+def main() -> None:
+    """Makes what is missing, and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--labels", type=int, nargs="+", choices=LABELS, default=list(LABELS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    given = parser.parse_args()
+    os.environ.setdefault("WANDB_MODE", "disabled")
+    for labels in given.labels:
+        for method in given.methods:
+            make(method, labels)
+    for row in compared():
+        print(f"| {' | '.join(row)} |")
+
+
+if __name__ == "__main__":
+    main()
