@@ -179,7 +179,8 @@ class Diffusion(LightningModule):
     ) -> Tensor:
         """Examples as the data have them, (batch, ...), images in [0, 1]; arguments as `states`."""
         with evaluating(self.network):
-            *_, last = self.states(noise, labels, start)
+            for x in self.states(noise, labels, start):
+                last = x  # a thousand states at once would not fit in memory
         return uncentred(last)
 
     # What is random, by (seed, epoch, row), and labels.

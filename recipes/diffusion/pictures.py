@@ -91,6 +91,7 @@ class Trajectories(Callback):
     @torch.no_grad()
     def _states(self, module: LightningModule, count: int) -> list[Tensor]:
         """Some states of samples, (count, ...) each, images in [0, 1]; all processes compute."""
+        shown = chosen(len(module.path.grid(module.sampler.steps)), COLUMNS)
         with evaluating(module.network):
-            every = list(module.states(*module.draw(count, PICTURES)))
-        return [uncentred(every[k]).cpu().float() for k in chosen(len(every), COLUMNS)]
+            every = enumerate(module.states(*module.draw(count, PICTURES)))
+            return [uncentred(x).cpu().float() for k, x in every if k in shown]

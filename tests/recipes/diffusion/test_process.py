@@ -1,6 +1,7 @@
 """Diffusion by definition: the process, its loss at the optimum, samplers, guidance, labels."""
 
 import math
+import weakref
 from functools import partial
 
 import pytest
@@ -382,6 +383,21 @@ def test_a_sample_depends_on_its_seed_and_row_alone(sampler):
     torch.testing.assert_close(found, whole[order], rtol=1e-4, atol=1e-5)
     assert (made.sample(noise(rows, EVALUATION, 4)) - whole).abs().mean() > 0.1
     assert whole.unique().numel() == 24
+
+
+def test_a_sampler_s_states_are_not_kept(monkeypatch):
+    made, alive, most = model(network(), DDPM(steps=20), Ancestral()), weakref.WeakSet(), []
+    step = Ancestral.step
+
+    def watched(self, *args):
+        x = step(self, *args)
+        alive.add(x)
+        most.append(len(alive))
+        return x
+
+    monkeypatch.setattr(Ancestral, "step", watched)
+    made.sample(noise(4, EVALUATION))
+    assert len(most) == 20 and max(most) <= 3
 
 
 def test_the_noise_of_each_step_is_its_own():
