@@ -246,7 +246,7 @@ def test_subclasses_hyperparameters_are_plain(tmp_path):
     module, trainer = fit(Mine(MLP(64, [8]), nn.Linear(2, 2), [1, 2]), digits(), tmp_path)
     assert module.hparams == {
         **{"sizes": [1, 2], "rate": 0.5, "label_smoothing": 0.0},
-        **{"weights": None, "weights_except": None, "output": None},
+        **{"weights": None, "weights_except": None, "output": None, "groups": None},
     }
     trainer.save_checkpoint(tmp_path / "mine.ckpt")
     torch.load(tmp_path / "mine.ckpt", weights_only=True)

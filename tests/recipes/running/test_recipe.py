@@ -206,7 +206,7 @@ def test_a_recipe_of_this_project_is_found_by_its_short_name():
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("nothing", "", "--recipe=nothing: the recipes are classify, distill, .* lab.vae"),
+        ("nothing", "", "--recipe=nothing: the recipes are classify, diffusion, .* lab.vae"),
         ("empty", "x = 1", r"--recipe=empty defines 0 LightningModules \(none\)"),
         ("two", VAE + "\nclass Other(VAE): pass\n", r"defines 2 .*\(VAE, Other\).*__all__"),
     ],

@@ -188,7 +188,7 @@ def test_the_best_of_no_numbers_is_none():
     ("space", "args", "line"),
     [
         (GRID, ("--space=none.yaml",), "--space=none.yaml: no such file"),
-        (GRID, ("--recipe=regres",), "--recipe=regres: the recipes are classify, distill"),
+        (GRID, ("--recipe=regres",), "--recipe=regres: the recipes are classify, diffusion"),
         (GRID, ("--sampler=best",), "--sampler: invalid choice: 'best'"),
         (GRID, ("--trials=0",), "--trials=0: at least 1"),
         (GRID, ("--name=mine",), "--name: trials have their own"),
