@@ -104,7 +104,8 @@ def unknown(trainer: Trainer, stage: str) -> str:
     if found and not found[headline(found)].isnan():
         return ""
     loaders = trainer.test_dataloaders if stage == "test" else trainer.val_dataloaders
-    targets = [batch[1] for batch in loaders or () if isinstance(batch, Sequence)]
+    batches = [batch for batch in loaders or () if isinstance(batch, Sequence)]
+    targets = [batch[1] for batch in batches if len(batch) > 1]
     if not targets or any(is_known(each).any() for each in targets):
         return ""
     split = {"val": "validation", "test": "test"}[stage]

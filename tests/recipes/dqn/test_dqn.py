@@ -285,3 +285,7 @@ def test_an_mlp_of_the_house_is_a_q_network(recipe):
     weights = saved("a")["state_dict"]
     network.load_state_dict({k.removeprefix("network."): v for k, v in weights.items()})
     assert set(weights) == {f"network.{name}" for name in network.state_dict()}
+
+
+def test_a_run_that_ends_before_its_first_validation_ends_well(recipe):
+    recipe("dqn", "fit", *SHORT, "--trainer.max_steps=1", "--trainer.num_sanity_val_steps=0")
