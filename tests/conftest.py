@@ -74,6 +74,7 @@ def undrawn(monkeypatch):
     import callbacks.class_report
     import callbacks.curves
     import callbacks.worst_mistakes
+    import recipes.compare.picture
     import recipes.study.lesson_picture
     import recipes.study.picture
 
@@ -81,7 +82,8 @@ def undrawn(monkeypatch):
         monkeypatch.setattr(module, "Figure", Undrawn)
     # Their limits are those of real axes.
     made = type("Unsaved", (Figure,), {"savefig": Undrawn.savefig})
-    for module in (recipes.study.picture, recipes.study.lesson_picture):
+    drawn = (recipes.compare.picture, recipes.study.picture, recipes.study.lesson_picture)
+    for module in drawn:
         monkeypatch.setattr(module, "Figure", made)
 
 

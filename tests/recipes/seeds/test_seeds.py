@@ -20,7 +20,7 @@ OWN = (*SHORT, "--data.split_seed={seed}")
 
 
 @pytest.fixture
-def seeds(monkeypatch):
+def seeds(monkeypatch, undrawn):
     """Runs the command in this process, and tells what it compares."""
     compared, whole = [], recipes.compare.report.compare
 
