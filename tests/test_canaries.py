@@ -52,8 +52,9 @@ def band(recipe):
     return CANARIES[recipe]["low"], CANARIES[recipe]["high"]
 
 
-# Those that take longest wait for the slow suite.
-QUICK = [name for name in recipe_names() if name not in ("dqn", "gan", "language")]
+# They wait for the slow suite.
+SLOWEST = ("diffusion", "dqn", "gan", "language")
+QUICK = [name for name in recipe_names() if name not in SLOWEST]
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -119,4 +119,6 @@ def test_hyperparameters_are_plain_and_complete(files):
         "labelled": None,
         "split_seed": 0,
         "seed": 0,
+        "only": None,
+        "per_class": None,
     }
