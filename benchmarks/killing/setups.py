@@ -18,8 +18,8 @@ BIG = {
     "distill": (f"--model.student.widths={WIDE}", "--trainer.max_epochs=2"),
     "gan": (f"--model.generator.widths={WIDE}", "--trainer.max_epochs=2"),
     "language": ("--model.network.width=600", "--data.length=2", "--trainer.max_epochs=2"),
-    "regress": (f"--model.network.widths={WIDE}",),
-    "study": ("--model.network.widths=[500,500]",),
+    "regress": (f"--model.network.widths={WIDE}", "--trainer.max_epochs=3"),
+    "study": ("--model.network.widths=[500,500]", "--trainer.max_epochs=3"),
 }
 # What else a run may be asked for, of the recipe and of the Trainer ...
 MORE = {
@@ -75,6 +75,8 @@ class Setup:
             half = BATCH[self.recipe] // self.processes
             flags += ["--trainer.accelerator=cpu", f"--trainer.devices={self.processes}"]
             flags += [f"--trainer.strategy={self.strategy}", f"--data.batch_size={half}"]
+        if self.processes > 1 or self.workers:
+            flags.append("--trainer.max_epochs=3")  # each takes longer
         return flags + list({"more": MORE, "big": BIG}.get(self.kind, {}).get(self.recipe, ()))
 
     @property

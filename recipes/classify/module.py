@@ -14,7 +14,7 @@ from datamodules.loading.splits import Share
 from datamodules.reading.classes import Classes, check_class_numbers, check_type
 from recipes.parts.embedded import show_inputs
 from recipes.parts.fitting import check_classifier, count_classes
-from recipes.parts.groups import Groups
+from recipes.parts.groups import Groups, make_optimizer
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import class_numbers, full, mean_of_known
 from recipes.parts.logs import log_count, log_means, log_terms
@@ -166,6 +166,4 @@ class Classify(LightningModule):
         return {"target": targets, "prediction": logits.argmax(1), "probability": logits.softmax(1)}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        if self.groups is not None:
-            return self.groups.make(self.optimizer, network=self.network)
-        return self.optimizer(self.network.parameters())
+        return make_optimizer(self.optimizer, self.network, self.groups)

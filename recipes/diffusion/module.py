@@ -23,7 +23,7 @@ from recipes.gan.examples import centred, uncentred
 from recipes.gan.prediction import Drawn, Pictures, slerp
 from recipes.parts.evaluation import Evaluation
 from recipes.parts.evaluation.report import log_values, record, summary
-from recipes.parts.groups import Groups
+from recipes.parts.groups import Groups, make_optimizer
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
 from recipes.parts.logs import log_means, log_terms
@@ -100,9 +100,7 @@ class Diffusion(LightningModule):
         distribute(self, network=self.network)
 
     def configure_optimizers(self) -> Optimizer:
-        if self.groups is not None:
-            return self.groups.make(self.optimizer, network=self.network)
-        return self.optimizer(self.parameters())
+        return make_optimizer(self.optimizer, self.network, self.groups)
 
     # The method.
 

@@ -17,7 +17,7 @@ from recipes.dqn.checks import check_network, check_setup
 from recipes.dqn.losses import epsilon, next_values
 from recipes.dqn.progress import Progress
 from recipes.parts.episodes import evaluate, in_words, spaces_of
-from recipes.parts.groups import Groups
+from recipes.parts.groups import Groups, make_optimizer
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
 from recipes.parts.logs import log_terms
@@ -98,9 +98,7 @@ class DQN(LightningModule):
         return {"outputs": spaces_of(data).actions}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        if self.groups is not None:
-            return self.groups.make(self.optimizer, network=self.network)
-        return self.optimizer(self.network.parameters())
+        return make_optimizer(self.optimizer, self.network, self.groups)
 
     # The method.
 

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from recipes.em.checks import check_setup, check_steps
 from recipes.em.mixture import Mixture, Statistics
 from recipes.em.start import Start, initialise, training_rows
-from recipes.parts.groups import Groups
+from recipes.parts.groups import Groups, make_optimizer
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.logs import log_means, log_terms
 
@@ -139,10 +139,8 @@ class EM(LightningModule):
         return not self.optimizer and not self.stepwise
 
     def configure_optimizers(self) -> Optimizer:
-        if self.optimizer and self.groups is not None:
-            return self.groups.make(self.optimizer, network=self.network)
         if self.optimizer:
-            return self.optimizer(self.network.parameters())
+            return make_optimizer(self.optimizer, self.network, self.groups)
         return MStep(self.network, self.stepwise)
 
     # The method.

@@ -15,7 +15,7 @@ from datamodules.reading.classes import check_type
 from recipes.classify.module import accuracy, cross_entropies, errors
 from recipes.feedback.network import FeedbackMLP, Method
 from recipes.parts.fitting import check_classifier, count_classes
-from recipes.parts.groups import Groups
+from recipes.parts.groups import Groups, make_optimizer
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import class_numbers, full, mean_of_known
 from recipes.parts.logs import is_logging_step, log_count, log_means, log_terms
@@ -188,6 +188,4 @@ class Feedback(LightningModule):
         return {"target": targets, **found}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        if self.groups is not None:
-            return self.groups.make(self.optimizer, network=self.network)
-        return self.optimizer(self.network.parameters())
+        return make_optimizer(self.optimizer, self.network, self.groups)

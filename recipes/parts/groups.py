@@ -1,7 +1,7 @@
 """Parameter groups: learning rates and weight decay by the names of parameters.
 
-Every recipe makes its optimizer by `Groups.make` where `--model.groups` is given, and without
-groups where it is not.
+A recipe of one network makes its optimizer by `make_optimizer`; one of several asks `Groups.make`
+where `--model.groups` is given.
 """
 
 import re
@@ -45,6 +45,15 @@ def layer_rate(layer: int, layers: int, decay: float) -> float:
         decay: xi, above 0 to 1
     """
     return decay ** (layers - layer)
+
+
+def make_optimizer(
+    make: OptimizerCallable, network: nn.Module, groups: "Groups | None"
+) -> Optimizer:
+    """An optimizer of one network, with parameter groups where there are any."""
+    if groups is None:
+        return make(network.parameters())
+    return groups.make(make, network=network)
 
 
 @dataclass

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from datamodules.loading.keyed import uniforms
 from recipes.parts.episodes import evaluate, in_words, spaces_of
-from recipes.parts.groups import Groups
+from recipes.parts.groups import Groups, make_optimizer
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import filled, full, mean_of_known
 from recipes.parts.logs import is_logging_step, log_terms
@@ -94,9 +94,7 @@ class PolicyGradient(LightningModule):
         return {"outputs": distribution_of(spaces).outputs(spaces)}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        if self.groups is not None:
-            return self.groups.make(self.optimizer, network=self.network)
-        return self.optimizer(self.network.parameters())
+        return make_optimizer(self.optimizer, self.network, self.groups)
 
     # The method.
 

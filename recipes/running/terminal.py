@@ -28,6 +28,11 @@ class Progress(RichProgressBar):
             key: value for key, value in trainer.progress_bar_metrics.items() if key == "loss"
         }
 
+    def _get_train_description(self, current_epoch: int) -> str:
+        if self.trainer.max_epochs == -1:  # Lightning's would be "Epoch 3/-2"
+            return f"Epoch {current_epoch}".ljust(len(self.validation_description))
+        return super()._get_train_description(current_epoch)
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             if validated := validation(trainer.callback_metrics):

@@ -118,3 +118,10 @@ def test_an_evaluation_without_known_targets_says_so(name, printed):
     checkpoint = f"--ckpt_path=runs/{recipe}/a/checkpoints/last.ckpt"
     assert printed(recipe, "test", checkpoint)[0][-1] == f"test: {said}"
     assert printed(recipe, "validate", checkpoint)[0][-1] == f"validation: {said}"
+
+
+@pytest.mark.parametrize(("epochs", "said"), [(-1, "Epoch 3"), (5, "Epoch 3/4")])
+def test_the_bar_counts_epochs_to_no_end_where_steps_alone_are_given(epochs, said):
+    bar = Progress()
+    bar._trainer = SimpleNamespace(max_epochs=epochs)
+    assert bar._get_train_description(3).strip() == said
