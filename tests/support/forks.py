@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -65,13 +66,19 @@ class Forked:
         return self.log.read_text() if self.log.exists() else ""
 
     def send_signal(self, number):
-        os.kill(self.pid, number)
+        send(number, self.pid)
 
     def end(self):
         """Ends it, and all that it has started."""
         if self.poll() is None:
-            os.killpg(self.pid, signal.SIGKILL)
+            send(signal.SIGKILL, self.pid, os.killpg)
             self.process.join()
+
+
+def send(number, process, kill=os.kill):
+    """Sends a signal to a process, which may have ended meanwhile: with its parent, for one."""
+    with suppress(ProcessLookupError):
+        kill(process, number)
 
 
 def ranks(count, module, *args, **options):

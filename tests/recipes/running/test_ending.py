@@ -1,6 +1,5 @@
 """How runs end before their time: signals, several processes, one line."""
 
-import os
 import signal
 import time
 from pathlib import Path
@@ -9,7 +8,7 @@ from subprocess import Popen
 import pytest
 import torch
 
-from forks import Forked, ended_well, ranks, until
+from forks import Forked, ended_well, ranks, send, until
 from marks import slow, some
 from recipes.running.ending import Ending
 from trains import rows
@@ -45,7 +44,7 @@ def test_a_signal_ends_every_process_and_the_run_can_go_on(sent, status, to):
     if to != "second":
         first.send_signal(sent)
     if to != "first":
-        os.kill(second, sent)
+        send(sent, second)
     assert first.wait() == status
     until(lambda: not is_alive(second))
     assert time.monotonic() - told < LIMIT

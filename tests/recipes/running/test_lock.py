@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from forks import Forked, until
+from forks import Forked, send, until
 from launches import environment
 from recipes.running.lock import Locked, lock_of, locked
 from trains import rows
@@ -63,7 +63,7 @@ def test_a_killed_process_leaves_no_lock_to_those_it_has_forked(taken):
             with pytest.raises(Locked, match="wait"), locked(Path("lock"), "it is held"):
                 pass
     finally:
-        os.kill(child, signal.SIGKILL)
+        send(signal.SIGKILL, child)
         first.stdout.close()
 
 

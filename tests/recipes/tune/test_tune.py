@@ -21,7 +21,7 @@ import yaml
 from optuna.trial import TrialState
 
 import recipes.tune.trial as one_trial
-from forks import Forked, ended_well
+from forks import Forked, ended_well, send
 from launches import ROOT
 from marks import slow
 from recipes.parts.files import replace_file
@@ -579,7 +579,7 @@ def test_a_killed_search_goes_on_where_it_was(whom, tmp_path):
             if parent in children and pid not in children:
                 children.append(pid)
     for pid in children:
-        os.kill(pid, signal.SIGKILL)
+        send(signal.SIGKILL, pid)
     process.wait()
     time.sleep(3)
     before = ended(url)
