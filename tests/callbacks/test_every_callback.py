@@ -210,6 +210,7 @@ def test_a_run_interrupted_in_an_epoch_resumes_identically(names, monkeypatch):
 LATER = OPTIONS["LossDrivenLR"] | {"small": 1.7}
 
 
+@pytest.mark.slow
 def test_a_rate_that_falls_only_after_the_interruption(monkeypatch):
     monkeypatch.setitem(OPTIONS, "LossDrivenLR", LATER)
     test_a_run_interrupted_in_an_epoch_resumes_identically(["LossDrivenLR"], monkeypatch)
