@@ -2,12 +2,14 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from recipes.ensemble.combine import Predicted, combined, cost, criterion, greedy_selection, scores
+from recipes.ensemble.members import check_same_rows
 from recipes.ensemble.soup import Ingredient, average, moved, refresh_statistics
 
 
@@ -175,3 +177,22 @@ def test_networks_of_other_settings_are_told_apart():
     assert one.difference(other) == "--model.network.activation=tanh, not relu"
     wider = Ingredient(nn.Linear(3, 2).state_dict(), one.architecture)
     assert one.difference(wider) == "weight is of another shape, or is not there"
+
+
+def test_other_rows_are_refused():
+    """Also where their number and classes are the same."""
+    runs = [SimpleNamespace(folder=name) for name in "ab"]
+    one, two = regressions(2)
+    check_same_rows(runs, [one, two])
+    gone = Predicted(one.columns | {"target": torch.full((20,), torch.nan)})
+    check_same_rows(runs, [gone, gone])
+    turned = {name: values.flip(0) for name, values in two.columns.items()}
+    for other, said in [
+        (Predicted(turned), "b and a have other targets"),
+        (gone, "b and a have other targets"),
+        (Predicted({k: v[:5] for k, v in two.columns.items()}), "differ in their number of rows"),
+        (Predicted({k: v for k, v in two.columns.items() if k != "std"}), "in their columns"),
+        (Predicted(two.columns, ("x", "y")), r"differ in their classes: \('x', 'y'\), \(\)"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            check_same_rows(runs, [one, other])

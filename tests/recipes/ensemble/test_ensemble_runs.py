@@ -167,7 +167,7 @@ def test_what_cannot_be_one_is_said(own):
 
 
 @pytest.mark.slow
-def test_other_networks_have_no_soup_and_other_rows_no_average(own, digits, capsys):
+def test_other_networks_have_no_soup_and_other_data_no_average(own, digits, capsys):
     a, b = own("a"), own("b", "--model.network.widths=[3]")
     with pytest.raises(
         ValueError, match=r"--method=soup: .*b has another network than .*a: --model"
@@ -179,10 +179,3 @@ def test_other_networks_have_no_soup_and_other_rows_no_average(own, digits, caps
     (folder,) = digits("a")
     with pytest.raises(ValueError, match=r"classify/a has --data.class_path=.*Digits, .*/a has .*"):
         main([a, folder])
-    lines = Path("mine.csv").read_text().splitlines()
-    Path("mine.csv").write_text("\n".join([lines[0], *lines[:0:-1]]))  # the rows' order
-    main([a, b])
-    other = own("other")
-    Path("mine.csv").write_text("\n".join(lines))
-    with pytest.raises(ValueError, match=r"another training target|have other targets"):
-        main([a, other])
