@@ -34,6 +34,7 @@ OPTIONS = {
     "Curves": {"metrics": ["val/loss"]},
     "EMA": {"module": "one", "half_life": 5},
     "Export": {"module": "one"},
+    "FakeQuantize": {"start": 12},
     "FiniteLoss": {},
     "GradientClip": {"limit": 0.5},
     "HyperparameterSchedule": {"key": "beta2", "to": 0.9, "schedule": "linear"},
