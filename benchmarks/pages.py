@@ -45,6 +45,7 @@ import feedback_mnist
 import finetune
 import generative
 import language_optimizers
+import quantize
 import sentences
 import sklearn_table
 from killing.table import FILE, SOAK, by_kind, by_point, read, soaked
@@ -153,6 +154,8 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "optimizers of an LSTM": lambda _: language_optimizers.compared(),
     "feedback on MNIST": lambda _: feedback_mnist.compared(),
     "feedback by depth": lambda _: feedback_depth.compared(),
+    "quantized digits": lambda _: quantize.accuracies(),
+    "quantized speed": lambda _: quantize.speeds(),
     "fine-tuning on digits": lambda _: finetune.compared(),
     "control": control.compared,
     "generative": generative.compared,

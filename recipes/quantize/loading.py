@@ -15,6 +15,7 @@ from recipes.export.deployed import Deployed, network_name
 from recipes.export.validation import validate
 
 Network = Callable[[Tensor], Tensor]
+Predictions = list[tuple[Tensor, dict[str, Tensor]]]  # of raw inputs, in batches
 SINGLE = "--trainer.precision=32-true"  # what is compared with
 
 
@@ -120,7 +121,7 @@ class Loaded:
         return found
 
     @torch.no_grad()
-    def predictions(self) -> list[tuple[Tensor, dict[str, Tensor]]]:
+    def predictions(self) -> Predictions:
         """Raw inputs and predictions of the validation data, in batches."""
         return [
             (self.deployed.raw(batch[0]), self.deployed.predicted(self.prepared(batch)))

@@ -11,19 +11,19 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from callbacks.fake_quantize.quantizers import layers_of
+from callbacks.fake_quantize.quantizers import Quantizers, Range, layers_of
 from recipes.export.deployed import Deployed, facts
 from recipes.export.formats import free_sizes, running, to_onnx
 from recipes.export.writer import differences
 from recipes.parts.files import replace_file, replacing
 from recipes.quantize.integers import calibrated, folded, of_integers, translations
-from recipes.quantize.loading import Loaded, Network
+from recipes.quantize.loading import Loaded, Network, Predictions
 from recipes.quantize.schemes import rewrite
 
 BEFORE, RUNTIME = "float32", "ONNX Runtime"
-ROUNDS = 30  # of which the median counts
+ROUNDS, CALLS = 10, 4  # turns of each network that is timed, and calls in each
 
 
 class Files:
@@ -82,8 +82,10 @@ def measured(loaded: Loaded, path: Path, arguments: argparse.Namespace) -> dict[
         before = {"bytes": plain.whole.stat().st_size, "metrics": loaded.metrics()}
         expected = None
         if scheme == "static_int8":
-            small.write(loaded, loaded.with_network(in_integers(loaded, arguments.calibration)))
-            expected = loaded.predictions()
+            ranges = ranges_of(loaded, arguments.calibration)
+            expected = rounded_predictions(loaded, ranges)
+            integers = of_integers(folded(network, inputs), ranges).eval()
+            small.write(loaded, loaded.with_network(integers))
             loaded.with_network(network)
         else:
             rewrite(scheme, plain.network, small.network)
@@ -104,21 +106,28 @@ def measured(loaded: Loaded, path: Path, arguments: argparse.Namespace) -> dict[
     return found
 
 
-def in_integers(loaded: Loaded, batches: int) -> nn.Module:
-    """The run's network with integers, by the ranges that it has or by those of training rows.
+def ranges_of(loaded: Loaded, batches: int) -> dict[str, Range]:
+    """The ranges that a run's FakeQuantize has, or else those of training rows.
 
     Args:
         loaded: the run
         batches: of training rows
 
     Raises:
-        ValueError: if it has no layer that can hold integers
+        ValueError: if the network has no layer that can hold integers
     """
-    network = folded(loaded.network, loaded.rows(2))
-    if not any(True for _ in layers_of(network)):
+    if not any(True for _ in layers_of(loaded.network)):
         raise ValueError("--scheme=static_int8: the network has no linear or convolutional layer")
-    ranges = loaded.ranges or calibrated(network, loaded.training_inputs(batches))
-    return of_integers(network, ranges).eval()
+    return loaded.ranges or calibrated(loaded.network, loaded.training_inputs(batches))
+
+
+def rounded_predictions(loaded: Loaded, ranges: dict[str, Range]) -> Predictions:
+    """A run's predictions as FakeQuantize rounds them, with their raw inputs, in batches."""
+    quantizers = Quantizers(loaded.network, ranges)
+    quantizers.is_rounding = True
+    found = loaded.predictions()
+    quantizers.remove()
+    return found
 
 
 def answers(path: Path) -> Network:
@@ -127,7 +136,7 @@ def answers(path: Path) -> Network:
     return lambda inputs: predict(inputs)["outputs"]
 
 
-def check(path: Path, expected: list[tuple[Tensor, dict]], tolerance: float) -> dict[str, float]:
+def check(path: Path, expected: Predictions, tolerance: float) -> dict[str, float]:
     """How far a file's predictions are from what is expected, by name.
 
     Args:
@@ -148,20 +157,25 @@ def check(path: Path, expected: list[tuple[Tensor, dict]], tolerance: float) -> 
 
 @torch.no_grad()
 def milliseconds(networks: Sequence[Network], inputs: Tensor, rounds: int = ROUNDS) -> list[float]:
-    """The median time of one call of each, in turn, so that a load on the machine is on all.
+    """The median time of one call of each.
+
+    In turn, so that a load on the machine is on all; each a few times, the first of which, with
+    the weights of another network in the processor's cache, does not count.
 
     Args:
         networks: that are called
         inputs: of all
-        rounds: calls of each, behind one that does not count
+        rounds: turns of each
     """
     times: list[list[float]] = [[] for _ in networks]
-    for _ in range(rounds + 1):
+    for _ in range(rounds):
         for network, own in zip(networks, times, strict=True):
-            start = time.perf_counter()
-            network(inputs)
-            own.append(1000 * (time.perf_counter() - start))
-    return [statistics.median(own[1:]) for own in times]
+            for call in range(CALLS):
+                start = time.perf_counter()
+                network(inputs)
+                if call:
+                    own.append(1000 * (time.perf_counter() - start))
+    return [statistics.median(own) for own in times]
 
 
 def table(found: dict[str, Any]) -> str:

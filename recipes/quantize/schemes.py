@@ -20,7 +20,6 @@ def dynamic_int8(source: Path, target: Path) -> None:
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    logging.disable(logging.WARNING)  # it advises a step that changes nothing here
     # With all 8 bits, processors without VNNI cut sums of two products off.
     quantize_dynamic(
         source,
@@ -31,7 +30,6 @@ def dynamic_int8(source: Path, target: Path) -> None:
         weight_type=QuantType.QInt8,
         extra_options={"MatMulConstBOnly": True},
     )
-    logging.disable(logging.NOTSET)
 
 
 def int4_weight(source: Path, target: Path) -> None:
@@ -86,7 +84,11 @@ def rewrite(scheme: str, source: Path, target: Path) -> None:
     """
     import onnx
 
-    REWRITES[scheme](source, target)
+    logging.disable(logging.WARNING)  # they tell of each node, and advise what changes nothing
+    try:
+        REWRITES[scheme](source, target)
+    finally:
+        logging.disable(logging.NOTSET)
     kinds = {node.op_type for node in onnx.load(target).graph.node}
     if scheme != "bf16" and not kinds & ROUNDED:
         raise ValueError(f"--scheme={scheme}: the network has no linear layer; see static_int8")

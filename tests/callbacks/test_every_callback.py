@@ -237,6 +237,7 @@ LOST = {
     ),
     "LossDrivenLR's weight": (["LossDrivenLR"], lambda state: state | {"weight": 0.0}),
     "LossDrivenLR's average": (["LossDrivenLR"], lambda state: state | {"average": 0.0}),
+    "FakeQuantize's averages": (["FakeQuantize"], lambda state: state | {"averages": {}}),
     "OptimizerStats's clipped": (["OptimizerStats", "GradientClip"], counts(clipped=0.0)),
     "OptimizerStats's steps": (["OptimizerStats", "GradientClip"], counts(steps=0)),
 }
