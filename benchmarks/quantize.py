@@ -155,7 +155,7 @@ def speeds() -> list[list[str]]:
     first = found.get("float32, torch")
     return [
         ["what computes", "ms", "times as fast"],
-        *([name, f"{value:.1f}", f"{first / value:.1f}"] for name, value in found.items()),
+        *([name, f"{value:.1f}", f"{first / value:.2g}"] for name, value in found.items()),
     ]
 
 
