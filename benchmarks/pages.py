@@ -47,6 +47,7 @@ import finetune
 import generative
 import language_optimizers
 import lime_recall
+import quantize
 import sentences
 import sklearn_table
 from killing.table import FILE, SOAK, by_kind, by_point, read, soaked
@@ -155,6 +156,8 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "optimizers of an LSTM": lambda _: language_optimizers.compared(),
     "feedback on MNIST": lambda _: feedback_mnist.compared(),
     "feedback by depth": lambda _: feedback_depth.compared(),
+    "quantized digits": lambda _: quantize.accuracies(),
+    "quantized speed": lambda _: quantize.speeds(),
     "fine-tuning on digits": lambda _: finetune.compared(),
     "words found by LIME": lambda _: lime_recall.compared(),
     "control": control.compared,
