@@ -93,42 +93,52 @@ def chosen(method: str) -> float | None:
     return max(found, key=lambda rate: found[rate]["val/accuracy"])
 
 
-def features(data: Sentences, encoder: TextEncoder) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Features and labels of each part of some sentences, by the encoder as it is."""
-    found = {}
-    with torch.no_grad(), evaluating(encoder):
-        for part, table in data.tables.items():
-            order = table.lengths.argsort().split(data.batch_size)
-            batches = [table.gather(rows, 0) for rows in order]
-            rows = torch.cat([encoder.features(tokens) for tokens, _ in batches])
-            found[part] = rows.numpy(), torch.cat([labels for _, labels in batches]).numpy()
-    return found
+class Probe:
+    """Linear classifiers on an encoder's frozen features, which are computed once a text.
 
+    Args:
+        encoder: as it is
+    """
 
-def probed(data: Sentences, encoder: TextEncoder) -> dict[str, float]:
-    """Test accuracy of a linear classifier on frozen features."""
-    data.setup("fit")
-    parts = features(data, encoder)
-    fits = [
-        LogisticRegression(C=strength, max_iter=2000).fit(*parts["train"]) for strength in STRENGTHS
-    ]
-    best = max(fits, key=lambda fit: fit.score(*parts["val"]))
-    return {"test/accuracy": float(best.score(*parts["test"])), "C": best.C}
+    def __init__(self, encoder: TextEncoder) -> None:
+        self.encoder = encoder
+        self.known: dict[str, np.ndarray] = {}  # of each text
+
+    def features(self, data: Sentences, part: str) -> np.ndarray:
+        """Features of the texts of a part, (texts, width)."""
+        table, texts = data.tables[part], [text for _, _, text in data.texts[part]]
+        new = [row for row in table.lengths.argsort().tolist() if texts[row] not in self.known]
+        with torch.no_grad(), evaluating(self.encoder):
+            for rows in torch.tensor(new, dtype=torch.int64).split(data.batch_size):
+                found = self.encoder.features(table.gather(rows, 0)[0]).numpy()
+                self.known |= dict(zip([texts[row] for row in rows], found, strict=True))
+        return np.stack([self.known[text] for text in texts])
+
+    def test(self, data: Sentences) -> dict[str, float]:
+        """Test accuracy of the classifier whose C is the best on the validation texts."""
+        data.setup("fit")
+        parts = {
+            part: (self.features(data, part), table.labels.numpy())
+            for part, table in data.tables.items()
+        }
+        fits = [LogisticRegression(C=c, max_iter=2000).fit(*parts["train"]) for c in STRENGTHS]
+        best = max(fits, key=lambda fit: fit.score(*parts["val"]))
+        return {"test/accuracy": float(best.score(*parts["test"])), "C": best.C}
 
 
 def probe(given: argparse.Namespace) -> None:
     """Probes TREC from each seed, and CR on each fold."""
-    encoder = TextEncoder(str(given.model), outputs=1)
+    probe = Probe(TextEncoder(str(given.model), outputs=1))
     shared = {"tokens": str(given.model / "tokenizer.json"), "encoding": "latin-1"}
     shared |= {"max_length": 64, "on_error": "skip"}
     trec = {"path": str(given.data / "TREC.train.all")}
     trec["test_path"] = str(given.data / "TREC.test.all")
     for seed in range(SEEDS):
         data = Sentences(**trec, **shared, split=seed)
-        keep(f"{PROBE}, TREC, {seed}", lambda data=data: probed(data, encoder))
+        keep(f"{PROBE}, TREC, {seed}", lambda data=data: probe.test(data))
     for fold in range(FOLDS):
         data = Sentences(str(given.data / "custrev.all"), **shared, folds=FOLDS, fold=fold)
-        keep(f"{PROBE}, CR, {fold}", lambda data=data: probed(data, encoder))
+        keep(f"{PROBE}, CR, {fold}", lambda data=data: probe.test(data))
 
 
 def tune(given: argparse.Namespace) -> None:
