@@ -28,7 +28,7 @@ from tables import finish, mean_std
 
 FILE = Path(__file__).with_name("sentence_encoder.json")
 SEEDS, FOLDS, CHOOSING = 3, 10, 0
-STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # C: the larger, the less regularisation
+STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)  # C: the larger, the less regularisation
 # Of Kim 2014, table 2, CNN-non-static: words start as word2vec's, and are trained.
 PAPER = {"TREC": 93.6, "CR": 84.3}
 PROBE = "linear probe"
@@ -107,9 +107,10 @@ class Probe:
     def features(self, data: Sentences, part: str) -> np.ndarray:
         """Features of the texts of a part, (texts, width)."""
         table, texts = data.tables[part], [text for _, _, text in data.texts[part]]
-        new = [row for row in table.lengths.argsort().tolist() if texts[row] not in self.known]
+        order = table.lengths.argsort()
+        new = order[[texts[row] not in self.known for row in order.tolist()]]
         with torch.no_grad(), evaluating(self.encoder):
-            for rows in torch.tensor(new, dtype=torch.int64).split(data.batch_size):
+            for rows in new.split(data.batch_size) if len(new) else ():
                 found = self.encoder.features(table.gather(rows, 0)[0]).numpy()
                 self.known |= dict(zip([texts[row] for row in rows], found, strict=True))
         return np.stack([self.known[text] for text in texts])
