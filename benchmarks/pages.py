@@ -22,6 +22,7 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- feedback on MNIST -->            feedback alignment beside back-propagation
 <!-- feedback by depth -->            the same by the number of hidden layers
 <!-- fine-tuning on digits -->        few labels by method, and the gain over a start from scratch
+<!-- encoder beside Kim 2014 -->      a pretrained encoder, fine-tuned in three ways, beside it
 <!-- control: RECIPE -->              returns of reinforcement learning, ours and CleanRL's
 <!-- generative: KIND -->             GAN, VAE and diffusion by the same measures, images or points
 <!-- speed -->                        what recipes cost beside others, and which goals are reached
@@ -45,6 +46,7 @@ import feedback_mnist
 import finetune
 import generative
 import language_optimizers
+import sentence_encoder
 import sentences
 import sklearn_table
 from killing.table import FILE, SOAK, by_kind, by_point, read, soaked
@@ -154,6 +156,7 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "feedback on MNIST": lambda _: feedback_mnist.compared(),
     "feedback by depth": lambda _: feedback_depth.compared(),
     "fine-tuning on digits": lambda _: finetune.compared(),
+    "encoder beside Kim 2014": lambda _: sentence_encoder.beside_paper(),
     "control": control.compared,
     "generative": generative.compared,
     "speed": lambda _: beside.table.compared(),

@@ -6,22 +6,9 @@ import torch
 from torch import Tensor
 
 from datamodules.loading.loader import Loader, Table, keyed_generator
+from datamodules.reading.vocabulary import PADDING
 
-PADDING = 0  # the token that stands where a shorter row has none
 POOL = 50  # batches whose rows are sorted by length together
-
-
-def swap(tokens: Tensor, padding: int) -> Tensor:
-    """Tokens with `PADDING` and another number for padding changed for each other; its own inverse.
-
-    Args:
-        tokens: of any shape
-        padding: what a pretrained network has for it
-    """
-    if padding == PADDING:
-        return tokens
-    others = torch.where(tokens == padding, PADDING, tokens)
-    return torch.where(tokens == PADDING, padding, others)
 
 
 class PaddedTable(Table):

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from datamodules.loading.padded import PADDING, swap
-from datamodules.reading.vocabulary import Tokens, Vocabulary
+from datamodules.reading.vocabulary import PADDING, Tokens, Vocabulary, swap
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -15,9 +15,9 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
-from datamodules.loading.padded import PADDING, swap
 from datamodules.loading.splits import Share
 from datamodules.reading.tokenizer_file import TokenizerFile
+from datamodules.reading.vocabulary import PADDING, swap
 from recipes.parts.brief import brief
 from recipes.parts.finite import first_diverged
 from recipes.parts.networks import Head, Width
@@ -68,9 +68,6 @@ class TextEncoder(nn.Module):
     Raises:
         ValueError: if the extra is not installed, or the model is none of these, or damaged
         FileNotFoundError: if there is no such folder
-
-    Attributes:
-        source: the file of the weights, for run.json
     """
 
     def __init__(
@@ -83,7 +80,7 @@ class TextEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.folder = folder_of(path, revision)
-        self.source = str(checked(self.folder))
+        self.source = str(checked(self.folder))  # the file of the weights, for run.json
         self.encoder = read_encoder(self.folder)
         self.padding = self.encoder.config.pad_token_id
         self.pooling = pooling
