@@ -131,7 +131,7 @@ def probe(given: argparse.Namespace) -> None:
     """Probes TREC from each seed, and CR on each fold."""
     probe = Probe(TextEncoder(str(given.model), outputs=1))
     shared = {"tokens": str(given.model / "tokenizer.json"), "encoding": "latin-1"}
-    shared |= {"max_length": 128, "on_error": "skip"}
+    shared |= {"max_length": 64, "on_error": "skip"}
     trec = {"path": str(given.data / "TREC.train.all")}
     trec["test_path"] = str(given.data / "TREC.test.all")
     for seed in range(SEEDS):
