@@ -154,18 +154,21 @@ def tune(given: argparse.Namespace) -> None:
             keep(f"{method}, TREC, {seed}", lambda run=run: tested(run))
 
 
-def accuracies(method: str, name: str) -> list[float]:
-    """Test accuracies in %, one a seed or fold; none if they are not all there."""
+def accuracy(method: str, name: str) -> str:
+    """Test accuracy in %, mean ± std of the seeds or folds that are done, if there are two."""
     count = FOLDS if name == "CR" else SEEDS
     found = [stored().get(f"{method}, {name}, {number}") for number in range(count)]
-    return [] if None in found else [100 * run["test/accuracy"] for run in found]
+    done = [100 * run["test/accuracy"] for run in found if run]
+    if len(done) < 2:
+        return ""
+    return mean_std(done) + (f" ({len(done)} of {count})" if len(done) < count else "")
 
 
 def beside_paper() -> list[list[str]]:
     """Test accuracy in %, mean ± std of seeds or folds, beside the paper's."""
     rows = [["", *PAPER, "rate"]]
     for method in (PROBE, *METHODS):
-        cells = [mean_std(found) if (found := accuracies(method, n)) else "" for n in PAPER]
+        cells = [accuracy(method, name) for name in PAPER]
         rate = chosen(method) if method in METHODS else None
         rows.append([f"MiniLM, {method}", *cells, f"{rate:g}" if rate else ""])
     return [*rows, ["Kim 2014, CNN-non-static", *map(str, PAPER.values()), ""]]

@@ -66,8 +66,8 @@ class TextEncoder(nn.Module):
             encoder its own config says it
 
     Raises:
-        ValueError: if the extra is not installed, or the model is none of these, or damaged
-        FileNotFoundError: if there is no such folder
+        ValueError: if the extra is not installed, there is no such folder, or the model is none of
+            these, or damaged
     """
 
     def __init__(
@@ -147,8 +147,7 @@ def folder_of(path: str, revision: str | None) -> Path:
         revision: on the Hub
 
     Raises:
-        FileNotFoundError: if there is no such folder
-        ValueError: if a folder has a revision, or the Hub does not give it
+        ValueError: if there is no such folder, it has a revision, or the Hub does not give it
     """
     option = f"path={path}"
     if (folder := Path(path).expanduser()).is_dir():
@@ -157,9 +156,9 @@ def folder_of(path: str, revision: str | None) -> Path:
         return folder
     if revision is None:
         said = "no such folder; a model of the Hub needs --model.network.revision"
-        raise FileNotFoundError(f"{option}: {said}")
+        raise ValueError(f"{option}: {said}")
     if not HUB_NAME.fullmatch(path):
-        raise FileNotFoundError(f"{option}: no such folder, and no name on the Hub: owner/model")
+        raise ValueError(f"{option}: no such folder, and no name on the Hub: owner/model")
     try:
         from huggingface_hub import snapshot_download
     except ModuleNotFoundError as error:

@@ -241,9 +241,9 @@ def test_the_hub_is_asked_by_revision_for_plain_files(folder, monkeypatch):
     assert not any(name.endswith((".bin", ".py", "*")) for name in FILES)
     with pytest.raises(ValueError, match=r"^path=some/model, revision=gone: the Hub: OSError: no"):
         TextEncoder("some/model", outputs=3, revision="gone")
-    with pytest.raises(FileNotFoundError, match=r"^path=some/model: no such folder; .*revision$"):
+    with pytest.raises(ValueError, match=r"^path=some/model: no such folder; .*revision$"):
         TextEncoder("some/model", outputs=3)
-    with pytest.raises(FileNotFoundError, match=r"^path=/no/where: .* no name on the Hub"):
+    with pytest.raises(ValueError, match=r"^path=/no/where: .* no name on the Hub"):
         TextEncoder("/no/where", outputs=3, revision="v1")
     with pytest.raises(ValueError, match="revision=v1: a folder here has no revisions"):
         TextEncoder(str(folder), outputs=3, revision="v1")
