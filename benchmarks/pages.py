@@ -22,6 +22,8 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- feedback on MNIST -->            feedback alignment beside back-propagation
 <!-- feedback by depth -->            the same by the number of hidden layers
 <!-- fine-tuning on digits -->        few labels by method, and the gain over a start from scratch
+<!-- quantized digits -->             accuracy and bytes of quantized runs, by scheme
+<!-- quantized speed -->              milliseconds of a quantized network, by scheme
 <!-- words found by LIME -->         words that matter to a sparse model, by explanation
 <!-- encoder beside Kim 2014 -->      a pretrained encoder, fine-tuned in three ways, beside it
 <!-- control: RECIPE -->              returns of reinforcement learning, ours and CleanRL's
