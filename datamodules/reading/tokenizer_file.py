@@ -133,6 +133,12 @@ class TokenizerFile(Tokens):
         numbers = swap(whole, self.padding)
         return numbers[numbers != PADDING], is_cut
 
+    def words(self, tokens: Tensor) -> list[str | None]:
+        """The tokens of a `sentence` as text; None for those that stand around every one."""
+        around = {*self.tokenizer.encode("").ids}
+        numbers = swap(tokens, self.padding).tolist()
+        return [None if n in around else self.tokenizer.id_to_token(n) for n in numbers]
+
     def decode(self, numbers: Tensor) -> str:
         return self.tokenizer.decode(numbers.tolist(), skip_special_tokens=False)
 
