@@ -25,8 +25,8 @@ from beside.pictures import RandomDigits
 from callbacks import ChangedSettings, ChannelsLast, Compile, FiniteLoss, KeyedNoise
 from recipes.classify import Classify
 from recipes.gan import GAN
-from recipes.gan.examples import centred
 from recipes.gan.networks import DCGANDiscriminator, DCGANGenerator
+from recipes.parts.centred import centred
 from recipes.parts.networks import MLP, ConvNet
 from recipes.running.messages import silence_noise
 

@@ -1,4 +1,4 @@
-"""Who imports whom: nothing upwards, no circle, and the command line only from `__main__`."""
+"""Who imports whom: nothing upwards, no technique another, no circle, `running` by `__main__`."""
 
 import ast
 import shutil
@@ -14,6 +14,7 @@ PACKAGES = ("recipes", "callbacks", "datamodules")
 # From the ground up; of recipes, every other room is a technique or a tool.
 FLOORS = {"datamodules": 0, "recipes.parts": 0, "callbacks": 1, "recipes.running": 2}
 TOP = 3
+ALLOWED = {"recipes.study": "recipes.regress"}  # a study is many regressions
 
 
 def name_of(path: Path, root: Path) -> str:
@@ -75,9 +76,10 @@ def floor(module: str) -> int:
     return TOP
 
 
-def is_technique(module: str, house: House) -> bool:
+def technique(module: str, house: House) -> str | None:
+    """The technique whose folder a module lies in."""
     folder = ".".join(module.split(".")[:2])
-    return f"{folder}.module" in house.paths
+    return folder if f"{folder}.module" in house.paths else None
 
 
 def faults(root: Path) -> list[str]:
@@ -88,9 +90,11 @@ def faults(root: Path) -> list[str]:
             arrow = f"{module} imports {other}"
             if floor(other) > floor(module):
                 found.append(f"{arrow}: upwards")
-            if is_technique(module, house) and not module.endswith(".__main__"):
-                if other.startswith("recipes.running"):
-                    found.append(f"{arrow}: only a __main__.py does")
+            own, its = technique(module, house), technique(other, house)
+            if own and not module.endswith(".__main__") and other.startswith("recipes.running"):
+                found.append(f"{arrow}: only a __main__.py does")
+            if own and its and its not in (own, ALLOWED.get(own)):
+                found.append(f"{arrow}: another technique's")
     modules = {name: of for name, of in house.arrows.items() if not house.is_package(name)}
     rooms: dict[str, set[str]] = {}
     for name, imported in modules.items():
@@ -121,6 +125,7 @@ def test_the_house_keeps_its_rules():
             ("recipes/running/run", "from recipes.classify import Classify", "upwards"),
             ("datamodules/digits", "def later():\n    from callbacks.ema import EMA", "upwards"),
             ("recipes/gan/module", "from recipes.running.rows import rewind", "only a __main__"),
+            ("recipes/vae/module", "from recipes.gan.examples import packed", "another technique"),
             ("recipes/parts/logs", "from recipes.parts.stepping import backward", "a circle"),
             ("datamodules/reading/sheets", "from datamodules.uci import UCI", "a circle"),
         ],

@@ -33,7 +33,7 @@ from beside.pictures import RandomDigits
 from datamodules import Ring
 from datamodules.loading.loader import keyed_seed
 from recipes.gan import GAN, networks
-from recipes.gan.examples import centred
+from recipes.parts.centred import centred
 
 PROOF = 5  # steps after which the weights are compared
 FP32, BF16 = "--trainer.precision=32-true", "--trainer.precision=bf16-mixed"

@@ -16,9 +16,9 @@ Differs:  t and e belong to (seed, epoch, row): a resumed run and any number of 
           flow too
 """
 
+from callbacks.samples import Samples
 from recipes.diffusion import networks, samplers  # noqa: F401 - known to the parser by their names
 from recipes.diffusion.module import Diffusion
 from recipes.diffusion.pictures import Trajectories
-from recipes.gan.samples import Samples
 
 __all__ = ["Diffusion", "Samples", "Trajectories"]

@@ -13,14 +13,15 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from callbacks.write_pictures import WritePictures
+from datamodules.drawn import Drawn, slerp
 from datamodules.loading.missing import is_known
 from datamodules.loading.splits import AtLeastTwo, Share
 from recipes.diffusion.checks import check_arguments, check_drawn, check_guidance, check_network
 from recipes.diffusion.process import DDPM, Estimate, Path
 from recipes.diffusion.samplers import DDIM, Heun, Sampler
-from recipes.gan.checks import check_classes
-from recipes.gan.examples import centred, uncentred
-from recipes.gan.prediction import Drawn, Pictures, slerp
+from recipes.parts.centred import centred, uncentred
+from recipes.parts.conditional import check_classes
 from recipes.parts.evaluation import Evaluation
 from recipes.parts.evaluation.report import log_values, record, summary
 from recipes.parts.groups import Groups, make_optimizer
@@ -28,9 +29,9 @@ from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
 from recipes.parts.logs import log_means, log_terms
 from recipes.parts.networks import evaluating
+from recipes.parts.noise import EVALUATION, Noise, global_seed, places
 from recipes.parts.numbers import NonNegativeFinite
 from recipes.parts.sharding import distribute
-from recipes.vae.noise import EVALUATION, Noise, global_seed, places
 
 # The first number in the key of what is drawn for a row.
 TIMES, NOISE, LABELS, START, ON_THE_WAY = 20, 21, 22, 23, 24
@@ -275,7 +276,7 @@ class Diffusion(LightningModule):
         return self.drawn
 
     def configure_callbacks(self) -> list[Callback]:
-        return [Pictures(self.drawn)] if self.drawn else []
+        return [WritePictures(self.drawn)] if self.drawn else []
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
         if self.drawn is None:

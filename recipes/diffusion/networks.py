@@ -12,9 +12,9 @@ from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recipes.gan.networks.parts import check_labels, smallest_size
+from recipes.parts.conditional import check_labels
 from recipes.parts.embeddings import EmbeddingCallable
-from recipes.parts.networks import Head, Width, check_layers
+from recipes.parts.networks import Head, Width, check_layers, smallest_size
 
 LONGEST = 10_000  # the waves' lengths are 2 pi to about 2 pi times this, in steps of a thousand
 GROUPS = 8  # of normalised channels, where their number can be divided so

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from callbacks.ema import averaged, shard_again
-from recipes.gan.examples import uncentred
-from recipes.gan.samples import PICTURES
+from callbacks.samples import PICTURES
+from recipes.parts.centred import uncentred
 from recipes.parts.files import replacing
 from recipes.parts.networks import evaluating
 from recipes.parts.pictures import save_grid

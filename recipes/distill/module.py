@@ -13,7 +13,6 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from datamodules.loading.missing import is_known
-from recipes.classify.module import accuracy, cross_entropies, cross_entropy, errors
 from recipes.distill.losses import KD, SoftLoss
 from recipes.distill.teacher import NEEDS, check_same_classes, check_split, load_teacher
 from recipes.parts.clipping import clip_groups
@@ -22,6 +21,7 @@ from recipes.parts.fitting import check_classifier, count_classes
 from recipes.parts.groups import Groups
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import class_numbers, full, mean_of_known
+from recipes.parts.labels import accuracy, cross_entropies, cross_entropy, errors
 from recipes.parts.logs import log_count, log_means, log_terms
 from recipes.parts.networks import Frozen
 from recipes.parts.outputs import Output, take_output

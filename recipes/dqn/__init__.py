@@ -14,8 +14,8 @@ Files:    returns in curves.png, an episode's film and strip in episode.gif and 
 Differs:  a truncated episode goes on in its value; the target network moves by updates, not steps
 """
 
+from callbacks import film_episode  # noqa: F401
 from recipes.dqn import networks  # noqa: F401 - known by their short names
 from recipes.dqn.module import DQN
-from recipes.policy_gradient import film  # noqa: F401
 
 __all__ = ["DQN"]

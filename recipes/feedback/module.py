@@ -12,12 +12,12 @@ from torch.nn import functional as F
 
 from datamodules.loading.missing import is_known
 from datamodules.reading.classes import check_type
-from recipes.classify.module import accuracy, cross_entropies, errors
 from recipes.feedback.network import FeedbackMLP, Method
 from recipes.parts.fitting import check_classifier, count_classes
 from recipes.parts.groups import Groups, make_optimizer
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import class_numbers, full, mean_of_known
+from recipes.parts.labels import accuracy, cross_entropies, errors
 from recipes.parts.logs import is_logging_step, log_count, log_means, log_terms
 
 

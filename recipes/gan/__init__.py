@@ -18,8 +18,8 @@ Differs:  one pass of the generator serves both networks, which see the same lat
           [0, 1] outside
 """
 
+from callbacks.samples import Samples
 from recipes.gan import networks  # noqa: F401 - known to the parser by their short names
 from recipes.gan.module import GAN
-from recipes.gan.samples import Samples
 
 __all__ = ["GAN", "Samples"]

@@ -1,6 +1,6 @@
 """Checks that refuse a run in one line that names the option, most before its first step."""
 
-from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch import Tensor, nn
 
@@ -9,7 +9,7 @@ from datamodules.reading.classes import Classes, check_class_numbers
 from recipes.gan.examples import packed
 from recipes.gan.gradients import Method
 from recipes.gan.penalties import Penalty, refuse_batch_norm, refuse_dropout
-from recipes.parts.fitting import limit_labels, outputs
+from recipes.parts.fitting import outputs
 from recipes.parts.manual_ddp import ManualDDP
 
 
@@ -38,23 +38,6 @@ def check_arguments(
         raise ValueError(f"--model.penalty_interval={penalty_interval}: there are no penalties")
     if classes and pack > 1:
         raise ValueError("--model.classes with --model.pack: a pack has no one label")
-
-
-def check_classes(data: LightningDataModule | None, classes: int) -> None:
-    """Refuses data of another number of classes, and from then on labels that are none of them.
-
-    Args:
-        data: set up; may have `class_count`, and what `limit_labels` asks for
-        classes: that the networks know
-
-    Raises:
-        ValueError: naming the option
-    """
-    option = f"--model.classes={classes}"
-    limit_labels(data, Classes(classes, option))
-    there = getattr(data, "class_count", None)
-    if there is not None and there < classes:  # samples of the others would be of nothing
-        raise ValueError(f"{option}: --data={type(data).__name__} has {there} classes")
 
 
 def check_networks(

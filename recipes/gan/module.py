@@ -13,22 +13,19 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from callbacks.write_pictures import WritePictures
+from datamodules.drawn import PREDICTION, Drawn
 from datamodules.loading.loader import keyed_generator
 from datamodules.loading.splits import AtLeastTwo
-from recipes.gan.checks import (
-    check_arguments,
-    check_batch,
-    check_classes,
-    check_fit,
-    check_networks,
-)
+from recipes.gan.checks import check_arguments, check_batch, check_fit, check_networks
 from recipes.gan.constraints import apply_spectral_norm, clip_weights
-from recipes.gan.examples import Share, centred, packed, shared_out, uncentred
+from recipes.gan.examples import Share, packed, shared_out
 from recipes.gan.gradients import Method
 from recipes.gan.losses import LOSSES, RELATIVISTIC, Name
 from recipes.gan.penalties import Penalty, total
-from recipes.gan.prediction import PREDICTION, Drawn, Pictures
 from recipes.gan.terms import critic_alarms, descend, refuse_closures, summed, watch_gradient
+from recipes.parts.centred import centred, uncentred
+from recipes.parts.conditional import check_classes
 from recipes.parts.evaluation import Evaluation
 from recipes.parts.evaluation.report import log_values, record, summary
 from recipes.parts.groups import Groups
@@ -268,7 +265,7 @@ class GAN(LightningModule):
         return self.drawn
 
     def configure_callbacks(self) -> list[Callback]:
-        return [Pictures(self.drawn)] if self.drawn else []
+        return [WritePictures(self.drawn)] if self.drawn else []
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))

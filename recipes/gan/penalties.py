@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from recipes.gan.gradients import Critic, Method, gradient_norms
+from recipes.parts.dropout import dropouts
 from recipes.parts.numbers import PositiveFinite
-from recipes.regress.dropout import dropouts
 
 
 def interpolate(one: Tensor, other: Tensor) -> Tensor:

@@ -260,3 +260,20 @@ class Frozen(nn.Module):
     @torch.no_grad()
     def forward(self, inputs: Tensor) -> Tensor:
         return self.network(inputs)
+
+
+def smallest_size(shape: list[int], halvings: int) -> int:
+    """Height of the smallest feature map, in pixels: the image's, halved so many times.
+
+    Args:
+        shape: of the image, [channels, height, width]
+        halvings: from the image to the smallest feature map
+
+    Raises:
+        ValueError: if the image is not square, or its height cannot be halved so often
+    """
+    if len(shape) != 3 or shape[1] != shape[2]:
+        raise ValueError(f"shape {shape}: [channels, height, width] of a square image")
+    if shape[1] % 2**halvings:
+        raise ValueError(f"shape {shape} cannot be halved {halvings} times: give fewer channels")
+    return shape[1] // 2**halvings

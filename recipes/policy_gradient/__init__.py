@@ -15,7 +15,8 @@ Files:    returns in curves.png, an episode's film and strip in episode.gif and 
 Differs:  a truncated episode goes on in its value; minibatches take as much of each environment
 """
 
-from recipes.policy_gradient import film, networks  # noqa: F401 - known by their short names
+from callbacks import film_episode  # noqa: F401 - known by its short name
+from recipes.policy_gradient import networks  # noqa: F401 - likewise
 from recipes.policy_gradient.module import PolicyGradient
 
 __all__ = ["PolicyGradient"]

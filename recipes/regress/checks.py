@@ -4,8 +4,8 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import nn
 
+from recipes.parts.dropout import dropouts
 from recipes.parts.fitting import check_named, outputs_of_data
-from recipes.regress.dropout import dropouts
 from recipes.regress.losses import Loss
 
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import LBFGS, Optimizer
 
 from callbacks import GradientClip, LRDecay
-from recipes.regress.dropout import dropouts
+from recipes.parts.dropout import dropouts
 
 FULL_BATCH = "L-BFGS needs the same full batch in every step: --data.batch_size=full"
 

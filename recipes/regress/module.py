@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from datamodules.loading.loader import data_rank
 from recipes.parts.clipping import clip_groups
+from recipes.parts.dropout import mc_dropout
 from recipes.parts.embedded import show_inputs
 from recipes.parts.groups import Groups
 from recipes.parts.hyperparameters import save_hyperparameters
@@ -31,7 +32,6 @@ from recipes.regress.checks import (
     count_targets,
     scaling,
 )
-from recipes.regress.dropout import mc_dropout
 from recipes.regress.lbfgs import check_lbfgs
 from recipes.regress.losses import Loss, Name
 from recipes.regress.prediction import (

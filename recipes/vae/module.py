@@ -13,8 +13,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from callbacks.write_pictures import WritePictures
+from datamodules.drawn import Drawn
 from datamodules.loading.splits import AtLeastTwo
-from recipes.gan.prediction import Drawn, Pictures
 from recipes.parts.evaluation import Evaluation
 from recipes.parts.evaluation.report import log_values, record
 from recipes.parts.groups import Groups
@@ -22,6 +23,7 @@ from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
 from recipes.parts.logs import log_means, log_terms
 from recipes.parts.networks import evaluating
+from recipes.parts.noise import CORRUPTION, EVALUATION, PIXELS, Noise, global_seed, places
 from recipes.parts.numbers import NonNegativeFinite
 from recipes.parts.sharding import distribute
 from recipes.vae.anomalies import SCORES, Anomalies
@@ -33,16 +35,8 @@ from recipes.vae.bounds import (
     sampled,
 )
 from recipes.vae.checks import check_arguments, check_networks, check_setup
+from recipes.vae.corruption import Corruption
 from recipes.vae.likelihoods import Bernoulli, Likelihood
-from recipes.vae.noise import (
-    CORRUPTION,
-    EVALUATION,
-    PIXELS,
-    Corruption,
-    Noise,
-    global_seed,
-    places,
-)
 from recipes.vae.units import ActiveUnits, in_words
 
 Method = Literal["autoencoder", "vae", "iwae"]
@@ -284,7 +278,7 @@ class VAE(LightningModule):
         return self.drawn
 
     def configure_callbacks(self) -> list[Callback]:
-        return [Pictures(self.drawn)] if self.drawn else []
+        return [WritePictures(self.drawn)] if self.drawn else []
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
         if self.drawn is not None:

@@ -7,8 +7,7 @@ from typing import Literal
 from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 
-from recipes.gan.networks.parts import smallest_size
-from recipes.parts.networks import Head, Width, check_layers
+from recipes.parts.networks import Head, Width, check_layers, smallest_size
 
 Activation = Literal["tanh", "relu", "softplus"]
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "softplus": nn.Softplus}

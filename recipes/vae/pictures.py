@@ -17,8 +17,8 @@ from datamodules.loading.missing import is_known
 from recipes.parts.drawing import COLOURS
 from recipes.parts.files import replacing
 from recipes.parts.networks import evaluating
+from recipes.parts.noise import EVALUATION, Noise
 from recipes.parts.pictures import save_grid
-from recipes.vae.noise import EVALUATION, Noise
 
 COLUMNS, ROWS = 10, 4  # of a picture of images
 SAMPLES = 80

@@ -11,8 +11,8 @@ from datamodules import MNIST, Diabetes, HuggingFace, Images, Ring
 from datamodules.loading.missing import MISSING, check_known, is_known
 from datamodules.reading.classes import Classes
 from recipes.classify import Classify
-from recipes.classify.module import cross_entropies, cross_entropy
 from recipes.gan import GAN
+from recipes.parts.labels import cross_entropies, cross_entropy
 from recipes.parts.networks import MLP
 from trains import digits, fit
 

@@ -5,8 +5,8 @@ from itertools import pairwise
 from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 
-from recipes.gan.networks.parts import SLOPE, Critic, Latent, initialise, smallest_size
-from recipes.parts.networks import Width, check_layers
+from recipes.gan.networks.parts import SLOPE, Critic, Latent, initialise
+from recipes.parts.networks import Width, check_layers, smallest_size
 
 
 def initialise_dcgan(network: nn.Module) -> None:

@@ -5,19 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from recipes.parts.conditional import check_labels
 from recipes.parts.networks import Head
 
 SLOPE = 0.2  # of leaky ReLU below zero, in all discriminators
-
-
-def check_labels(embedding: nn.Embedding | None, labels: Tensor | None) -> None:
-    """Checks that a network with classes is given labels, and one without is not.
-
-    Raises:
-        ValueError: naming the option
-    """
-    if (embedding is None) != (labels is None):
-        raise ValueError("a network has classes if --model.classes is given, and only then")
 
 
 class Latent(nn.Module):
@@ -64,23 +55,6 @@ class Critic(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             label = self.embedding(labels)
             return output + (label * features.to(label.dtype)).sum(1, keepdim=True)
-
-
-def smallest_size(shape: list[int], halvings: int) -> int:
-    """Height of the smallest feature map, in pixels: the image's, halved so many times.
-
-    Args:
-        shape: of the image, [channels, height, width]
-        halvings: from the image to the smallest feature map
-
-    Raises:
-        ValueError: if the image is not square, or its height cannot be halved so often
-    """
-    if len(shape) != 3 or shape[1] != shape[2]:
-        raise ValueError(f"shape {shape}: [channels, height, width] of a square image")
-    if shape[1] % 2**halvings:
-        raise ValueError(f"shape {shape} cannot be halved {halvings} times: give fewer channels")
-    return shape[1] // 2**halvings
 
 
 def initialise(network: nn.Module, slope: float) -> None:

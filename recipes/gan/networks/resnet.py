@@ -9,8 +9,8 @@ from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recipes.gan.networks.parts import SLOPE, Critic, Latent, initialise, smallest_size
-from recipes.parts.networks import Width, check_layers
+from recipes.gan.networks.parts import SLOPE, Critic, Latent, initialise
+from recipes.parts.networks import Width, check_layers, smallest_size
 
 
 class ResidualBlock(nn.Module):

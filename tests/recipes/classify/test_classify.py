@@ -10,7 +10,7 @@ from torch import nn
 
 from marks import some
 from recipes.classify import Classify
-from recipes.classify.module import accuracy, errors
+from recipes.parts.labels import accuracy, errors
 from recipes.parts.networks import MLP
 from trains import digits, fit
 

@@ -20,7 +20,7 @@ from recipes.diffusion.process import (
     linear_betas,
 )
 from recipes.diffusion.samplers import DDIM, Ancestral, Euler, Heun
-from recipes.vae.noise import EVALUATION, Noise, normals
+from recipes.parts.noise import EVALUATION, Noise, normals
 
 CPU = torch.device("cpu")
 PREDICTIONS = ["epsilon", "x0", "v"]

@@ -10,9 +10,9 @@ import pytest
 from safetensors.torch import load_file
 
 from datamodules import Digits
-from recipes.classify.module import accuracy
 from recipes.ensemble.__main__ import main
 from recipes.parts import ConvNet
+from recipes.parts.labels import accuracy
 from trains import rows
 
 SMALL = ("--model.network.channels=[4]", "--trainer.max_epochs=2")

@@ -20,11 +20,11 @@ from torch import nn
 
 from callbacks import EMA
 from callbacks.ema import averaged
+from callbacks.samples import PICTURES, Samples
 from datamodules import Ring
 from datamodules.loading.loader import keyed_generator
 from marks import slow
 from recipes.gan import GAN
-from recipes.gan.samples import PICTURES, Samples
 from recipes.parts.pictures import BACKGROUND, GAP, grid, scatter
 from recipes.running.cli import main
 from trains import digits, rows
@@ -240,7 +240,7 @@ def test_points_without_validation_are_shown_beside_those_for_training(tmp_path,
         def val_dataloader(self):
             return []
 
-    monkeypatch.setattr("recipes.gan.samples.scatter", kept)
+    monkeypatch.setattr("callbacks.samples.scatter", kept)
     data = TrainingOnly(samples=512, batch_size=64)
     train(tmp_path, Samples(every=0, count=90), data=data, module=Maker((2,)))
     points = torch.cat([inputs for inputs, _ in data.train_dataloader()])[:90]

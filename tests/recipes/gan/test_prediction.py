@@ -11,7 +11,7 @@ import torch
 from matplotlib.image import imread
 
 from datamodules import Digits
-from recipes.gan.prediction import Drawn, slerp
+from datamodules.drawn import Drawn, slerp
 
 GAME = """
 model:

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from datamodules.loading.missing import MISSING, is_known
 from recipes.classify import Classify
-from recipes.classify.module import cross_entropies
 from recipes.parts.known import class_numbers, mean_of_known
+from recipes.parts.labels import cross_entropies
 from recipes.parts.networks import MLP
 from recipes.regress import Regress
 from recipes.regress.losses import Loss

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
+from callbacks.film_episode import drawn, some
 from datamodules.control import Acrobot, CartPole, MountainCar, Pendulum
 from forks import ended_well, ranks
 from marks import slow
-from recipes.policy_gradient.film import drawn, some
 from trains import interrupt_after, middle_of_epoch, rows
 
 LAST = "checkpoints/last.ckpt"

@@ -17,9 +17,9 @@ from torch import nn
 
 from callbacks import WritePredictions
 from datamodules import Diabetes
+from recipes.parts.dropout import mc_dropout
 from recipes.parts.networks import MLP, ConvNet
 from recipes.regress import Regress
-from recipes.regress.dropout import mc_dropout
 from recipes.regress.prediction import mixture
 from trains import digits, fit, interrupt_after, rows, weights
 

@@ -15,6 +15,7 @@ from torch import nn
 from callbacks import LRDecay
 from datamodules import Digits
 from datamodules.images import ImageTable
+from recipes.parts.noise import CODES, EVALUATION, PIXELS, Noise, normals
 from recipes.vae import VAE
 from recipes.vae.anomalies import Anomalies
 from recipes.vae.bounds import (
@@ -25,18 +26,9 @@ from recipes.vae.bounds import (
     negative_elbo,
     sampled,
 )
+from recipes.vae.corruption import GaussianNoise, Masking, SaltAndPepper
 from recipes.vae.likelihoods import Bernoulli, DiscretizedLogistic, Gaussian
 from recipes.vae.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
-from recipes.vae.noise import (
-    CODES,
-    EVALUATION,
-    PIXELS,
-    GaussianNoise,
-    Masking,
-    Noise,
-    SaltAndPepper,
-    normals,
-)
 from recipes.vae.units import ActiveUnits, in_words
 from trains import fit
 
