@@ -53,7 +53,7 @@ def band(recipe):
 
 
 # They wait for the slow suite.
-SLOWEST = ("diffusion", "dqn", "gan", "language")
+SLOWEST = ("diffusion", "dqn", "gan", "language", "policy_gradient", "vae")
 QUICK = [name for name in recipe_names() if name not in SLOWEST]
 
 

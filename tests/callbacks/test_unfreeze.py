@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import BackboneFinetuning
 from callbacks import EMA, L1, GradientClip, LRDecay, MaxNorm, OptimizerStats, Unfreeze
 from forks import ended_well, ranks
 from launches import difference, weights
+from marks import slow
 from recipes.classify import Classify
 from recipes.parts.groups import Groups, Pattern
 from recipes.parts.networks import ConvNet
@@ -240,7 +241,7 @@ def config(*others, schedule, form="cosine"):
     return "--config=unfreeze.yaml"
 
 
-@pytest.mark.parametrize("batches", [13, 25])
+@pytest.mark.parametrize("batches", [13, slow(25)])
 def test_a_run_interrupted_before_or_after_thawing_resumes_identically(
     batches, recipe, monkeypatch
 ):

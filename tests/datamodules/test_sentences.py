@@ -217,6 +217,7 @@ def test_a_student_learns_from_another_kind_of_network(recipe, lines):
     assert saved["state_dict"]["student.embedding.weight"].shape[1] == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "network", ["TextCNN", pytest.param("LSTMClassifier", marks=pytest.mark.slow)]
 )

@@ -10,7 +10,7 @@ import torch
 from callbacks import EMA
 from datamodules import Digits, Ring
 from forks import ended_well, ranks
-from marks import slow
+from marks import slow, some
 from recipes.diffusion import Diffusion, Samples, Trajectories
 from recipes.diffusion.networks import ResidualMLP
 from recipes.diffusion.pictures import chosen
@@ -53,6 +53,7 @@ def test_an_interrupted_run_resumes_exactly(recipe, monkeypatch, flags):
 EXACT = ("--trainer.precision=64-true", "--trainer.max_epochs=2", "--data.val_size=361")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [TINY, slow(FLOW)], ids=["ddpm", "flow"])
 def test_two_processes_and_accumulated_batches_train_what_one_does(recipe, flags):
     both = (*flags, *EXACT)
@@ -196,7 +197,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("flags", REFUSED)
+@pytest.mark.parametrize("flags", some(REFUSED, 3))
 def test_what_would_be_wrong_is_refused(recipe, flags):
     with pytest.raises((ValueError, SystemExit), match=REFUSED[flags]) as caught:
         recipe("diffusion", "fit", *flags.split(), "--trainer.max_epochs=1")

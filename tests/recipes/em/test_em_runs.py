@@ -13,7 +13,7 @@ from sklearn.datasets import load_iris
 
 from datamodules import Digits
 from forks import ended_well, ranks
-from marks import slow
+from marks import slow, some
 from recipes.em import EM, BernoulliMixture
 from recipes.em.checks import check_setup
 from trains import fit, interrupt_after, middle_of_epoch, rows
@@ -102,6 +102,7 @@ def test_an_interrupted_run_resumes_exactly(recipe, monkeypatch, how):
     assert rows(Path("runs/em/whole")) == rows(Path("runs/em/cut"))
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_of_whole_steps_resumes_exactly(recipe):
     flags = ("--data.batch_size=359", "--trainer.accumulate_grad_batches=3", *BARE)
     recipe("em", "fit", *flags, "--name=whole", "--trainer.max_epochs=4")
@@ -179,7 +180,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("flags", REFUSED)
+@pytest.mark.parametrize("flags", some(REFUSED, 3))
 def test_what_would_be_wrong_is_refused(recipe, flags):
     with pytest.raises((ValueError, SystemExit), match=REFUSED[flags]) as caught:
         recipe("em", "fit", *flags.split(), "--trainer.max_epochs=1")

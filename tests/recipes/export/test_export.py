@@ -115,6 +115,7 @@ def test_several_targets_are_told_apart(recipe):
     assert_same(found, columns)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("name", ["classify", pytest.param("regress", marks=pytest.mark.slow)])
 def test_onnx_runtime_predicts_what_the_run_does(name, fit, recipe):

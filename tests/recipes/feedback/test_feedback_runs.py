@@ -32,6 +32,7 @@ def matrices(state):
     return {key: value for key, value in state.items() if "matrix" in key}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["direct", slow("alignment")])
 def test_an_interrupted_run_resumes_exactly(recipe, monkeypatch, method):
     """In the middle of an epoch, with dropout; the matrices are those of the checkpoint."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from forks import ended_well, ranks
+from marks import slow
 from recipes.gan.networks import MLPDiscriminator, MLPGenerator
 
 GAME = """
@@ -67,7 +68,7 @@ def trained(name):
     return torch.load(f"runs/gan/{name}/checkpoints/last.ckpt", weights_only=True)["state_dict"]
 
 
-@pytest.mark.parametrize("files", [apart, together])
+@pytest.mark.parametrize("files", [apart, slow(together)])
 def test_each_network_starts_from_its_own_file(networks, files, recipe):
     flags = files(networks)
     recipe("gan", "fit", "--config=game.yaml", "--name=a", *flags)

@@ -54,6 +54,7 @@ def refused(monkeypatch, capfd):
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", some(OVERLAYS, 1), ids=lambda path: path.stem)
 def test_an_overlay_says_only_where_and_how_fast(path, capsys):
     settings = yaml.safe_load(path.read_text())

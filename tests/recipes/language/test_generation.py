@@ -78,6 +78,7 @@ def folder(recipe, tmp_path):
     return Path("runs/language/a")
 
 
+@pytest.mark.slow
 def test_predict_goes_on_from_a_prompt(recipe, folder, tmp_path):
     checkpoint = f"--ckpt_path={folder}/checkpoints/last.ckpt"
     (tmp_path / "lines.txt").unlink()  # no file of the fit is needed

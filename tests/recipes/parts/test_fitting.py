@@ -8,6 +8,7 @@ from lightning.pytorch import Trainer
 from torch import nn
 
 from datamodules import Diabetes
+from marks import some
 from recipes.classify import Classify
 from recipes.distill import Distill
 from recipes.parts.fitting import check_classifier, outputs_of_data
@@ -33,7 +34,7 @@ MISFITS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "flags", "line"), MISFITS, ids=lambda value: value[:40])
+@pytest.mark.parametrize(("name", "flags", "line"), some(MISFITS, 4), ids=lambda value: value[:40])
 def test_misfits_are_refused_by_their_option(recipe, name, flags, line):
     if name == "gan":
         flags += " --model.generator.classes=12 --model.discriminator.classes=12"
@@ -73,7 +74,9 @@ OUT_OF_RANGE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "flags", "line"), OUT_OF_RANGE, ids=lambda value: value[:60])
+@pytest.mark.parametrize(
+    ("name", "flags", "line"), some(OUT_OF_RANGE, 6), ids=lambda value: value[:60]
+)
 def test_hyperparameters_out_of_range_are_refused_by_their_option(recipe, name, flags, line):
     """In their place, and not as a loss that is not finite later."""
     with pytest.raises((SystemExit, Exception), match=line):

@@ -361,6 +361,7 @@ def test_students_and_teachers_start_from_files_of_their_own(recipe):
         recipe("distill", "fit", "--model.scheme=frozen", "--model.teacher_checkpoint=moved.pt")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", some([[], ["--config=digits"]], 1))
 def test_a_teachers_checkpoint_brings_its_own_architecture(recipe, config):
     flags = ("--model.network=MLP", "--model.network.inputs=64", "--model.network.widths=[8]")

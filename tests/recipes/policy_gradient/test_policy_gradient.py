@@ -58,7 +58,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["ppo", *map(slow, ("reinforce", "pendulum")), "gymnasium"])
+@pytest.mark.parametrize("kind", ["ppo", *map(slow, ("reinforce", "pendulum", "gymnasium"))])
 def test_an_interrupted_run_resumes_exactly(recipe, monkeypatch, kind):
     """After 10 updates, in the middle of an iteration, whose rollout goes on."""
     given = KINDS[kind]

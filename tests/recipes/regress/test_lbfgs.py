@@ -187,6 +187,7 @@ def run(recipe, name, *flags):
     return Path("runs/regress", name)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_identically(recipe, monkeypatch):
     whole = run(recipe, "whole", "--trainer.max_epochs=6")
     with monkeypatch.context() as context:

@@ -360,6 +360,7 @@ DROPOUT = (
 )
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_identically(recipe, monkeypatch):
     recipe("regress", "fit", "--name=whole", *DROPOUT)
     with monkeypatch.context() as context:

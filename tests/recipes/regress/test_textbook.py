@@ -97,6 +97,7 @@ def assert_same(found, expected):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "update"),
     [
@@ -122,6 +123,7 @@ def test_mini_batches_in_the_loaders_order(tmp_path, batch_size):
         assert np.abs(found - trajectory(descent, EVERY, rate=0.01)).max() > 1e-2, "order matters"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "decay"),
     [

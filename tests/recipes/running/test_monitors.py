@@ -39,28 +39,39 @@ def monitoring(callback, metric, *more):
 
 @pytest.mark.parametrize(
     ("name", "flags", "said"),
-    [
-        (
-            "classify",
-            monitoring("ModelCheckpoint", "val/los"),
-            "ModelCheckpoint's monitor=val/los ",
-        ),
-        ("classify", monitoring("ModelCheckpoint", "val/los"), "by validation: is it val/loss?"),
-        ("classify", monitoring("EarlyStopping", "val_accuracy"), ": is it val/accuracy?"),
-        ("classify", monitoring("EarlyStopping", "val/none"), "EarlyStopping's monitor=val/none"),
-        ("study", monitoring("ModelCheckpoint", "val/rmse/Adm"), "is it val/rmse/Adam?"),
-        ("gan", monitoring("ModelCheckpoint", "val/fid"), "is it val/fid_pixels?"),
-        (
-            "classify",
-            ("--trainer.callbacks=LossDrivenLR", "--trainer.callbacks.monitor=val/losss"),
-            "LossDrivenLR's monitor=val/losss",
-        ),
-        (
-            "regress",
-            monitoring("ModelCheckpoint", "val/rmse", "--data.val_size=0"),
-            "ModelCheckpoint's monitor=val/rmse: there is no validation",
-        ),
-    ],
+    some(
+        [
+            (
+                "classify",
+                monitoring("ModelCheckpoint", "val/los"),
+                "ModelCheckpoint's monitor=val/los ",
+            ),
+            (
+                "classify",
+                monitoring("ModelCheckpoint", "val/los"),
+                "by validation: is it val/loss?",
+            ),
+            ("classify", monitoring("EarlyStopping", "val_accuracy"), ": is it val/accuracy?"),
+            (
+                "classify",
+                monitoring("EarlyStopping", "val/none"),
+                "EarlyStopping's monitor=val/none",
+            ),
+            ("study", monitoring("ModelCheckpoint", "val/rmse/Adm"), "is it val/rmse/Adam?"),
+            ("gan", monitoring("ModelCheckpoint", "val/fid"), "is it val/fid_pixels?"),
+            (
+                "classify",
+                ("--trainer.callbacks=LossDrivenLR", "--trainer.callbacks.monitor=val/losss"),
+                "LossDrivenLR's monitor=val/losss",
+            ),
+            (
+                "regress",
+                monitoring("ModelCheckpoint", "val/rmse", "--data.val_size=0"),
+                "ModelCheckpoint's monitor=val/rmse: there is no validation",
+            ),
+        ],
+        3,
+    ),
 )
 def test_a_misspelt_monitor_is_found_before_the_first_step(counted, name, flags, said):
     with pytest.raises(ValueError, match=re.escape(said)):

@@ -112,6 +112,7 @@ def test_the_file_is_read_once_and_each_doubt_is_said_once(recipe, tmp_path, cap
     assert len(reads) == 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_exactly(recipe, tmp_path, monkeypatch):
     path = own_tables.diabetes(tmp_path)
     fit = ("fit", f"--data.path={path}", *DIABETES, "--trainer.max_epochs=2")

@@ -58,6 +58,7 @@ def right(folder):
     return np.mean([Path(row["file"]).parts[0] == row["prediction"] for row in table])
 
 
+@pytest.mark.slow
 def test_a_folder_is_classified(photos, recipe):
     told(typed("classify", "--data.predict=new_photos"), recipe)
     folder = Path("runs/classify/photos")

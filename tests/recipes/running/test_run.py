@@ -165,6 +165,7 @@ def test_without_keyed_noise_a_resumed_run_differs(recipe, monkeypatch):
     assert any(not torch.equal(state("cut")[key], value) for key, value in state("whole").items())
 
 
+@pytest.mark.slow
 def test_a_killed_process_resumes(recipe, monkeypatch):
     """SIGKILL at a random moment; what it leaves is resumed to the same rows and weights."""
     small = ["--model.network=MLP", "--model.network.inputs=64", "--model.network.widths=[16]"]

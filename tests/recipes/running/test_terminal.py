@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.callbacks import ModelSummary, TQDMProgressBar
 from torch import nn
 
+from marks import slow
 from recipes.parts.networks import MLP, Frozen
 from recipes.running.terminal import Networks, Progress, outcome, shown
 
@@ -88,7 +89,7 @@ def test_early_stopping_says_why(recipe, capsys):
     assert "stopped early" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["regress", "classify", "two"])
+@pytest.mark.parametrize("name", ["regress", slow("classify"), slow("two")])
 def test_an_evaluation_without_known_targets_says_so(name, printed):
     """It ended with RMSE nan, or accuracy nan, and nothing else."""
     parts = ["train"] * 20 + ["val"] * 10 + ["test"] * 10

@@ -163,6 +163,7 @@ class Mean(Callback):
         pl_module.log("train/mean", outputs["loss"], on_step=False, on_epoch=True, batch_size=50)
 
 
+@pytest.mark.slow
 def test_a_row_of_an_epoch_is_not_lost(recipe, monkeypatch):
     means = ModuleType("means")
     means.Mean = Mean

@@ -118,6 +118,7 @@ def test_what_was_chosen_can_be_trained_again(recipe):
             assert row[key] == choice[key]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [

@@ -186,6 +186,7 @@ def test_an_interrupted_lesson_ends_as_an_uninterrupted_one(recipe, monkeypatch)
     assert (cut / "lesson.md").read_text() == (whole / "lesson.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_picture_begins_at_the_first_step_and_is_labelled(tmp_path, monkeypatch):
     saved, save = [], Figure.savefig
     monkeypatch.setattr("recipes.study.lesson_picture.Figure", Figure)

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from datamodules import Digits
 from forks import ended_well, ranks
-from marks import slow
+from marks import slow, some
 from recipes.vae import VAE, LatentPictures
 from recipes.vae.likelihoods import Gaussian
 from recipes.vae.networks import MLPDecoder, MLPEncoder
@@ -33,6 +33,7 @@ def table(path):
         return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_exactly(recipe, monkeypatch):
     """In the middle of an epoch: codes, pixels and corruption go on."""
     flags = (*IWAE, "--model.corruption=Masking", "--data.batch_size=40", "--trainer.max_epochs=3")
@@ -151,7 +152,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("flags", REFUSED)
+@pytest.mark.parametrize("flags", some(REFUSED, 3))
 def test_what_would_be_wrong_is_refused(recipe, flags):
     with pytest.raises((ValueError, SystemExit), match=REFUSED[flags]) as caught:
         recipe("vae", "fit", *flags.split(), "--trainer.max_epochs=1")
