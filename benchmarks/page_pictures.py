@@ -26,6 +26,9 @@ from torch import nn
 
 from datamodules import Diabetes, Digits, Grid, Iris, Ring
 from recipes.compare import report
+from recipes.ensemble.__main__ import METHODS
+from recipes.ensemble.__main__ import main as ensemble_command
+from recipes.explain.__main__ import main as explain_command
 from recipes.parts.drawing import style
 from recipes.running.commands import run_recipe
 from recipes.seeds.__main__ import main as seeds_command
@@ -76,6 +79,55 @@ def seeds(path: Path) -> None:
     flags = ["--seeds=5", "--data.split={seed}", "--name=repeat", "--test"]
     seeds_command(["--recipe=regress", *flags])
     shutil.copy("runs/regress/repeat/compare.png", path)
+
+
+def ensemble(path: Path) -> None:
+    """Test errors of single runs and what recipes.ensemble makes of them, by where they start."""
+    few = "--data.labelled=200"
+    start = finished("classify", "digits", "start", few, "--seed_everything=9", test=False)
+    starts = {"on": [f"--model.weights={start}/network.pt"], "new": []}
+    figure, (panel,) = panels(1, width=8)
+    for place, (name, flags) in enumerate(starts.items()):
+        runs = [
+            finished("classify", "digits", f"{name}-s{seed}", *given, test=False)
+            for seed in range(5)
+            for given in [(few, f"--seed_everything={seed}", *flags)]
+        ]
+        ensemble_command([*map(str, runs), f"--output={name}"])
+        found = json.loads(Path(name, "ensemble.json").read_text())["test"]
+        of = {key: [100 - 100 * found[key]["accuracy"]] for key in METHODS}
+        of = {"single runs": [100 - 100 * found[str(run)]["accuracy"] for run in runs]} | of
+        said = "from one start" if name == "on" else "each from its own start"
+        for row, values in enumerate(of.values()):
+            height = [-row + 0.1 - 0.2 * place] * len(values)
+            label = said if not row else None
+            panel.semilogx(
+                values, height, "o", color=(BLUE, ORANGE)[place], alpha=0.75, label=label
+            )
+    panel.set_yticks(range(0, -len(of), -1), of)
+    panel.set_xlabel("test error, %")
+    panel.legend(frameon=False, loc="center right")
+    figure.savefig(path)
+
+
+def explain(path: Path) -> None:
+    """A table's bars and beeswarm, by recipes.explain of the default regression."""
+    run = finished("regress", "diabetes", "explained", test=False)
+    flags = ["--method=kernel_shap", "--drawn=1", "--output=explained"]
+    explain_command([str(run), *flags])
+    figure, (left, right) = panels(2, width=11, height=3.6)
+    for panel, name in ((left, "bars"), (right, "summary")):
+        panel.imshow(imread(f"explained/{name}.png"))
+        panel.set_axis_off()
+    figure.savefig(path)
+
+
+def explain_pictures(path: Path) -> None:
+    """Heat maps of two digits by each method, by recipes.explain of the default classifier."""
+    run = finished("classify", "digits", "explained", test=False)
+    methods = "integrated_gradients gradient_shap kernel_shap lime feature_ablation occlusion"
+    explain_command([str(run), "--method", *methods.split(), "--rows=0-1", "--output=digits"])
+    shutil.copy("digits/heat.png", path)
 
 
 def tune(path: Path) -> None:
@@ -296,6 +348,9 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     "distill": distill,
     "dqn": partial(acting, "dqn"),
     "em": em,
+    "ensemble": ensemble,
+    "explain": explain,
+    "explain_pictures": explain_pictures,
     "feedback": feedback,
     "language": language,
     "lesson": lesson,

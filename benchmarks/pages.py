@@ -22,6 +22,7 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- feedback on MNIST -->            feedback alignment beside back-propagation
 <!-- feedback by depth -->            the same by the number of hidden layers
 <!-- fine-tuning on digits -->        few labels by method, and the gain over a start from scratch
+<!-- words found by LIME -->         words that matter to a sparse model, by explanation
 <!-- control: RECIPE -->              returns of reinforcement learning, ours and CleanRL's
 <!-- generative: KIND -->             GAN, VAE and diffusion by the same measures, images or points
 <!-- speed -->                        what recipes cost beside others, and which goals are reached
@@ -45,6 +46,8 @@ import feedback_mnist
 import finetune
 import generative
 import language_optimizers
+import lime_recall
+import quantize
 import sentences
 import sklearn_table
 from killing.table import FILE, SOAK, by_kind, by_point, read, soaked
@@ -153,7 +156,10 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "optimizers of an LSTM": lambda _: language_optimizers.compared(),
     "feedback on MNIST": lambda _: feedback_mnist.compared(),
     "feedback by depth": lambda _: feedback_depth.compared(),
+    "quantized digits": lambda _: quantize.accuracies(),
+    "quantized speed": lambda _: quantize.speeds(),
     "fine-tuning on digits": lambda _: finetune.compared(),
+    "words found by LIME": lambda _: lime_recall.compared(),
     "control": control.compared,
     "generative": generative.compared,
     "speed": lambda _: beside.table.compared(),

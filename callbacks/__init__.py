@@ -8,6 +8,7 @@ from callbacks.compiled import Compile
 from callbacks.curves import Curves
 from callbacks.ema import EMA
 from callbacks.export import Export
+from callbacks.fake_quantize import FakeQuantize
 from callbacks.finite_loss import FiniteLoss
 from callbacks.gradient_clip import GradientClip
 from callbacks.hyperparameter_schedule import HyperparameterSchedule
@@ -37,6 +38,7 @@ __all__ = [
     "Compile",
     "Curves",
     "Export",
+    "FakeQuantize",
     "FiniteLoss",
     "GradientClip",
     "HyperparameterSchedule",

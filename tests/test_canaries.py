@@ -65,6 +65,7 @@ def test_it_learns(recipe):
     assert low < value < high, f"{CANARIES[recipe]['metric']}: see tests/canaries.yaml"
 
 
+@pytest.mark.slow
 def test_without_a_learning_rate_it_is_far_outside(still):
     low, high = band(still.recipe)
     value = latest(still.folder, CANARIES[still.recipe]["metric"])

@@ -39,7 +39,17 @@ def test_there_is_a_page_for_each_technique_and_tool_and_package():
     folders = [*recipe_names(), *TOOLS, "hardware"]
     expected = {f"recipes/{name}/README.md" for name in folders}
     expected |= {"README.md", "recipes/README.md", "callbacks/README.md", "datamodules/README.md"}
-    tools = ["compare", "dashboard", "export", "folds", "seeds", "tune"]
+    tools = [
+        "compare",
+        "dashboard",
+        "ensemble",
+        "explain",
+        "export",
+        "folds",
+        "quantize",
+        "seeds",
+        "tune",
+    ]
     assert expected <= EVERY.keys() and TOOLS == tools
 
 

@@ -1,21 +1,13 @@
 """The command line: python -m recipes.export."""
 
 import argparse
-import io
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import recipes.export
 from recipes.running.mistakes import Parser, ending_in_one_line
-
-# One process on the CPU, without files of its own, and with gradients as an export needs them.
-QUIET = (
-    *("--trainer.logger=false", "--trainer.enable_progress_bar=false"),
-    *("--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.num_nodes=1"),
-    *("--trainer.strategy=auto", "--trainer.inference_mode=false"),
-)
+from recipes.running.trained import Trained
 
 
 def parser() -> Parser:
@@ -45,22 +37,6 @@ def parser() -> Parser:
     return made
 
 
-def checkpoint_of(run: Path, which: str) -> Path:
-    """The checkpoint that is meant by a run's folder or by itself.
-
-    Raises:
-        FileNotFoundError: if there is none
-    """
-    if run.is_file():
-        return run
-    names = ["best", "last"] if which == "best" else ["last"]
-    paths = [run / "checkpoints" / f"{name}.ckpt" for name in names]
-    found = next((path for path in paths if path.is_file()), None)
-    if found is None:
-        raise FileNotFoundError(f"{run} has no checkpoints/{names[-1]}.ckpt: not a run's folder")
-    return found
-
-
 def export(arguments: argparse.Namespace, flags: Sequence[str]) -> str:
     """Writes the file; returns what there is to say of it.
 
@@ -72,25 +48,13 @@ def export(arguments: argparse.Namespace, flags: Sequence[str]) -> str:
         ValueError, OSError: if the run cannot be read
         SystemExit: with the line of what else went wrong
     """
-    checkpoint = checkpoint_of(arguments.run.expanduser(), arguments.which)
+    run = Trained.of(arguments.run, arguments.which)
     from recipes.export.formats import FORMATS  # seconds of imports
     from recipes.export.writer import Writer
-    from recipes.parts.checkpoints import read_config, run_of
-    from recipes.running.cli import main as run_recipe
-    from recipes.running.folders import read_facts
-    from recipes.running.recipe import find_recipe
 
-    folder = run_of(str(checkpoint))
-    if folder is None:
-        raise ValueError(f"{checkpoint} is in no run's folder: which recipe it is of is not known")
-    recipe = str(read_facts(folder).get("recipe"))
-    is_double = read_config(folder).get("trainer", {}).get("precision") == "64-true"
-    path = arguments.output or folder / FORMATS[arguments.format][0]
-    writer = Writer(arguments.format, path, arguments.tolerance, str(checkpoint))
-    precision = f"--trainer.precision={'64' if is_double else '32'}-true"
-    args = ["validate", f"--ckpt_path={checkpoint}", *QUIET, precision, *flags]
-    with redirect_stdout(io.StringIO()):
-        run_recipe(find_recipe(recipe).module, args, [writer])
+    path = arguments.output or run.folder / FORMATS[arguments.format][0]
+    writer = Writer(arguments.format, path, arguments.tolerance, str(run.checkpoint))
+    run.ask("validate", [writer], flags)
     return f"{path}: {writer.said}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import Dim
 
 from recipes.export.deployed import Deployed
@@ -60,22 +60,60 @@ def onnx(deployed: Deployed, example: Tensor, facts: dict[str, Any], path: Path)
     Raises:
         ValueError: if the extra is not installed
     """
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401 - which torch needs
-    except ModuleNotFoundError as error:
-        raise ValueError(f"--format=onnx needs {error.name}: {EXTRA}") from error
-    shapes = {"inputs": free_sizes(deployed)}
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses packages of no use here
     with torch.no_grad():
         outputs = list(deployed(example))
-    names = {"input_names": ["inputs"], "output_names": outputs}
-    program = torch.onnx.export(
-        deployed, (example,), dynamo=True, verbose=False, dynamic_shapes=shapes, **names
-    )
+    program = to_onnx(deployed, example, outputs, free_sizes(deployed))
     program.model.metadata_props.update({k: json.dumps(v) for k, v in facts.items()})
     program.save(path, external_data=False)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return running(path)
+
+
+def to_onnx(
+    network: nn.Module,
+    example: Tensor,
+    outputs: list[str],
+    sizes: dict[int, Dim],
+    table: dict[Callable, Callable] | None = None,
+) -> torch.onnx.ONNXProgram:
+    """A network as a program for ONNX Runtime.
+
+    Args:
+        network: to write
+        example: of its inputs, at least two rows
+        outputs: names of what it gives
+        sizes: dimensions of the inputs that may have any size
+        table: how operators are written that torch does not know how to write
+
+    Raises:
+        ValueError: if the extra is not installed
+    """
+    try:
+        import onnxruntime  # noqa: F401 - which runs it
+        import onnxscript  # noqa: F401 - which torch needs
+    except ModuleNotFoundError as error:
+        raise ValueError(f"a file for ONNX Runtime needs {error.name}: {EXTRA}") from error
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses packages of no use here
+    names = {"input_names": ["inputs"], "output_names": outputs}
+    return torch.onnx.export(
+        network,
+        (example,),
+        dynamo=True,
+        verbose=False,
+        dynamic_shapes=(sizes,),
+        custom_translation_table=table,
+        **names,
+    )
+
+
+def running(path: Path) -> Predict:
+    """How a file for ONNX Runtime predicts, on as many threads as torch has."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    outputs = [output.name for output in session.get_outputs()]
 
     def predict(inputs: Tensor) -> dict[str, Tensor]:
         found = session.run(outputs, {"inputs": np.asarray(inputs)})

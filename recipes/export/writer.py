@@ -84,16 +84,29 @@ class Writer(Callback):
             predict: by the file
             batches: raw inputs, and the run's predictions of them
         """
-        differences, sizes = dict.fromkeys(batches[0][1], 0.0), dict.fromkeys(batches[0][1], 1.0)
-        for inputs, expected in batches:
-            found = predict(inputs)
-            for name, value in expected.items():
-                difference = (found[name] - value).abs().max()
-                differences[name] = max(differences[name], float(difference.nan_to_num(torch.inf)))
-                sizes[name] = max(sizes[name], float(value.abs().max()))
+        found, sizes = differences(predict, batches)
         rows = sum(len(inputs) for inputs, _ in batches) - 1
-        said = ", ".join(f"{name} {value:.2g}" for name, value in differences.items())
+        said = ", ".join(f"{name} {value:.2g}" for name, value in found.items())
         line = f"largest difference from the run's own predictions of {rows} rows: {said}"
-        if any(value > self.tolerance * sizes[name] for name, value in differences.items()):
+        if any(value > self.tolerance * sizes[name] for name, value in found.items()):
             raise ValueError(f"--tolerance={self.tolerance:g}: {line}; nothing is written")
         return line
+
+
+def differences(
+    predict: Predict, batches: list[tuple[Tensor, Predictions]]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """By prediction, the largest difference from what is expected, and the largest size, or 1.
+
+    Args:
+        predict: what is compared
+        batches: raw inputs, and what is expected of them
+    """
+    found, sizes = dict.fromkeys(batches[0][1], 0.0), dict.fromkeys(batches[0][1], 1.0)
+    for inputs, expected in batches:
+        given = predict(inputs)
+        for name, value in expected.items():
+            difference = (given[name] - value).abs().max()
+            found[name] = max(found[name], float(difference.nan_to_num(torch.inf)))
+            sizes[name] = max(sizes[name], float(value.abs().max()))
+    return found, sizes

@@ -167,6 +167,7 @@ def test_a_run_that_was_cut_off_ends_with_the_same_best(recipe, monkeypatch, who
         shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_best_state(recipe, whole):
     folder = Path(shutil.copytree(whole, "runs/classify/again"))
     recipe("classify", "fit", f"--ckpt_path={folder}/checkpoints/best.ckpt")
@@ -239,6 +240,7 @@ def test_names_of_the_run_s_own_are_refused(recipe, name, place):
         fit(recipe, "a", *own, *place)
 
 
+@pytest.mark.slow
 def test_the_middle_of_an_epoch_knows_of_the_best(recipe, monkeypatch, whole):
     middle = middle_of_epoch("runs/classify/cut")
     cut(recipe, monkeypatch, 59, *middle)

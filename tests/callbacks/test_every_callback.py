@@ -34,6 +34,7 @@ OPTIONS = {
     "Curves": {"metrics": ["val/loss"]},
     "EMA": {"module": "one", "half_life": 5},
     "Export": {"module": "one"},
+    "FakeQuantize": {"start": 12},
     "FiniteLoss": {},
     "GradientClip": {"limit": 0.5},
     "HyperparameterSchedule": {"key": "beta2", "to": 0.9, "schedule": "linear"},
@@ -210,6 +211,7 @@ def test_a_run_interrupted_in_an_epoch_resumes_identically(names, monkeypatch):
 LATER = OPTIONS["LossDrivenLR"] | {"small": 1.7}
 
 
+@pytest.mark.slow
 def test_a_rate_that_falls_only_after_the_interruption(monkeypatch):
     monkeypatch.setitem(OPTIONS, "LossDrivenLR", LATER)
     test_a_run_interrupted_in_an_epoch_resumes_identically(["LossDrivenLR"], monkeypatch)
@@ -236,6 +238,7 @@ LOST = {
     ),
     "LossDrivenLR's weight": (["LossDrivenLR"], lambda state: state | {"weight": 0.0}),
     "LossDrivenLR's average": (["LossDrivenLR"], lambda state: state | {"average": 0.0}),
+    "FakeQuantize's averages": (["FakeQuantize"], lambda state: state | {"averages": {}}),
     "OptimizerStats's clipped": (["OptimizerStats", "GradientClip"], counts(clipped=0.0)),
     "OptimizerStats's steps": (["OptimizerStats", "GradientClip"], counts(steps=0)),
 }

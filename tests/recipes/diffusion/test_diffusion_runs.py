@@ -78,6 +78,7 @@ def test_two_processes_and_accumulated_batches_train_what_one_does(recipe, flags
             assert found == pytest.approx([found[0]] * 3, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_samples_are_drawn_by_count_seed_label_steps_and_guidance(recipe):
     recipe("diffusion", "fit", *TINY, "--name=a", "--trainer.max_epochs=1")
     point = f"--ckpt_path=runs/diffusion/a/{LAST}"

@@ -90,6 +90,7 @@ def test_a_program_of_torch_predicts_what_the_run_does(name, fit, recipe, capsys
     assert json.loads(extra["facts.json"])["checkpoint"] == str(best)
 
 
+@pytest.mark.slow
 def test_several_targets_are_told_apart(recipe):
     draw = torch.Generator().manual_seed(0)
     raw = torch.randn(40, 2, generator=draw, dtype=torch.float64)
@@ -130,6 +131,7 @@ def test_onnx_runtime_predicts_what_the_run_does(name, fit, recipe):
     assert [path.name for path in Path("other").iterdir()] == ["mine.onnx"]
 
 
+@pytest.mark.slow
 def test_safetensors_are_weights_to_start_from(fit, recipe):
     safetensors = pytest.importorskip("safetensors", reason="needs the extra: export")
     folder = fit("averaged")
@@ -203,6 +205,7 @@ def a_bit_more(value):
     return more if isinstance(value, dict) else more[""]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", some(["preprocess", "predicted"], 1))
 def test_a_file_that_predicts_otherwise_is_not_left(step, fit, monkeypatch):
     """Also where one is there already; whichever of what makes the file is wrong."""

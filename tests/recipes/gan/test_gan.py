@@ -332,6 +332,7 @@ def test_clipping_bounds_each_networks_own_gradient(tmp_path, limit):
         assert min(moved.values()) > 0.01
 
 
+@pytest.mark.slow
 def test_validation_and_logging_change_nothing(game, recipe):
     alone = run(recipe, "alone", "--trainer.limit_val_batches=0")
     often = run(recipe, "often", "--trainer.val_check_interval=2", "--trainer.log_every_n_steps=3")
@@ -428,6 +429,7 @@ def test_the_fake_gradient_is_that_of_one_example(tmp_path, setting):
     assert found == pytest.approx(module.discriminator[1].weight.norm().item(), rel=0.01)
 
 
+@pytest.mark.slow
 def test_conditional_networks_are_given_labels(tmp_path, recipe, game):
     flags = ("--model.classes=10", "--model.pack=1", "--model.discriminator.pack=1")
     flags += ("--model.generator.classes=10", "--model.discriminator.classes=10")

@@ -28,6 +28,7 @@ def typed():
     return [line[3:] for line in lines]
 
 
+@pytest.mark.slow
 def test_photographs_are_trained_on_and_drawn_from(recipe):
     photos = crops("photos", 40)
     fit, draw, lead = typed()

@@ -270,6 +270,7 @@ def test_wandb_has_the_pictures_at_the_steps_of_their_batches(tmp_path, monkeypa
             assert (stored / "files" / name).read_bytes() == drawn.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_documented_snippet_runs_and_every_argument_is_described(recipe, tmp_path, capsys):
     (snippet,) = re.findall(r"```yaml\n(.*?)```", inspect.getdoc(Samples), re.DOTALL)
     path = tmp_path / "snippet.yaml"

@@ -96,6 +96,7 @@ def test_what_a_killed_prediction_has_left_is_removed(game, recipe):
     assert left == sorted(["generated", alive, "generated.elsewhere-1.partial"])
 
 
+@pytest.mark.slow
 def test_points_are_drawn_to_the_table(recipe):
     sizes = ("--model.generator.widths=[4]", "--model.discriminator.widths=[4]")
     recipe("gan", "fit", "--config=ring", "--name=a", *sizes, "--trainer.max_steps=2")

@@ -84,6 +84,7 @@ def test_each_network_starts_from_its_own_file(networks, files, recipe):
     assert_started(trained("a"), networks)
 
 
+@pytest.mark.slow
 def test_one_network_alone_and_what_is_left_out_stay_as_initialised(networks, recipe):
     generator, discriminator = apart(networks)
     recipe("gan", "fit", "--config=game.yaml", "--name=own")

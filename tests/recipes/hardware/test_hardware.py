@@ -73,6 +73,7 @@ def test_an_overlay_says_only_where_and_how_fast(path, capsys):
                 assert config["trainer"][key] == value
 
 
+@pytest.mark.slow
 def test_an_overlay_on_a_resumed_run_goes_on_with_it(recipe):
     recipe("classify", "fit", "--name=a", *SHORT)
     checkpoint = "--ckpt_path=runs/classify/a/checkpoints/last.ckpt"

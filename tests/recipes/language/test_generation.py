@@ -96,6 +96,7 @@ def test_predict_goes_on_from_a_prompt(recipe, folder, tmp_path):
         recipe("language", "predict", checkpoint, "--prompt=")
 
 
+@pytest.mark.slow
 def test_samples_are_written_and_change_nothing(recipe, folder):
     found = sorted(path.name for path in (folder / "samples").iterdir())
     assert found[0] == "0000010.txt" and len(found) > 3

@@ -153,6 +153,7 @@ def same(one, two):
     return all(torch.equal(one["state_dict"][k], v) for k, v in two["state_dict"].items())
 
 
+@pytest.mark.slow
 def test_a_run_with_groups_logs_them_by_name_and_resumes_identically(recipe, monkeypatch):
     recipe("classify", "fit", "--name=whole", *FLAGS)
     logged = rows(Path("runs/classify/whole"))[0]

@@ -126,6 +126,7 @@ def test_a_run_is_that_of_kept_activations(tmp_path):
         torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_compiled_it_is_the_same():
     """What is around the rows is."""
     again, _ = pair()

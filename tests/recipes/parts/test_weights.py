@@ -336,6 +336,7 @@ def test_an_ensemble_starts_from_an_ensemble(recipe):
 DISTILL = ("--model.student.channels=[4]", "--model.teacher.channels=[4]", *STILL)
 
 
+@pytest.mark.slow
 def test_students_and_teachers_start_from_files_of_their_own(recipe):
     torch.save(net(2).state_dict(), "student.pt")
     torch.save(net(3).state_dict(), "teacher.pt")

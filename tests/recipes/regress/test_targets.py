@@ -171,6 +171,7 @@ FLAGS = (
 FLAGS += ("--model.network.inputs=3", "--model.network.outputs=4", "--trainer.max_epochs=4")
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_identically_and_predicts_by_name(path, recipe, monkeypatch):
     recipe("regress", "fit", "--name=whole", *FLAGS)
     with monkeypatch.context() as context:

@@ -368,6 +368,7 @@ def test_a_function_that_returns_a_network_is_a_network(recipe):
     assert "factory.small" in (run / "config.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_a_config_beside_a_checkpoint_starts_a_run_of_its_own(run, recipe):
     before = (run / "metrics.jsonl").read_text()
     checkpoint = f"--ckpt_path={run}/checkpoints/last.ckpt"
@@ -392,6 +393,7 @@ def test_a_dry_prediction_changes_nothing(run, recipe):
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
+@pytest.mark.slow
 def test_a_teacher_of_another_split_is_refused(recipe):
     recipe("classify", "fit", *SHORT)
     teacher = "--model.teacher_checkpoint=runs/classify/digits-1/checkpoints/last.ckpt"

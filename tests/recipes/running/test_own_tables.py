@@ -57,6 +57,7 @@ def test_new_rows_are_predicted_without_the_file_of_the_fit(recipe, tmp_path):
     np.testing.assert_allclose(found.prediction[test], held.prediction, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_words_are_classified(recipe, tmp_path):
     path = own_tables.wine(tmp_path)
     recipe("classify", "fit", f"--data.path={path}", *WINE, "--name=a", *FAST)

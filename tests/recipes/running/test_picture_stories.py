@@ -94,6 +94,7 @@ def test_a_folder_is_distilled(photos, recipe):
     assert (Path("runs/distill/small") / "confusion.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_teacher_comes_from_a_foreign_state_dict(photos, recipe):
     """As others save it: below a key, with the prefix of DataParallel."""
     teacher = CIFARResNet(8, outputs=2)

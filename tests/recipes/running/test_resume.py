@@ -135,6 +135,7 @@ def test_stock_lightning_resumes_with_another_split_in_silence(tmp_path):
     assert sum(tuple(image.tolist()) in seen for image in validated) > 360 / 2
 
 
+@pytest.mark.slow
 def test_a_run_that_has_nothing_left_to_train_says_so(run, recipe, caplog):
     last = checkpoint(run)
     recipe("classify", "fit", last)

@@ -82,6 +82,7 @@ def test_runs_compare_by_group_and_job_type(monkeypatch):
     assert metrics.init_args.path == "runs/distill/digits-1/metrics.jsonl"
 
 
+@pytest.mark.slow
 def test_loggers_are_overridden_as_lightning_users_expect(recipe):
     flags = ("--trainer.logger=CSVLogger", "--trainer.logger.save_dir=elsewhere")
     recipe("distill", "fit", *flags, *SHORT)
@@ -291,6 +292,7 @@ def test_a_run_whose_resume_fails_keeps_its_settings(recipe, monkeypatch, batche
     assert facts["settings"]["trainer.max_epochs"] == 3 and facts["finished"]
 
 
+@pytest.mark.slow
 def test_the_same_name_starts_a_run_anew_that_was_killed_before_its_first_checkpoint(recipe):
     flags = ("--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", *MLP)
     flags += ("--trainer.callbacks+=kills.Kill", "--trainer.callbacks.rank=0")

@@ -35,6 +35,7 @@ def told(name, table, target, key, recipe):
     return held, pandas.read_csv("submission.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The number of training batches")
 def test_a_number_is_predicted(tmp_path, recipe, caplog):
     table = pandas.read_csv(own_tables.diabetes(tmp_path)).rename(columns={"progression": "price"})

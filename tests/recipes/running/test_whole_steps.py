@@ -115,6 +115,7 @@ def test_what_comes_after_a_step_is_not_lost(recipe, monkeypatch, name, flags, h
     assert cut_and_resumed(recipe, monkeypatch, name, flags, hook, step) == ""
 
 
+@pytest.mark.slow
 def test_a_checkpoint_does_not_tell_that_a_run_was_resumed(recipe, monkeypatch):
     """The validation that tries a resumed run forgot the counts of the epoch before."""
     tens = ("--trainer.callbacks.every_n_train_steps=10", "--trainer.max_epochs=2")
@@ -127,6 +128,7 @@ BEST = ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=val
 FOURS = ("--trainer.accumulate_grad_batches=4", "--trainer.max_epochs=1")
 
 
+@pytest.mark.slow
 def test_nothing_is_saved_within_a_step(recipe):
     """Seven batches are one step of four, and three quarters of one that no checkpoint has."""
     flags = (*CLASSIFY, *FOURS)

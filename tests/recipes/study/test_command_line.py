@@ -65,6 +65,7 @@ def test_the_command_line_leaves_table_picture_and_members(recipe, capsys, monke
     assert curves[0].get_ylabel() == panels[0].get_ylabel() == "rmse (the target's unit)"
 
 
+@pytest.mark.slow
 def test_a_tested_study_is_its_chosen_members_and_their_ensemble(recipe):
     recipe("study", "fit", *RUN, GRID)
     folder = Path("runs/study/diabetes-1")
@@ -164,6 +165,7 @@ def test_an_interrupted_study_ends_as_an_uninterrupted_one(flags, recipe, monkey
                     )
 
 
+@pytest.mark.slow
 def test_a_target_is_reached_where_the_record_says(recipe):
     flags = ("--model.target=60", "--data.split=0")
     recipe("study", "fit", *RUN, GRID, *flags)
@@ -244,6 +246,7 @@ def test_predictions_are_of_the_chosen_ensembles(recipe):
     assert [float(row["target"]) for row in rows] == pytest.approx(targets.tolist(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_table_of_ones_own_is_predicted_by_row(recipe):
     """The rows held out, and others, by the members of --data.split alone."""
     lines = ["x,z,y", *(f"{i % 9},{i * i % 11},{i % 9 + i * i % 11 + 5}" for i in range(80))]

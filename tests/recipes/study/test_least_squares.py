@@ -94,6 +94,7 @@ def test_all_land(optimizers, epochs, within, decays, batch_size, tmp_path):
     assert max(found.values()) < within, found
 
 
+@pytest.mark.slow
 def test_what_does_not_settle_is_seen(tmp_path):
     """The negative control: the same without decay, and gradient descent at too large a rate."""
     truth = least_squares(data().splits(0).train)[0]

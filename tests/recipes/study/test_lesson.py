@@ -166,6 +166,7 @@ def test_rates_are_those_of_the_batch_in_which_the_step_is_taken():
     torch.testing.assert_close(walk.rates, 0.5 * torch.tensor([3 / 5, 0]).double())
 
 
+@pytest.mark.slow
 def test_an_interrupted_lesson_ends_as_an_uninterrupted_one(recipe, monkeypatch):
     # matplotlib's layout differs from time to time
     monkeypatch.setattr("recipes.study.lesson.draw", lambda *args: None)
