@@ -9,7 +9,7 @@ RECIPES = (
     *("policy_gradient", "regress", "study", "vae"),
 )
 READ = ("classify", "distill", "gan", "regress")  # whose data workers can read
-ALONE = ("dqn", "feedback")  # which are not tried on two processes: DQN refuses them
+ALONE = ("dqn", "feedback", "policy_gradient")  # which are not tried on two processes
 HERE = Path(__file__).parent
 NAME, SAVED = "a", "middle"  # of the run, and of the checkpoint within epochs
 SHUFFLED = (*READ, "feedback")  # whose rows torch's loader can draw for stock Lightning
