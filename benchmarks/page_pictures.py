@@ -105,6 +105,9 @@ def ensemble(path: Path) -> None:
                 values, height, "o", color=(BLUE, ORANGE)[place], alpha=0.75, label=label
             )
     panel.set_yticks(range(0, -len(of), -1), of)
+    ticks = (1, 2, 5, 10, 20, 50)
+    panel.set_xticks(ticks, map(str, ticks))
+    panel.minorticks_off()
     panel.set_xlabel("test error, %")
     panel.legend(frameon=False, loc="center right")
     figure.savefig(path)

@@ -22,7 +22,10 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- feedback on MNIST -->            feedback alignment beside back-propagation
 <!-- feedback by depth -->            the same by the number of hidden layers
 <!-- fine-tuning on digits -->        few labels by method, and the gain over a start from scratch
+<!-- quantized digits -->             accuracy and bytes of quantized runs, by scheme
+<!-- quantized speed -->              milliseconds of a quantized network, by scheme
 <!-- words found by LIME -->         words that matter to a sparse model, by explanation
+<!-- encoder beside Kim 2014 -->      a pretrained encoder, fine-tuned in three ways, beside it
 <!-- control: RECIPE -->              returns of reinforcement learning, ours and CleanRL's
 <!-- generative: KIND -->             GAN, VAE and diffusion by the same measures, images or points
 <!-- speed -->                        what recipes cost beside others, and which goals are reached
@@ -48,6 +51,7 @@ import generative
 import language_optimizers
 import lime_recall
 import quantize
+import sentence_encoder
 import sentences
 import sklearn_table
 from killing.table import FILE, SOAK, by_kind, by_point, read, soaked
@@ -160,6 +164,7 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "quantized speed": lambda _: quantize.speeds(),
     "fine-tuning on digits": lambda _: finetune.compared(),
     "words found by LIME": lambda _: lime_recall.compared(),
+    "encoder beside Kim 2014": lambda _: sentence_encoder.beside_paper(),
     "control": control.compared,
     "generative": generative.compared,
     "speed": lambda _: beside.table.compared(),

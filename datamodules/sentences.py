@@ -22,6 +22,7 @@ from datamodules.loading.splits import Share
 from datamodules.reading.classes import Classes
 from datamodules.reading.labelled_texts import LabelledTexts, OnError, read_labelled
 from datamodules.reading.listing import class_order
+from datamodules.reading.tokenizer_file import TokenizerFile, from_plain
 from datamodules.reading.vocabulary import UNKNOWN, Vocabulary
 
 PAD = "<pad>"
@@ -44,6 +45,8 @@ class Sentences(InMemory):
         words: how many are kept, the most frequent in the training texts; others are `<unk>`; by
             default all
         min_count: a word that the training texts have less often is `<unk>`, too
+        tokens: path of a pretrained network's tokenizer.json, whose tokens a text is cut into, with
+            those that it puts around a sentence; `cut`, `words` and `min_count` do not count then
         max_length: of longer texts only so many first tokens are seen
         val_path: a file whose texts are for validation, in place of `val_size`
         test_path: a file whose texts are for testing, in place of `test_size`
@@ -73,6 +76,7 @@ class Sentences(InMemory):
         cut: Literal["words", "blanks"] = "words",
         words: PositiveInt | None = None,
         min_count: PositiveInt = 1,
+        tokens: str | None = None,
         max_length: PositiveInt = 256,
         val_path: str | None = None,
         test_path: str | None = None,
@@ -98,15 +102,18 @@ class Sentences(InMemory):
         self.predict = Path(predict).expanduser() if predict else None
         self.read = partial(read_labelled, text=text, encoding=encoding, on_error=on_error)
         self.label, self.cut, self.max_length = label, cut, max_length
-        self.words, self.min_count = words, min_count
+        self.words, self.min_count, self.tokens_file = words, min_count, tokens
+        if tokens is not None and (words is not None or min_count > 1 or cut != "words"):
+            raise ValueError(f"--data.tokens={tokens}: cut, words and min_count are of words")
         self.val_size, self.test_size, self.split = val_size, test_size, split
         self.stratify = stratify
         self.folds, self.fold, self.repeat = folds, fold, repeat
         self.input_shape = torch.Size([max_length])
-        self.vocabulary: Vocabulary | None = None
+        self.vocabulary: Vocabulary | TokenizerFile | None = None
         self.class_names: list[str] = []
         self.texts: dict[str, list[tuple[Path, str, str]]] = {}  # of each split: file, place, text
         self.new: LabelledTexts | None = None  # that are predicted
+        self.long: Counter[Path] = Counter()  # texts of each file that are cut
 
     def setup(self, stage: str) -> None:
         if stage == "predict" and self.predict is not None:
@@ -125,6 +132,7 @@ class Sentences(InMemory):
                 self._add(part, self.whole, rows.tolist())
         for part, found in others.items():
             self._add(part, found, range(len(found)))
+        self._note_long(self.whole, *others.values())
 
     @cached_property
     def whole(self) -> LabelledTexts:
@@ -148,13 +156,12 @@ class Sentences(InMemory):
         if found.skipped:
             where = ", ".join(found.skipped[:5]) + (", ..." if len(found.skipped) > 5 else "")
             rank_zero_info(f"note: {path}: {len(found.skipped)} without text left out: {where}")
-        if long := sum(len(self.cut_up(text)) > self.max_length for text in found.texts):
-            said = f"longer than --data.max_length={self.max_length}: only their beginning is seen"
-            rank_zero_info(f"note: {path}: {long} of {len(found)} texts are {said}")
         return found
 
-    def _vocabulary(self, texts: list[str]) -> Vocabulary:
-        """Padding, the unknown word, and those of texts, the most frequent first."""
+    def _vocabulary(self, texts: list[str]) -> Vocabulary | TokenizerFile:
+        """A tokenizer's file; or padding, the unknown word, and those of texts by frequency."""
+        if self.tokens_file is not None:
+            return TokenizerFile.read(self.tokens_file, "--data.tokens")
         counts = Counter(word for text in texts for word in self.tokens(text))
         kept = [word for word, count in counts.items() if count >= self.min_count]
         kept = sorted({*kept} - {PAD, UNKNOWN}, key=lambda word: (-counts[word], word))
@@ -168,18 +175,39 @@ class Sentences(InMemory):
         """A text's first tokens, at most `max_length`."""
         return self.cut_up(text)[: self.max_length]
 
+    def numbers(self, text: str) -> tuple[Tensor, bool]:
+        """A text's tokens by number, (tokens,) int32, and whether some are cut off.
+
+        Raises:
+            ValueError: if `max_length` is too short for a tokenizer's sentences
+        """
+        if isinstance(self.vocabulary, TokenizerFile):
+            try:
+                return self.vocabulary.sentence(text, self.max_length)
+            except ValueError as error:
+                raise ValueError(f"--data.tokens, --data.max_length: {error}") from error
+        known, unknown = self.vocabulary.number, self.vocabulary.number[UNKNOWN]
+        words = self.cut_up(text)
+        # What is written like padding is a word that is not known.
+        found = [known.get(word, unknown) or unknown for word in words[: self.max_length]]
+        return torch.tensor(found, dtype=torch.int32), len(words) > self.max_length
+
     def _add(self, part: str, found: LabelledTexts, rows: list[int] | range) -> None:
         texts = [found.texts[row] for row in rows]
-        known, unknown = self.vocabulary.number, self.vocabulary.number[UNKNOWN]
-        numbers = [
-            # What is written like padding is a word that is not known.
-            torch.tensor([known.get(word, unknown) or unknown for word in words], dtype=torch.int32)
-            for words in map(self.tokens, texts)
-        ]
+        every = [self.numbers(text) for text in texts]
+        self.long[found.path] += sum(is_cut for _, is_cut in every)
         names = [found.labels[row] for row in rows]
         labels = class_numbers(names, self.class_names, str(found.path))
-        self.tables[part] = PaddedTable(numbers, labels)
+        self.tables[part] = PaddedTable([numbers for numbers, _ in every], labels)
         self.texts[part] = [(found.path, found.places[row], found.texts[row]) for row in rows]
+
+    def _note_long(self, *every: LabelledTexts) -> None:
+        """Says of how many texts in each file only the beginning is seen."""
+        for found in every:
+            if long := self.long.pop(found.path, 0):
+                said = f"longer than --data.max_length={self.max_length}"
+                said = f"{long} of {len(found)} texts are {said}: only their beginning is seen"
+                rank_zero_info(f"note: {found.path}: {said}")
 
     @property
     def classes(self) -> int:
@@ -209,6 +237,7 @@ class Sentences(InMemory):
         """Batches (tokens, labels, rows): `identifiers` has the rows' texts."""
         if self.new is not None:  # with the words of the checkpoint, which is loaded by now
             self._add("predict", self.new, range(len(self.new)))
+            self._note_long(self.new)
         part = "test" if self.new is None else "predict"
         return self._batches(Numbered(self._table(part)))
 
@@ -225,6 +254,8 @@ class Sentences(InMemory):
         return self._batches(self._table("test"))
 
     def state_dict(self) -> dict[str, Any]:
+        if isinstance(self.vocabulary, TokenizerFile):
+            return {"tokens": self.vocabulary.plain(), "class_names": self.class_names}
         return {"words": list(self.vocabulary.symbols), "class_names": self.class_names}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -237,5 +268,6 @@ class Sentences(InMemory):
             raise ValueError(
                 f"--data.path={self.path} has other words or classes than the run was trained on"
             )
-        self.vocabulary = Vocabulary("words", tuple(state["words"]))
+        words = {"kind": "words", "symbols": state.get("words")}
+        self.vocabulary = from_plain(state.get("tokens", words))
         self.class_names = state["class_names"]

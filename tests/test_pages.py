@@ -97,6 +97,10 @@ def test_a_page_has_the_headings_of_the_others(name):
         assert "![" in text and "**Your own data.**" in text and "$$" in text
 
 
+# To the end of a command: what is quoted may hold what ends one.
+OF_A_COMMAND = r"""(?:'[^'\n]*'|"[^"\n]*"|[^\n#;|'"])"""
+
+
 @pytest.mark.parametrize(
     "name", some(EVERY, ["README.md", "recipes/regress/README.md", "recipes/gan/README.md"])
 )
@@ -104,7 +108,7 @@ def test_its_commands_are_understood(name, capsys, monkeypatch):
     """Each `fit` of a recipe, as far as it can be told without the files of its user."""
     monkeypatch.setenv("RECIPES_DEBUG", "1")
     text = "\n".join(blocks(EVERY[name], "bash")).replace("\\\n", " ")
-    found = re.findall(r"python -m recipes\.(\w+) fit\b([^\n#;|]*)", text)
+    found = re.findall(rf"python -m recipes\.(\w+) fit\b({OF_A_COMMAND}*)", text)
     for recipe, line in found:
         flags = shlex.split(re.sub(r"\$\w+", "3", line))
         if any(flag.startswith("--help") or re.search("runs/|my_package", flag) for flag in flags):

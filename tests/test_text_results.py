@@ -1,5 +1,6 @@
 """The results of texts: which runs they are of, how a rate is sought, and their tables."""
 
+import argparse
 import json
 import math
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import language_optimizers
+import sentence_encoder
 import sentences
 from recipes.seeds.wanted import Wanted
 
@@ -53,7 +55,7 @@ def test_a_run_is_tested_by_the_checkpoint_that_is_asked_for(tmp_path, monkeypat
 def file(tmp_path, monkeypatch):
     """Where the numbers of both scripts are kept, and not in the checkout."""
     path = tmp_path / "found.json"
-    for module in (sentences, language_optimizers):
+    for module in (sentences, language_optimizers, sentence_encoder):
         monkeypatch.setattr(module, "FILE", path)
     return path
 
@@ -129,3 +131,21 @@ def test_the_table_says_which_optimizer_and_decay(file):
         ["SGD", "cosine", "0.01", "2.100 ± 0.100"],
         ["Adam", "wsd", "0.00316", "2.100 ± 0.100"],
     ]
+
+
+def test_an_encoder_s_rate_is_chosen_on_validation_texts_alone(file):
+    given = argparse.Namespace(data=DATA, model=Path("minilm"))
+    run = sentence_encoder.tuned("LoRA", 0.003, 2, given)
+    assert run.evaluated == "best"
+    names = ("data.split", "seed_everything", "data.test_path", "model.network.network.path")
+    assert values(run, *names) == ["2", "2", "texts/TREC.test.all", "minilm"]
+    key = "full, TREC, validation, rate {}"
+    found = {key.format(0.0001): {"val/accuracy": 0.9}, "full, TREC, 0": {"test/accuracy": 0.95}}
+    file.write_text(json.dumps(found))
+    assert sentence_encoder.chosen("full") is None, "a rate is still to be tried"
+    found |= {key.format(0.0003): {"val/accuracy": 0.91}, "full, TREC, 1": {"test/accuracy": 0.97}}
+    file.write_text(json.dumps(found))
+    assert sentence_encoder.chosen("full") == 0.0003
+    rows = {row[0]: row[1:] for row in sentence_encoder.beside_paper()}
+    assert rows["MiniLM, full"] == ["96.0 ± 1.4 (2 of 3)", "", "0.0003"]
+    assert rows["MiniLM, LoRA"] == ["", "", ""]

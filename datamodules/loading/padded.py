@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from datamodules.loading.loader import Loader, Table, keyed_generator
+from datamodules.reading.vocabulary import PADDING
 
-PADDING = 0  # the token that stands where a shorter row has none
 POOL = 50  # batches whose rows are sorted by length together
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 Kind = Literal["characters", "bytes", "words"]
 KINDS: tuple[str, ...] = get_args(Kind)
 UNKNOWN, END_OF_LINE = "<unk>", "<eos>"
+PADDING = 0  # the token that stands where a row is shorter than its batch
 
 
 def tokens(text: str, kind: Kind) -> np.ndarray:
@@ -31,6 +32,19 @@ def tokens(text: str, kind: Kind) -> np.ndarray:
         return np.frombuffer(text.encode("utf-32-le"), "<u4")
     lines = text.removesuffix("\n").split("\n")
     return np.array([word for line in lines for word in [*line.split(), END_OF_LINE]], object)
+
+
+def swap(tokens: Tensor, padding: int) -> Tensor:
+    """Tokens with `PADDING` and another number for padding changed for each other; its own inverse.
+
+    Args:
+        tokens: of any shape
+        padding: what a pretrained network has for it
+    """
+    if padding == PADDING:
+        return tokens
+    others = torch.where(tokens == padding, PADDING, tokens)
+    return torch.where(tokens == PADDING, padding, others)
 
 
 class Tokens(ABC):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import recipes.ensemble
 from recipes.running.mistakes import Parser, ending_in_one_line
-from recipes.running.trained import Trained
+from recipes.running.trained import Trained, add_which
 
 METHODS = ("average", "selected", "soup", "greedy_soup")
 
@@ -16,12 +16,7 @@ def parser() -> Parser:
     """Of this command; what it does not know is for `validate` and `predict` of the runs."""
     made = Parser("ensemble", recipes.ensemble.__doc__)
     made.add_argument("runs", type=Path, nargs="+", help="folders of runs, or checkpoints in them")
-    made.add_argument(
-        "--which",
-        choices=["best", "last"],
-        default="best",
-        help="the state after the best validation, where a run kept it (default), or the last",
-    )
+    add_which(made)
     made.add_argument(
         "--metric",
         help="by which runs are chosen, on validation: accuracy, nll, rmse or pinball; default: "

@@ -21,6 +21,7 @@ from recipes.parts.keys import dotted
 from recipes.parts.lora import merged
 from recipes.regress import Regress
 from recipes.regress.prediction import noise_of
+from recipes.running.trained import training_batches
 
 State = dict[str, Tensor]  # a network's state_dict
 
@@ -130,14 +131,6 @@ def moved(states: Sequence[State]) -> set[str]:
     return {n for n, value in first.items() if any(not torch.equal(value, o[n]) for o in others)}
 
 
-def training_batches(trainer: Trainer) -> Iterator[Any]:
-    """An epoch of the training data, as a training step gets it."""
-    data = trainer.datamodule
-    data.setup("fit")
-    for batch in data.train_dataloader():
-        yield data.on_after_batch_transfer(batch, 0)
-
-
 @contextmanager
 def replaced(module: LightningModule) -> Iterator[nn.Module]:
     """Within it a copy of the network that predicts is in its place, with adapters merged."""
@@ -225,7 +218,7 @@ class Kitchen(Callback):
         network = getattr(module, network_name(module))
         states = [self.states[number] for number in members]
         network.load_state_dict(average(states))
-        refresh_statistics(network, moved(states), training_batches(trainer))
+        refresh_statistics(network, moved(states), training_batches(trainer.datamodule))
         noise = estimate_noise(module, self.batches)
         recorder = Recorder()
         for number, batch in enumerate(self.batches):

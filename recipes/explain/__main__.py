@@ -8,7 +8,7 @@ from pathlib import Path
 
 import recipes.explain
 from recipes.running.mistakes import Parser, ending_in_one_line
-from recipes.running.trained import Trained
+from recipes.running.trained import Trained, add_which
 
 NAMES = (
     *("integrated_gradients", "gradient_shap", "kernel_shap", "lime"),
@@ -45,12 +45,7 @@ def parser() -> Parser:
     )
     made.add_argument("--class", dest="label", help="to explain; default: the predicted one")
     made.add_argument("--target", help="to explain, of several; default: the first")
-    made.add_argument(
-        "--which",
-        choices=["best", "last"],
-        default="best",
-        help="the state after the best validation, where the run kept it (default), or the last",
-    )
+    add_which(made)
     made.add_argument("--output", type=Path, help="folder of the files; default: <run>/explain")
     made.add_argument("--drawn", type=int, default=4, help="rows of a table with bars; default: 4")
     made.add_argument(

@@ -13,6 +13,7 @@ from recipes.explain.methods import GRADIENTS, METHODS, Attribution, Options
 from recipes.explain.permutation import Importance, importance_of
 from recipes.explain.subjects import Subject
 from recipes.export.deployed import Deployed
+from recipes.running.trained import training_batches
 
 PERMUTATION = "permutation"
 
@@ -153,10 +154,8 @@ def training_inputs(data: LightningDataModule, count: int) -> Tensor:
     Returns:
         (rows, ...)
     """
-    data.setup("fit")
     parts, rows = [], 0
-    for batch in data.train_dataloader():
-        inputs = data.on_after_batch_transfer(batch, 0)[0]
+    for inputs, *_ in training_batches(data):
         parts.append(inputs)
         rows += len(inputs)
         if rows >= count:

@@ -7,7 +7,8 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor, nn
 
-from datamodules.loading.padded import PADDING
+from datamodules.reading.tokenizer_file import TokenizerFile
+from datamodules.reading.vocabulary import PADDING, Vocabulary
 from datamodules.tabular import TabularData
 from recipes.explain.subjects import Function, Masked, Subject, Words
 from recipes.export.deployed import Deployed
@@ -129,7 +130,7 @@ def maker(
     kind = kind_of(data)
     if kind == "text":
         embedding = embedding_of(module, len(data.vocabulary))
-        return lambda function, tokens: words(function, tokens, data.vocabulary.symbols, embedding)
+        return lambda function, tokens: words(function, tokens, data.vocabulary, embedding)
     if kind == "picture":
         owner, names = patches(background.shape[1:], patch)
         black = torch.zeros_like(background[:1])
@@ -203,15 +204,26 @@ def patches(shape: Sequence[int], side: int) -> tuple[Tensor, list[str]]:
 
 
 def words(
-    function: Function, tokens: Tensor, symbols: Sequence[str], embedding: nn.Embedding | None
+    function: Function,
+    tokens: Tensor,
+    vocabulary: Vocabulary | TokenizerFile,
+    embedding: nn.Embedding | None,
 ) -> Words:
     """A text, without its padding."""
     tokens = tokens[tokens != PADDING]
-    return Words(function, tokens, [symbols[token] for token in tokens.tolist()], embedding)
+    if isinstance(vocabulary, TokenizerFile):
+        return Words(function, tokens, vocabulary.words(tokens), embedding)
+    return Words(function, tokens, [vocabulary.symbols[n] for n in tokens.tolist()], embedding)
 
 
 def embedding_of(module: LightningModule, count: int) -> nn.Embedding | None:
-    """The layer that embeds so many words, if there is exactly one."""
+    """The layer that embeds so many words, if there is exactly one.
+
+    That of a pretrained encoder is told by itself: it may have rows beyond the tokenizer's tokens.
+    """
+    encoders = (m for m in module.modules() if hasattr(m, "get_input_embeddings"))
+    if (encoder := next(encoders, None)) is not None:
+        return encoder.get_input_embeddings()
     found = [
         layer
         for layer in module.modules()

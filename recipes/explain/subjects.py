@@ -1,17 +1,16 @@
 """An input, the features that it is made of, and what is predicted without some of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from datamodules.loading.padded import PADDING
+from datamodules.reading.vocabulary import PADDING
 
-Function = Callable[
-    [Tensor], Tensor
-]  # from inputs of the network (n, ...) to what is explained, (n,)
+# From inputs of the network (n, ...) to what is explained, (n,).
+Function = Callable[[Tensor], Tensor]
 AT_ONCE = 4096  # inputs of one pass
 
 
@@ -102,19 +101,36 @@ class Words(Subject):
     Args:
         function: that is explained, of tokens (n, length)
         tokens: (length,), without padding
-        words: as they are written
+        words: as they are written; None for tokens that are no words and stay in every text
         embedding: the network's, of its words; None: no gradients
     """
 
     def __init__(
-        self, function: Function, tokens: Tensor, words: list[str], embedding: nn.Embedding | None
+        self,
+        function: Function,
+        tokens: Tensor,
+        words: Sequence[str | None],
+        embedding: nn.Embedding | None,
     ) -> None:
         self.function, self.tokens, self.embedding = function, tokens, embedding
-        self.features = self.values = words
+        self.is_word = torch.tensor([word is not None for word in words], dtype=torch.bool)
+        self.features = self.values = [word for word in words if word is not None]
         if embedding is not None:
-            self.point = embedding(tokens).detach()
-            self.baselines = torch.zeros_like(self.point).unsqueeze(0)
+            self.point = self._embedded()
+            self.baselines = self.point.clone().unsqueeze(0)
+            self.baselines[:, self.is_word] = 0
             self.background = self.baselines
+
+    @torch.no_grad()
+    def _embedded(self) -> Tensor:
+        """What the network embeds, which may number tokens in another way; (length, width)."""
+        found: list[Tensor] = []
+        handle = self.embedding.register_forward_hook(lambda *given: found.append(given[2][0]))
+        try:
+            self.function(self.tokens.unsqueeze(0))
+        finally:
+            handle.remove()
+        return found[0].clone()
 
     def at(self, points: Tensor) -> Tensor:
         with embedded(self.embedding, points):
@@ -126,12 +142,13 @@ class Words(Subject):
 
     def left(self, present: Tensor) -> Tensor:
         """The tokens of the words that are there, padding behind them, (n, length)."""
-        is_there = present > 0.5
+        is_there = torch.ones(len(present), len(self.tokens), dtype=torch.bool)
+        is_there[:, self.is_word] = present > 0.5
         order = (~is_there).long().argsort(dim=1, stable=True)
         return torch.where(is_there.gather(1, order), self.tokens[order], PADDING)
 
     def by_feature(self, values: Tensor) -> Tensor:
-        return values.sum(1)
+        return values.sum(1)[self.is_word]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import recipes.export
 from recipes.running.mistakes import Parser, ending_in_one_line
-from recipes.running.trained import Trained
+from recipes.running.trained import Trained, add_which
 
 
 def parser() -> Parser:
@@ -20,12 +20,7 @@ def parser() -> Parser:
         choices=["onnx", "torch_export", "safetensors", "adapter"],
         help="of the file",
     )
-    made.add_argument(
-        "--which",
-        choices=["best", "last"],
-        default="best",
-        help="the state after the best validation, where the run kept it (default), or the last",
-    )
+    add_which(made)
     made.add_argument("--output", type=Path, help="path of the file; default: in the run's folder")
     made.add_argument(
         "--tolerance",

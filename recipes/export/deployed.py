@@ -8,6 +8,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor, nn
 
 from callbacks.write_predictions.columns import is_target
+from datamodules.reading.vocabulary import Tokens
 from recipes.parts.checkpoints import run_of
 from recipes.parts.lora import merged
 from recipes.regress.checks import count_targets
@@ -45,6 +46,12 @@ class Deployed(nn.Module):
             self.register_buffer("input_mean", data.input_mean.double().clone())
             self.register_buffer("input_std", data.input_std.double().clone())
 
+    @property
+    def vocabulary(self) -> Tokens | None:
+        """What texts are cut into; None where the inputs are no texts."""
+        found = getattr(self.module, "vocabulary", None)
+        return found if found is not None else getattr(self.data, "vocabulary", None)
+
     def preprocess(self, inputs: Tensor) -> Tensor:
         """Raw inputs as the network takes them."""
         if hasattr(self, "input_mean"):
@@ -80,7 +87,7 @@ def floats(predictions: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def facts(deployed: Deployed, checkpoint: str) -> dict[str, Any]:
     """What a file says of itself: plain text, by name."""
-    data, vocabulary = deployed.data, getattr(deployed.module, "vocabulary", None)
+    data, vocabulary = deployed.data, deployed.vocabulary
     found = {
         "recipe": type(deployed.module).__name__,
         "checkpoint": checkpoint,

@@ -26,13 +26,15 @@ def free_sizes(deployed: Deployed) -> dict[int, Dim]:
     Raises:
         ValueError: of a recurrent network, whose steps torch writes one by one
     """
-    if getattr(deployed.module, "vocabulary", None) is None:
+    if deployed.vocabulary is None:
         return BATCH
-    if getattr(deployed.network, "carries_state", False):
+    is_recurrent = any(isinstance(part, nn.RNNBase) for part in deployed.network.modules())
+    if is_recurrent or getattr(deployed.network, "carries_state", False):
         kind = type(deployed.network).__name__
         said = "torch writes a recurrent network for texts of one length alone"
         raise ValueError(f"--model.network={kind}: {said}; --format=safetensors has its weights")
     longest = getattr(deployed.network, "context", None)
+    longest = longest or getattr(deployed.data, "max_length", None)
     return BATCH | {1: Dim("length", min=1, max=longest)}
 
 

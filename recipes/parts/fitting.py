@@ -164,6 +164,8 @@ def check_classifier(
     """
     if stage != "predict":
         check_target(data)
+    if hasattr(network, "check_data"):  # of a pretrained one
+        network.check_data(data, option)
     if any(weight.is_meta or isinstance(weight, DTensor) for weight in network.parameters()):
         return None  # the first process has the weights, or an earlier stage has sharded them
     logits = outputs_of_data(network, data, option)

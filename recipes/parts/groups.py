@@ -221,7 +221,8 @@ def layers_of(network: nn.Module) -> dict[str, int]:
     """The layer of each parameter of a network, by name, from 0 at the input.
 
     A layer is an item of a list of layers, or a module beside the lists. One of vectors alone, as a
-    norm in a list, belongs to the layer before it.
+    norm in a list, belongs to the layer before it. Embeddings that follow each other, as of tokens
+    and positions, are one layer: their outputs are added.
     """
     names = {parameter: WRAPPERS.sub("", name) for name, parameter in network.named_parameters()}
     items = [unit for unit in units(network) if unit is not network]
@@ -231,7 +232,9 @@ def layers_of(network: nn.Module) -> dict[str, int]:
     layer, before = -1, None
     for parameter, name in names.items():
         owner = items[inside[parameter]] if parameter in inside else owners[parameter]
-        starts = owner is not before and any(p.ndim > 1 for p in owner.parameters())
+        is_added = isinstance(owner, nn.Embedding) and isinstance(before, nn.Embedding)
+        has_matrix = any(p.ndim > 1 for p in owner.parameters())
+        starts = owner is not before and has_matrix and not is_added
         layer, before = layer + starts, owner
         found[name] = max(layer, 0)
     return found

@@ -34,7 +34,7 @@ PLACES = (
 YOUNGER = {
     r"model\.((student|teacher|generator|discriminator)_)?weights": None,
     r"model\.(weights_except|output|groups)": None,
-    r"data\.(only|per_class)": None,
+    r"data\.(only|per_class|tokens)": None,
     r"trainer\.callbacks\.Export(-\d+)?\.which": "best",
     r"trainer\.callbacks\.Curves(-\d+)?\.over": None,
     r"trainer\.callbacks\.Curves(-\d+)?\.losses": True,

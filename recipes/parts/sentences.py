@@ -8,8 +8,8 @@ from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.loading.padded import PADDING
 from datamodules.loading.splits import Share
+from datamodules.reading.vocabulary import PADDING
 from recipes.parts.kernels import run_recurrent
 from recipes.parts.networks import Head, Width
 

@@ -61,6 +61,8 @@ class Start:
             FileNotFoundError, ValueError: from the function `give`
         """
         for option, network in networks.items():
+            if source := getattr(network, "source", None):  # of a pretrained network
+                self.note("network", source)
             if (path := self.files.get(option)) is None or option in self.begun:
                 continue
             self.begun.add(option)

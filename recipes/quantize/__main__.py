@@ -7,7 +7,7 @@ from pathlib import Path
 
 import recipes.quantize
 from recipes.running.mistakes import Parser, ending_in_one_line
-from recipes.running.trained import Trained
+from recipes.running.trained import Trained, add_which
 
 SCHEMES = ("dynamic_int8", "static_int8", "int4_weight", "bf16")
 
@@ -28,12 +28,7 @@ def parser() -> Parser:
     made = Parser("quantize", recipes.quantize.__doc__)
     made.add_argument("run", type=Path, help="folder of a run, or a checkpoint in one")
     made.add_argument("--scheme", required=True, choices=SCHEMES, help="what becomes smaller")
-    made.add_argument(
-        "--which",
-        choices=["best", "last"],
-        default="best",
-        help="the state after the best validation, where the run kept it (default), or the last",
-    )
+    add_which(made)
     made.add_argument("--output", type=Path, help="path of the file; default: in the run's folder")
     made.add_argument(
         "--calibration",

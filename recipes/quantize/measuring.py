@@ -48,7 +48,7 @@ class Files:
         about = {key: json.dumps(v) for key, v in facts(deployed, str(loaded.checkpoint)).items()}
         parts = (
             (deployed.network, loaded.prepared(batch), self.network),
-            (*(deployed, deployed.raw(batch[0]), self.whole),),
+            (deployed, deployed.raw(batch[0]), self.whole),
         )
         with torch.no_grad():
             for program, inputs, path in parts:

@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 import datamodules  # noqa: F401 - imported classes are known to the parser by their short names
 import recipes.parts.networks
+import recipes.parts.pretrained
 import recipes.parts.residual
 import recipes.parts.reversible
 import recipes.parts.sentences  # noqa: F401

@@ -56,7 +56,8 @@ def launch(tasks: Iterable[Task], jobs: int, preload: list[str]) -> Iterator[tup
         while True:
             while len(running) < jobs and (task := next(waiting, None)) is not None:
                 task.log.parent.mkdir(parents=True, exist_ok=True)
-                process = context.Process(target=_work, args=(task, threads if jobs > 1 else None))
+                given = (task, threads if jobs > 1 else None, dict(os.environ))
+                process = context.Process(target=_work, args=given)
                 process.start()
                 running[process.sentinel] = task, process
             if not running:
@@ -74,8 +75,11 @@ def launch(tasks: Iterable[Task], jobs: int, preload: list[str]) -> Iterator[tup
             process.join()
 
 
-def _work(task: Task, threads: int | None) -> None:
+def _work(task: Task, threads: int | None, environment: dict[str, str]) -> None:
     """In the new process: prints to the log, and ends with its parent."""
+    # What it is forked from has that of its own start, which may be long ago.
+    os.environ.clear()
+    os.environ.update(environment)
     with task.log.open("a") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())

@@ -2,6 +2,7 @@
 
 import io
 import logging
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # seconds
-    from lightning.pytorch import Callback
+    from lightning.pytorch import Callback, LightningDataModule
 
 # One process on the CPU, without files of its own, and with gradients where they are asked for.
 QUIET = (
@@ -30,6 +31,16 @@ def without_news() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+def add_which(parser: ArgumentParser) -> None:
+    """Gives a tool's command line `--which`, the argument of `Trained.of`."""
+    parser.add_argument(
+        "--which",
+        choices=["best", "last"],
+        default="best",
+        help="the state after the best validation, where the run kept it (default), or the last",
+    )
 
 
 def checkpoint_of(run: Path, which: str) -> Path:
@@ -115,3 +126,10 @@ class Trained:
         args = [subcommand, f"--ckpt_path={self.checkpoint}", *QUIET, precision, *flags]
         with redirect_stdout(io.StringIO()), without_news():
             main(find_recipe(self.recipe).module, args, callbacks)
+
+
+def training_batches(data: "LightningDataModule") -> Iterator[Any]:
+    """An epoch of a run's training data, as a training step gets it; it may not be set up yet."""
+    data.setup("fit")
+    for batch in data.train_dataloader():
+        yield data.on_after_batch_transfer(batch, 0)

@@ -8,7 +8,8 @@ import torch
 
 from datamodules import Sentences
 from datamodules.loading.missing import is_known
-from datamodules.loading.padded import PADDING, BucketLoader, PaddedTable
+from datamodules.loading.padded import BucketLoader, PaddedTable
+from datamodules.reading.vocabulary import PADDING
 from forks import ended_well, ranks
 from trains import interrupt_after, middle_of_epoch, seen_by
 from written_texts import sentences, write_csv, write_lines

@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import shutil
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 
 from recipes.explain.__main__ import main
 from recipes.explain.methods import Attribution
+from tiny_encoders import roberta
+from written_texts import sentences, write_lines
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("captum") is None, reason="needs the extra: explain"
@@ -149,6 +152,28 @@ def test_words_are_coloured(recipe, capsys):
     page = Path("runs/classify/t/explain/words.html").read_text()
     assert "&lt;good&gt;</span>" in page or "bad</span>" in page
     assert "<good>" not in page and "class 1 = " in page
+
+
+def test_words_of_a_pretrained_encoder_stand_between_the_tokens_around_them(recipe, tmp_path):
+    """Those are in every text, and padding is not token 0 of RoBERTa's kind."""
+    model = roberta(tmp_path / "model")
+    write_lines(tmp_path / "texts.txt", sentences(100))
+    data = ("--data=Sentences", "--data.path=texts.txt", "--data.tokens=model/tokenizer.json")
+    network = (
+        "--data.max_length=30",
+        "--model.network=TextEncoder",
+        f"--model.network.path={model}",
+    )
+    recipe("classify", "fit", "--name=e", *data, *network, "--trainer.max_epochs=1")
+    methods = ("integrated_gradients", "kernel_shap")
+    main(["runs/classify/e", "--method", *methods, "--rows=0-2", "--samples=100"])
+    found = lines("runs/classify/e/explain/attributions.csv")
+    read = Path("texts.txt").read_text().lower().split()
+    assert {line["feature"] for line in found} <= {*read, "<unk>"}
+    for method, row in product(methods, "012"):
+        of = [line for line in found if (line["method"], line["row"]) == (method, row)]
+        total = float(of[0]["reference"]) + sum(float(line["attribution"]) for line in of)
+        assert total == pytest.approx(float(of[0]["output"]), abs=0.02)
 
 
 def test_sums_that_miss_end_with_status_1(homes, monkeypatch, capsys):

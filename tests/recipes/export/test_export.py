@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ from datamodules import Diabetes, Digits
 from marks import some
 from recipes.export.__main__ import main
 from recipes.export.deployed import Deployed
+from recipes.export.formats import free_sizes
+from recipes.parts.sentences import LSTMClassifier
 from recipes.parts.transformer import TransformerLanguageModel
+from written_texts import sentences, write_lines
 
 GIVES = {
     **{name: ["probability"] for name in ("classify", "distill")},
@@ -242,3 +246,16 @@ def test_what_cannot_be_exported_is_said(fit, recipe):
         main(["runs/gan/a", "--format=torch_export"])
     for path in Path("runs").rglob("model.*"):
         raise AssertionError(path)
+
+
+@pytest.mark.parametrize("kind", some(["torch_export", "onnx"], 1))
+def test_sentences_of_any_length_are_exported(kind, recipe):
+    write_lines(Path("texts.txt"), sentences(300))
+    data = ("--data=Sentences", "--data.path=texts.txt", "--data.batch_size=9")
+    network = ("--model.network=TextCNN", "--model.network.width=4", "--model.network.filters=4")
+    recipe("classify", "fit", "--name=a", *data, *network, "--trainer.max_epochs=1")
+    main(["runs/classify/a", f"--format={kind}"])
+    with pytest.raises(
+        ValueError, match=r"^--model\.network=LSTMClassifier: torch writes a recurr"
+    ):
+        free_sizes(SimpleNamespace(vocabulary=(), module=None, network=LSTMClassifier(9, 2)))

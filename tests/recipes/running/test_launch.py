@@ -21,6 +21,9 @@ def say(text, status):
     print(text, flush=True)
     sys.exit(status)
 
+def tell(name):
+    say(os.environ.get(name), 3)
+
 def sleep(path):
     Path(path).write_text(str(os.getpid()))
     time.sleep(600)
@@ -51,6 +54,14 @@ def test_a_log_stays_where_a_task_failed(work):
     assert found == {"0": 0, "3": 3}
     assert not Path("0.log").exists() and last_line(Path("3.log")) == "ends 3"
     assert last_line(Path("nothing.log")) == "it said nothing"
+
+
+def test_a_task_has_the_environment_of_its_start(work, monkeypatch):
+    """Not of the first task's, from whose time the process is that all are forked from."""
+    for value in ("one", "two"):
+        monkeypatch.setenv("TOLD", value)
+        for task, _ in launch([Task(value, work.tell, ("TOLD",), Path(f"{value}.log"))], 1, []):
+            assert last_line(task.log) == value
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
