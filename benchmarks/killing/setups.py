@@ -36,7 +36,12 @@ MORE = {
     "classify": ("--trainer.accumulate_grad_batches=2", "--trainer.val_check_interval=0.5"),
     "diffusion": ("--model.path=RectifiedFlow", "--model.sampler=Heun", "--model.sampler.steps=5"),
     "distill": ("--model.scheme=mutual", "--trainer.gradient_clip_val=1"),
-    "dqn": ("--model.network=DuellingMLP", "--model.double=true", "--model.target_rate=0.1"),
+    "dqn": (
+        "--model.network=DuellingMLP",
+        "--model.network.widths=[16,16]",
+        "--model.double=true",
+        "--model.target_rate=0.1",
+    ),
     "feedback": ("--model.network.feedback=alignment", "--trainer.val_check_interval=0.5"),
     "gan": ("--model.discriminator_steps=2", "--trainer.val_check_interval=0.5"),
     "language": (
