@@ -9,7 +9,7 @@ on the same rows with torch's shuffling DataLoader, and resumes with `ckpt_path=
 
 The verdicts are in benchmarks/faults.json, and their tables on the page: what is cut off goes on
 with what is missing, and --anew begins again. What is lost of this project stays in --work.
-It takes most of an hour on two slow cores; --most 40 does a part.
+It takes about 20 minutes on two cores; --most 40 does a part.
 """
 
 import argparse

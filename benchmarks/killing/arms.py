@@ -10,7 +10,7 @@ from lightning.pytorch.cli import LightningCLI
 from torch.utils.data import DataLoader, TensorDataset
 
 from killing.points import Point
-from killing.setups import IN_MEMORY, SAVED, Setup
+from killing.setups import SAVED, SHUFFLED, Setup
 from recipes.running.cli import main
 from recipes.running.recipe import find_recipe, recipe_names
 
@@ -50,7 +50,7 @@ def stock(setup: Setup, point: Point) -> None:
         args=[*setup.flags, *logger],
         trainer_defaults={"callbacks": [saved, point]},
     )
-    if setup.recipe not in IN_MEMORY:  # whose batches are of several streams
+    if setup.recipe in SHUFFLED:
         loader = partial(shuffled, cli.datamodule, setup.workers)
         cli.datamodule.train_dataloader = loader
     # Of its own hyperparameters some are no plain values.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from killing.points import POINTS
-from killing.setups import IN_MEMORY, RECIPES, Setup
+from killing.setups import ALONE, BIG, READ, RECIPES, Setup
 
 MOMENTS, SAVES = 150, 30
 SIGNALS, TO = ("SIGTERM", "SIGINT", "SIGKILL"), ("every process", "the first", "the second")
@@ -44,7 +44,7 @@ class Case:
 def setups(recipe: str) -> list[Setup]:
     """The runs of a recipe that one process trains."""
     found = [Setup(recipe), Setup(recipe, "more")]
-    return found if recipe in IN_MEMORY else [*found, Setup(recipe, workers=2)]
+    return [*found, Setup(recipe, workers=2)] if recipe in READ else found
 
 
 def two(pairs: list[Setup]) -> list[Case]:
@@ -63,13 +63,13 @@ def cases() -> list[Case]:
     every = [setup for recipe in RECIPES for setup in setups(recipe)]
     found = [Case("not killed", setup) for setup in every]
     found += [Case("random moment", every[i % len(every)], i) for i in range(MOMENTS)]
-    big = [Setup(recipe, "big") for recipe in RECIPES]
+    big = [Setup(recipe, "big") for recipe in BIG]
     found += [Case("during a save", big[i % len(big)], i) for i in range(SAVES)]
     read = [setup for setup in every if setup.kind == "plain"]
     found += [Case("fixed point", setup, point=point) for point in POINTS for setup in read]
     for number, sent in enumerate(("SIGTERM", "SIGINT")):
         found += [Case("one process", Setup(r), number, signal=sent) for r in RECIPES]
-    pairs = [Setup(recipe, processes=2) for recipe in RECIPES]
+    pairs = [Setup(recipe, processes=2) for recipe in RECIPES if recipe not in ALONE]
     found += [Case("not killed", setup) for setup in pairs]
     found += two(pairs)
     order = random.Random(0)

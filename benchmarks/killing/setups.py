@@ -4,10 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-RECIPES = ("classify", "distill", "gan", "language", "regress", "study")
+RECIPES = (
+    *("classify", "diffusion", "distill", "dqn", "feedback", "gan", "language"),
+    *("policy_gradient", "regress", "study", "vae"),
+)
+READ = ("classify", "distill", "gan", "regress")  # whose data workers can read
+ALONE = ("dqn", "feedback", "policy_gradient")  # which are not tried on two processes
 HERE = Path(__file__).parent
 NAME, SAVED = "a", "middle"  # of the run, and of the checkpoint within epochs
-IN_MEMORY = ("language", "study")  # whose data no workers read
+SHUFFLED = (*READ, "feedback")  # whose rows torch's loader can draw for stock Lightning
 # Batches of 21 and 20 an epoch: some checkpoints within epochs are at their ends.
 BATCH = {recipe: 14 if recipe in ("regress", "study") else 50 for recipe in RECIPES}
 
@@ -15,35 +20,55 @@ BATCH = {recipe: 14 if recipe in ("regress", "study") else 50 for recipe in RECI
 WIDE = "[1700,1700]"
 BIG = {
     "classify": (f"--model.network.widths={WIDE}", "--trainer.max_epochs=2"),
+    "diffusion": ("--model.network.width=1000", "--trainer.max_epochs=2"),
     "distill": (f"--model.student.widths={WIDE}", "--trainer.max_epochs=2"),
+    "dqn": (f"--model.network.widths={WIDE}", "--trainer.max_epochs=2"),
+    "feedback": ("--model.network.widths=[1200,1200]", "--trainer.max_epochs=2"),
     "gan": (f"--model.generator.widths={WIDE}", "--trainer.max_epochs=2"),
     "language": ("--model.network.width=600", "--data.length=2", "--trainer.max_epochs=2"),
+    "policy_gradient": ("--model.network.widths=[1200,1200]", "--trainer.max_epochs=2"),
     "regress": (f"--model.network.widths={WIDE}", "--trainer.max_epochs=3"),
-    "study": ("--model.network.widths=[500,500]", "--trainer.max_epochs=3"),
+    "study": ("--model.network.widths=[700,700]", "--trainer.max_epochs=3"),
+    "vae": (f"--model.encoder.widths={WIDE}", "--trainer.max_epochs=2"),
 }
 # What else a run may be asked for, of the recipe and of the Trainer ...
 MORE = {
     "classify": ("--trainer.accumulate_grad_batches=2", "--trainer.val_check_interval=0.5"),
+    "diffusion": ("--model.path=RectifiedFlow", "--model.sampler=Heun", "--model.sampler.steps=5"),
     "distill": ("--model.scheme=mutual", "--trainer.gradient_clip_val=1"),
+    "dqn": (
+        "--model.network=DuellingMLP",
+        "--model.network.widths=[16,16]",
+        "--model.double=true",
+        "--model.target_rate=0.1",
+    ),
+    "feedback": ("--model.network.feedback=alignment", "--trainer.val_check_interval=0.5"),
     "gan": ("--model.discriminator_steps=2", "--trainer.val_check_interval=0.5"),
     "language": (
         *("--config", str(HERE / "transformer.yaml")),
         *("--trainer.accumulate_grad_batches=2", "--trainer.val_check_interval=0.5"),
     ),
+    "policy_gradient": ("--model.clip=null", "--model.passes=1", "--data.batch_size=32"),
     "regress": ("--model.ensemble=2", "--model.mc_samples=2", "--trainer.precision=64-true"),
     "study": ("--model.halving=2", "--model.rungs=2"),
+    "vae": ("--model.method=iwae", "--model.samples=3", "--trainer.val_check_interval=0.5"),
 }
 # ... and of this project's callbacks, which stock Lightning does not have.
 EXTRA = {
     "classify": ("--trainer.callbacks+=EMA", "--trainer.callbacks.module=network"),
+    "diffusion": ("--trainer.callbacks+=EMA", "--trainer.callbacks.module=network"),
     "distill": ("--trainer.callbacks+=LRDecay", "--trainer.callbacks+=OptimizerStats"),
+    "dqn": ("--trainer.callbacks+=EMA", "--trainer.callbacks.module=network"),
+    "feedback": ("--trainer.callbacks+=LRDecay",),
     "gan": (
         "--trainer.accumulate_grad_batches=2",
         *("--trainer.callbacks+=EMA", "--trainer.callbacks.module=generator"),
     ),
     "language": ("--trainer.callbacks+=EMA", "--trainer.callbacks.module=network"),
+    "policy_gradient": ("--trainer.callbacks+=LRDecay",),
     "regress": ("--trainer.callbacks+=LRDecay",),
     "study": (),
+    "vae": ("--trainer.callbacks+=LRDecay",),
 }
 
 
@@ -75,8 +100,6 @@ class Setup:
             half = BATCH[self.recipe] // self.processes
             flags += ["--trainer.accelerator=cpu", f"--trainer.devices={self.processes}"]
             flags += [f"--trainer.strategy={self.strategy}", f"--data.batch_size={half}"]
-        if self.processes > 1 or self.workers:
-            flags.append("--trainer.max_epochs=3")  # each takes longer
         return flags + list({"more": MORE, "big": BIG}.get(self.kind, {}).get(self.recipe, ()))
 
     @property
