@@ -8,7 +8,8 @@ of its checkpoints, bit by bit, and each row of its metrics. Stock Lightning tra
 on the same rows with torch's shuffling DataLoader, and resumes with `ckpt_path="last"`.
 
 The verdicts are in benchmarks/faults.json, and their tables on the page: what is cut off goes on
-with what is missing, and --anew begins again. What is lost of this project stays in --work.
+with what is missing, verdicts of cases that are no more go, and --anew begins again. What is lost of
+this project stays in --work.
 It takes about 20 minutes on two cores; --most 40 does a part.
 """
 
@@ -51,16 +52,24 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Runs what is missing, and prints the table."""
     options = arguments()
-    known = {} if options.anew else read(FILE)
+    every = {f"{arm}: {case}" for arm in ARMS for case in cases()}
+    found = {} if options.anew else read(FILE)
+    known = {name: fault for name, fault in found.items() if name in every}
     wanted = [case for case in cases() if case.kind in options.kinds]
     wanted = [c for c in wanted if not options.recipes or c.setup.recipe in options.recipes]
     pairs = [(arm, case) for case in wanted for arm in options.arms]
     missing = [(arm, case) for arm, case in pairs if f"{arm}: {case}" not in known][: options.most]
     if missing:
         run(missing, known, options)
+    save(known)
     pages.write()
     for rows in (by_kind(known), by_point(known)):
         print("\n".join(f"| {' | '.join(row)} |" for row in rows), end="\n\n")
+
+
+def save(known: dict[str, str]) -> None:
+    """Writes the verdicts."""
+    replace_file(FILE, json.dumps(known, indent=0, sort_keys=True) + "\n")
 
 
 def run(
@@ -79,7 +88,7 @@ def run(
                 arm, case = pair
                 fault = trials.verdict(*pair)
                 known[f"{arm}: {case}"] = fault
-                replace_file(FILE, json.dumps(known, indent=0, sort_keys=True) + "\n")
+                save(known)
                 bar.update()
                 if fault and arm == "ours":
                     bar.write(f"{case}: {fault}")
