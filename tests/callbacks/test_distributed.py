@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from forks import Forked, ended_well, ranks
 from launches import ROOT
 from recipes.running.cli import main
 from stepped.module import Automatic
@@ -83,7 +84,8 @@ def test_sharded_weights(tmp_path):
     for name, arguments in {"1": ["1"], "2": ["2"], "cut": ["2", "interrupted"]}.items():
         folder = tmp_path / name
         folder.mkdir()
-        process(script, arguments[0], str(folder), *arguments[1:])
+        given = (script, arguments[0], str(folder), *arguments[1:])
+        ended_well(*(ranks(2, *given) if arguments[0] == "2" else [Forked(*given)]))
         weights = torch.load(folder / "network.pt", weights_only=True)
         kept = json.loads((folder / "rows.json").read_text())
         assert any("throughput/samples_per_second" in row for row in kept)

@@ -13,8 +13,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-import launches
 from datamodules import Diabetes, Tabular
+from forks import ended_well, ranks
 from trains import interrupt_after
 
 RUN = ("--trainer.max_epochs=8", "--model.seeds=[0,1]", "--model.search=Grid")
@@ -279,19 +279,12 @@ def test_a_table_of_ones_own_is_predicted_by_row(recipe):
 
 
 @pytest.mark.slow
-def test_one_process_and_two_train_the_same_members(tmp_path):
+def test_one_process_and_two_train_the_same_members(tmp_path, recipe):
     """Batches of 16 on two processes are batches of 32 on one."""
-    common = [
-        "--model.seeds=[0,1]",
-        "--trainer.max_epochs=2",
-        "--trainer.enable_progress_bar=false",
-    ]
-    command = [sys.executable, "-m", "recipes.study", "fit", *common, "--model.search=Grid", GRID]
-    environment = launches.environment()
-    two = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=16"]
-    for name, flags in (("one", []), ("two", two)):
-        run = [*command, f"--name={name}", *flags]
-        subprocess.run(run, check=True, capture_output=True, cwd=tmp_path, env=environment)
+    flags = ("--model.seeds=[0,1]", "--trainer.max_epochs=2", "--model.search=Grid", GRID)
+    recipe("study", "fit", *flags, "--name=one")
+    two = ("--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=16", "--name=two")
+    ended_well(*ranks(2, "recipes.study", "fit", *flags, *two))
     one, two = (
         torch.load(tmp_path / f"runs/study/{run}/checkpoints/last.ckpt", weights_only=True)
         for run in ("one", "two")
