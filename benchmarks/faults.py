@@ -8,9 +8,9 @@ of its checkpoints, bit by bit, and each row of its metrics. Stock Lightning tra
 on the same rows with torch's shuffling DataLoader, and resumes with `ckpt_path="last"`.
 
 The verdicts are in benchmarks/faults.json, and their tables on the page: what is cut off goes on
-with what is missing, verdicts of cases that are no more go, and --anew begins again. What is lost of
-this project stays in --work.
-It takes about 20 minutes on two cores; --most 40 does a part.
+with what is missing, and --anew begins again. Verdicts of cases that are no more are left out. What
+is lost of this project stays in --work. It takes about 25 minutes on two cores; --most 40 does a
+part.
 """
 
 import argparse

@@ -5,7 +5,7 @@ python benchmarks/soak.py [--recipes classify gan ...] [--steps 20000] [--anew]
 Each step is logged, each epoch of about 20 steps is validated and saved. What is measured is in
 benchmarks/soak.json, recipe by recipe: what is cut off goes on with what is missing. Speed is in
 steps per second of the processor's time, which does not depend on what else the machine does.
-About 15 minutes on one core.
+About 35 minutes on one core.
 """
 
 import argparse

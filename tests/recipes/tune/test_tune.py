@@ -542,7 +542,7 @@ def test_a_trial_that_is_behind_ends_early(recipe, pruner, epochs):
 def start(*args, **environment):
     """Starts a search as a user does."""
     replace_file(Path("space.yaml"), LINE)  # which another one may be reading
-    short = ("--trainer.max_epochs=20", "--trials=4", "--grace=2")
+    short = ("--trainer.max_epochs=10", "--trials=4", "--grace=2")
     given = ("--recipe=regress", "--space=space.yaml", *short, *args)
     return Forked("recipes.tune", *given, **environment)
 
@@ -561,12 +561,19 @@ def ended(url):
         return {}
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The trials of a search that nobody kills."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("undisturbed"))
+        ended_well(start())
+        return ended("sqlite:///runs/regress/tune/study.db")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("whom", ["search", "all"])
-def test_a_killed_search_goes_on_where_it_was(whom, tmp_path):
+def test_a_killed_search_goes_on_where_it_was(whom, undisturbed, tmp_path):
     url = f"sqlite:///{tmp_path}/study.db"
-    undisturbed = start("--study=other")
-    ended_well(undisturbed)
     process = start(f"--storage={url}")
     while not ended(url):
         assert process.poll() is None, process.output()
@@ -587,8 +594,7 @@ def test_a_killed_search_goes_on_where_it_was(whom, tmp_path):
     after = ended(url)
     assert sorted(after) == list(range(4)), "no number is lost"
     assert before.items() <= after.items(), "what had ended is as it was"
-    other = ended("sqlite:///runs/regress/other/study.db")
-    assert [x[1:] for x in after.values()] == [x[1:] for x in other.values()]
+    assert [x[1:] for x in after.values()] == [x[1:] for x in undisturbed.values()]
 
 
 @pytest.mark.slow
