@@ -25,6 +25,7 @@ from recipes.parts.convergence import Convergence
 from recipes.parts.sharding import ShardedOptimizers
 from recipes.parts.stepping import Accumulation, IncompleteAccumulation
 from recipes.running.files import AtomicCheckpointIO, with_checkpoints
+from recipes.running.idle_hooks import leave_out_idle_hooks
 from recipes.running.limits import refuse_finders
 from recipes.running.monitors import Monitors
 from recipes.running.resume import Remaining, SameBatch
@@ -86,6 +87,8 @@ def complete(
             config.enable_model_summary = False  # ours is there, or none is wanted
         if config.enable_checkpointing is not False:
             callbacks = with_checkpoints(callbacks, module, folder)
+    for callback in callbacks:
+        leave_out_idle_hooks(callback)
     config.callbacks, config.plugins = callbacks, plugins
 
 

@@ -43,7 +43,8 @@ class WholeSteps(Callback):
         for callback in trainer.callbacks:
             if isinstance(callback, (Checkpoint, Requeue)):
                 for hook in ("on_train_batch_end", "on_train_epoch_end"):
-                    setattr(callback, hook, partial(self._wait, getattr(callback, hook)))
+                    if (own := getattr(callback, hook)) is not None:  # as idle hooks are
+                        setattr(callback, hook, partial(self._wait, own))
         loop.on_advance_end = partial(self._end_step, loop.on_advance_end)
         log = connector.update_train_epoch_metrics
         connector.update_train_epoch_metrics = partial(self._end_epoch, log)
