@@ -45,4 +45,5 @@ def fetch(url: str, path: Path, checksum: str) -> None:
         for folder in made:  # the innermost first
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
-        raise OSError(f"cannot download {url} to {path}: {type(error).__name__}") from error
+        said = f"cannot download {url} to {path}: {type(error).__name__}"
+        raise OSError(f"{said}; --data.data_dir takes a folder that has the file") from error

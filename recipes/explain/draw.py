@@ -1,6 +1,7 @@
 """Draws attributions: bars and a summary of tables, heat maps of pictures, coloured words."""
 
 import html
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,12 +17,24 @@ from recipes.parts.files import replace_file, replacing
 MOST = 10  # columns of one chart
 RISE, FALL = "#D55E00", "#0072B2"  # what adds to a prediction, and what takes away from it
 MAP = "RdBu_r"
+LONGEST, LINE = 32, 46  # letters of a column's name, and of a line below or above a chart
 
 
 def save(figure: Figure, path: Path) -> None:
     """Writes a picture."""
     with replacing(path) as partial:
         figure.savefig(partial, format="png")
+
+
+def short(name: str) -> str:
+    """A name without its middle, where it would take the place of the chart."""
+    half = LONGEST // 2 - 1
+    return name if len(name) <= LONGEST else f"{name[:half]}...{name[-half:]}"
+
+
+def lines(text: str) -> str:
+    """A label in lines as wide as a chart."""
+    return textwrap.fill(text, LINE)
 
 
 def bars(rows: Sequence[Row], methods: Sequence[str], path: Path) -> None:
@@ -33,7 +46,7 @@ def bars(rows: Sequence[Row], methods: Sequence[str], path: Path) -> None:
         path: of the file
     """
     count = min(MOST, len(rows[0].subject.features))
-    size = (5.2 * len(methods), (0.28 * count + 0.9) * len(rows))
+    size = (5.8 * len(methods), (0.28 * count + 1.2) * len(rows))
     figure = Figure(figsize=size, layout="constrained", dpi=110)
     panels = figure.subplots(len(rows), len(methods), squeeze=False)
     for row, line in zip(rows, panels, strict=True):
@@ -47,14 +60,20 @@ def one_bar_chart(axes: Axes, row: Row, method: str, count: int) -> None:
     found = row.attributions[method]
     order = found.values.abs().argsort(descending=True)[:count].flip(0)
     values = found.values[order].tolist()
-    names = [f"{row.subject.features[i]} = {row.subject.values[i]}" for i in order.tolist()]
-    axes.barh(names, values, color=[RISE if value > 0 else FALL for value in values])
+    cells = [(row.subject.features[i], str(row.subject.values[i])) for i in order.tolist()]
+    names = [f"{short(name)} = {short(value)}" for name, value in cells]
+    axes.barh(
+        range(count),
+        values,
+        tick_label=names,
+        color=[RISE if value > 0 else FALL for value in values],
+    )
     axes.axvline(0, color="black", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
     base = "" if found.reference is None else f", without any column {found.reference:.4g}"
-    axes.set_title(f"row {row.name}: {said(row)}{base}", fontsize=9, loc="left")
-    axes.set_xlabel(f"added to {row.explained.name} ({method})", fontsize=8)
+    axes.set_title(lines(f"row {row.name}: {said(row)}{base}"), fontsize=9, loc="left")
+    axes.set_xlabel(lines(f"added to {row.explained.name} ({method})"), fontsize=8)
 
 
 def said(row: Row) -> str:
@@ -75,7 +94,7 @@ def summary(rows: Sequence[Row], methods: Sequence[str], path: Path) -> None:
     """
     features = rows[0].subject.features
     count = min(2 * MOST, len(features))
-    size = (5.6 * len(methods), 0.32 * count + 1.2)
+    size = (5.8 * len(methods), 0.32 * count + 1.4)
     figure = Figure(figsize=size, layout="constrained", dpi=110)
     for method, axes in zip(
         methods, figure.subplots(1, len(methods), squeeze=False)[0], strict=True
@@ -85,10 +104,12 @@ def summary(rows: Sequence[Row], methods: Sequence[str], path: Path) -> None:
         for place, feature in enumerate(reversed(order)):
             cells = [row.subject.values[feature] for row in rows]
             swarm(axes, values[:, feature].numpy(), cells, place)
-        axes.set_yticks(range(count), [features[feature] for feature in reversed(order)])
+        axes.set_yticks(range(count), [short(features[feature]) for feature in reversed(order)])
+        axes.tick_params(labelsize=8)
         axes.axvline(0, color="black", linewidth=0.8)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.set_xlabel(f"added to {what(rows)} ({method}); red: large values, blue: small")
+        label = f"added to {what(rows)} ({method}); red: large values, blue: small"
+        axes.set_xlabel(lines(label), fontsize=8)
     save(figure, path)
 
 
@@ -166,13 +187,16 @@ def heat(row: Row, method: str) -> np.ndarray:
 def importance(found: Importance, path: Path) -> None:
     """By how much predictions are worse when a column is permuted: means and deviations."""
     order = found.losses.mean(1).argsort()[-2 * MOST :]
-    figure = Figure(figsize=(6, 0.3 * len(order) + 1), layout="constrained", dpi=110)
+    figure = Figure(figsize=(6, 0.3 * len(order) + 1.2), layout="constrained", dpi=110)
     axes = figure.subplots()
     means, stds = found.losses.mean(1)[order], found.losses.std(1)[order]
-    axes.barh([found.columns[i] for i in order], means, xerr=stds, color=FALL)
+    names = [short(found.columns[i]) for i in order]
+    axes.barh(range(len(order)), means, xerr=stds, tick_label=names, color=FALL)
+    axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     lost = f"gain of RMSE ({found.target})" if found.measure == "rmse" else "loss of accuracy"
-    axes.set_xlabel(f"{lost} when a column is permuted; as it is: {found.score:.4g}")
+    label = f"{lost} when a column is permuted; as it is: {found.score:.4g}"
+    axes.set_xlabel(lines(label), fontsize=8)
     save(figure, path)
 
 

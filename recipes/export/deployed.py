@@ -8,6 +8,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor, nn
 
 from callbacks.write_predictions.columns import is_target
+from datamodules.control import Control
 from datamodules.reading.vocabulary import Tokens
 from recipes.parts.checkpoints import run_of
 from recipes.parts.lora import merged
@@ -32,8 +33,10 @@ class Deployed(nn.Module):
         self, module: LightningModule, data: LightningDataModule, merge: bool = True
     ) -> None:
         super().__init__()
+        kind = type(module).__name__
+        if isinstance(data, Control):
+            raise ValueError(f"{kind} predicts returns of episodes, not from inputs")
         if not (name := network_name(module)):
-            kind = type(module).__name__
             raise ValueError(f"{kind} has no {' or '.join(NETWORKS)} that predicts from inputs")
         if getattr(module, "mc_samples", 0):
             raise ValueError("--model.mc_samples: predictions by dropout are drawn at random")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 # Okabe & Ito 2008, "Color Universal Design": colour-blind readers tell them apart. Without yellow,
 # which is too light for a line.
@@ -77,8 +78,9 @@ def show_all(axes: Axes, curves: Sequence[Curve]) -> Axes | None:
         return None
     if low > 0 and high / low >= DECADES:
         axes.set(yscale="log", ylim=(low / 1.1, high * 1.1))
-        for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            formatter("{x:.3g}")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # far enough from each other
+        axes.yaxis.set_major_formatter("{x:.3g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         return None
     is_rising = late.mean() > (low + high) / 2
     inset = axes.inset_axes((0.42, 0.12 if is_rising else 0.45, 0.54, 0.42))

@@ -135,7 +135,8 @@ def warning_line(message: Warning | str, *_: object) -> str:
     text = brief(str(message))
     if few := re.match(r"The number of training batches \((\d+)\) .*log_every_n_steps=(\d+)", text):
         every = f"--trainer.log_every_n_steps={few[2]}"
-        text = f"{every}: an epoch has {few[1]} batches, training is logged every {few[2]}"
+        count = f"{few[1]} batch" if few[1] == "1" else f"{few[1]} batches"
+        text = f"{every}: an epoch has {count}, so that some epochs log nothing of training"
     return f"warning: {text}\n"
 
 

@@ -1,5 +1,6 @@
 """The callback that draws samples, reconstructions, interpolations, and the space of codes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,13 +77,16 @@ def plane(codes: np.ndarray) -> tuple[np.ndarray, list[str]]:
     return centred @ directions[:2].T, names
 
 
-def draw_codes(codes: Tensor, targets: Tensor | None, path: Path) -> None:
+def draw_codes(
+    codes: Tensor, targets: Tensor | None, path: Path, class_names: Sequence[str] = ()
+) -> None:
     """Draws mean codes as points, coloured by class, as a PNG file.
 
     Args:
         codes: (n, latent)
         targets: class numbers (n,), coloured if they are at most 20; others are grey
         path: of the file
+        class_names: beside the numbers, where classes have names
     """
     points, names = plane(codes.detach().cpu().double().numpy())
     figure = Figure(figsize=(6.5, 5.5), layout="constrained", dpi=100)
@@ -97,7 +101,10 @@ def draw_codes(codes: Tensor, targets: Tensor | None, path: Path) -> None:
         color = COLOURS[number % len(COLOURS)]
         # The colours come again: the class's own number tells these apart.
         style = {"marker": f"${name}$", "linestyle": "", "markersize": 6, "mew": 0.2}
-        axes.plot(*points[of == name].T, color=color, **style)
+        label = f"{class_names[name]}" if name < len(class_names) else str(name)
+        axes.plot(*points[of == name].T, color=color, label=label, **style)
+    if any(not label.isdigit() for label in axes.get_legend_handles_labels()[1]):
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     axes.set(xlabel=names[0], ylabel=names[1], title=f"mean codes of {len(points):,} examples")
     axes.spines[["top", "right"]].set_visible(False)
     with replacing(path) as partial:
@@ -175,7 +182,8 @@ class LatentPictures(Callback):
             return
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        draw_codes(codes, self.examples.targets, folder / "latent.png")
+        names = getattr(trainer.datamodule, "class_names", None) or ()
+        draw_codes(codes, self.examples.targets, folder / "latent.png", names)
         for name, pixels in images.items():
             save_grid(pixels, COLUMNS, folder / f"{name}.png")
         for logger in trainer.loggers:

@@ -1,5 +1,7 @@
 """Pictures of curves: nothing is cut off, differences can be seen, names and colours told apart."""
 
+import itertools
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -42,6 +44,19 @@ def test_all_is_shown_from_the_start_on(axes, y, scale, has_inset):
 
 def test_nothing_known_is_no_range(axes):
     assert show_all(axes, [([1.0], [np.nan]), ([], [])]) is None
+
+
+@pytest.mark.parametrize("range_", [(0.04, 1.1), (20.0, 500.0), (0.9, 9.9)])
+def test_labels_of_a_log_scale_do_not_overlap(range_):
+    figure = Figure(figsize=(6, 3))
+    axes, steps = figure.subplots(), np.arange(100.0)
+    show_all(axes, [(steps, np.where(steps < 3, range_[1], range_[0]))])
+    assert axes.get_yscale() == "log"
+    figure.canvas.draw()
+    labels = [label for label in axes.yaxis.get_ticklabels(which="both") if label.get_text()]
+    ends = sorted((box.y0, box.y1) for box in (label.get_window_extent() for label in labels))
+    assert len(ends) >= 2
+    assert all(top <= bottom for (_, top), (bottom, _) in itertools.pairwise(ends))
 
 
 def test_names_are_at_the_ends_and_do_not_lie_over_each_other(axes):

@@ -13,6 +13,8 @@ import recipes.quantize.measuring as measuring
 from callbacks.fake_quantize.quantizers import Quantizers
 from callbacks.fake_quantize.rounding import WEIGHTS
 from datamodules import Diabetes, Digits
+from marks import some
+from recipes.export.__main__ import main as export
 from recipes.export.formats import running, to_onnx
 from recipes.parts.networks import ConvNet
 from recipes.quantize.__main__ import main
@@ -188,6 +190,16 @@ def test_what_cannot_be_quantized_is_said(recipe):
     recipe("regress", "fit", "--model.ensemble=2", "--name=two", *SHORT)
     with pytest.raises(ValueError, match=r"--model\.ensemble: only a single network is quantized"):
         main(["runs/regress/two", "--scheme=bf16"])
+
+
+@pytest.mark.parametrize("name", some(["dqn", "policy_gradient"], 1))
+@pytest.mark.parametrize("tool", [export, main], ids=["export", "quantize"])
+def test_what_plays_episodes_is_refused(name, tool, recipe):
+    small = ("--data.batches=2", "--trainer.max_epochs=1", "--data.episodes=1")
+    recipe(name, "fit", "--name=a", *small)
+    option = "--scheme=static_int8" if tool is main else "--format=onnx"
+    with pytest.raises(ValueError, match=r"^\w+ predicts returns of episodes, not from inputs$"):
+        tool([f"runs/{name}/a", option])
 
 
 @pytest.mark.slow
