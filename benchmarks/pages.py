@@ -29,6 +29,8 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- control: RECIPE -->              returns of reinforcement learning, ours and CleanRL's
 <!-- generative: KIND -->             GAN, VAE and diffusion by the same measures, images or points
 <!-- speed -->                        what recipes cost beside others, and which goals are reached
+<!-- step -->                         what the smallest step costs, by whose code it is
+<!-- growth -->                       how time and memory grow, with what
 """
 
 import argparse
@@ -48,12 +50,14 @@ import feedback_depth
 import feedback_mnist
 import finetune
 import generative
+import growth
 import language_optimizers
 import lime_recall
 import quantize
 import sentence_encoder
 import sentences
 import sklearn_table
+import step_profile
 from killing.table import FILE, SOAK, by_kind, by_point, read, soaked
 from recipes.running.recipe import SEARCH_SPACE, find_recipe, recipe_names
 from result_tables import ROOT, Rows, by_metric, by_result, listed
@@ -168,6 +172,8 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "control": control.compared,
     "generative": generative.compared,
     "speed": lambda _: beside.table.compared(),
+    "step": lambda _: step_profile.profiled(),
+    "growth": lambda _: growth.grown(),
 }
 
 

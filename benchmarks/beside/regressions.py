@@ -71,16 +71,16 @@ class Stock(LightningModule):
         return torch.optim.Adam(self.parameters(), RATE, fused=True)
 
 
-def stock() -> float:
+def stock(steps: int = STEPS) -> float:
     """Seconds of a stock Trainer with its bar, log and checkpoints, and torch's DataLoader."""
-    clock, rows = Clock(WARM, WARM + STEPS), data().splits(0).train.to(torch.float32)
+    clock, rows = Clock(WARM, WARM + steps), data().splits(0).train.to(torch.float32)
     table = TensorDataset(rows.inputs, rows.targets)
     silent = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
     with tempfile.TemporaryDirectory() as folder, silent[0], silent[1]:
         trainer = Trainer(
             accelerator="cpu",
             max_epochs=-1,
-            max_steps=WARM + STEPS + 1,
+            max_steps=WARM + steps + 1,
             logger=CSVLogger(folder),
             default_root_dir=folder,
             callbacks=[clock],
