@@ -18,6 +18,7 @@ Explains:  a table's prediction in the target's unit, or the probability of a cl
 Checks:    that integrated gradients and Shapley values add up to f(x) - f(b); prints by how much
            they miss it, and ends with status 1 above --tolerance
 Files:     in --output, by default <run>/explain: attributions.csv, bars.png and summary.png of
-           tables, heat.png of pictures, words.html of texts, permutation.csv and .png
+           tables, heat.png of pictures, words.html of texts, permutation.csv and .png; in place
+           of an earlier call's
 Needs:     pip install -e '.[explain]', but for kernel_shap up to 10 features and permutation
 """

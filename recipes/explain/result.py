@@ -88,8 +88,12 @@ def ranking(explainer: Explainer) -> list[str]:
     return [f"permutation: {lost} {', '.join(parts)}; as it is {found.score:.4g}"]
 
 
+TABLES, PICTURES = ("attributions", "permutation"), ("bars", "summary", "heat", "permutation")
+FILES = {f"{n}.csv" for n in TABLES} | {f"{n}.png" for n in PICTURES} | {"words.html"}
+
+
 def write(folder: Path, explainer: Explainer, methods: Sequence[str], drawn: int) -> list[Path]:
-    """Writes the files; returns them.
+    """Writes the files; returns them. Those of an earlier call are replaced, or removed.
 
     Args:
         folder: of the files
@@ -118,6 +122,8 @@ def write(folder: Path, explainer: Explainer, methods: Sequence[str], drawn: int
         paths += [folder / "permutation.csv", folder / "permutation.png"]
         write_importance(paths[-2], explainer.importance)
         draw.importance(explainer.importance, paths[-1])
+    for name in FILES - {path.name for path in paths}:
+        (folder / name).unlink(missing_ok=True)  # which would seem to be of this call
     return paths
 
 

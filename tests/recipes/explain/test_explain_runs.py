@@ -104,6 +104,9 @@ def test_permuted_columns_are_as_important_as_they_are(homes, capsys):
         "permutation.csv",
         "permutation.png",
     ]
+    main([homes, "--method=lime", "--output=here", "--rows=0"])
+    kept = sorted(path.name for path in Path("here").iterdir())
+    assert kept == ["attributions.csv", "bars.png"], "none of an earlier call's beside them"
 
 
 def test_pictures_have_heat_maps(recipe, capsys):
