@@ -6,7 +6,7 @@ Each point is measured in a process of its own, three times, on one thread: the 
 (median) and the memory above what the process had before (largest). Beside training steps stands a
 plain loop of the same mathematics; beside the others a dotted line that is proportional. Nothing
 should grow faster than the network's own arithmetic or the number of rows. growth.json keeps the
-points: what is cut off goes on with what is missing. About 20 minutes on one core.
+points: what is cut off goes on with what is missing. Some 50 minutes on one core of a busy machine.
 """
 
 import argparse
