@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from killing.points import POINTS
-from killing.setups import ALONE, BIG, READ, RECIPES, Setup
+from killing.setups import ALONE, BIG, LATER, READ, RECIPES, Setup
 
 MOMENTS, SAVES = 150, 30
+MOMENTS_LATER = 6  # of each run of a later recipe
 SIGNALS, TO = ("SIGTERM", "SIGINT", "SIGKILL"), ("every process", "the first", "the second")
 Kind = Literal["not killed", "random moment", "during a save", "fixed point", "one process", "two"]
 
@@ -60,15 +61,18 @@ def two(pairs: list[Setup]) -> list[Case]:
 
 def cases() -> list[Case]:
     """All of them; what is cut off has some of each kind."""
-    every = [setup for recipe in RECIPES for setup in setups(recipe)]
+    first, later = ([s for r in recipes for s in setups(r)] for recipes in (RECIPES, LATER))
+    every = [*first, *later]
     found = [Case("not killed", setup) for setup in every]
-    found += [Case("random moment", every[i % len(every)], i) for i in range(MOMENTS)]
+    found += [Case("random moment", first[i % len(first)], i) for i in range(MOMENTS)]
+    found += [Case("random moment", s, MOMENTS + i) for s in later for i in range(MOMENTS_LATER)]
     big = [Setup(recipe, "big") for recipe in BIG]
     found += [Case("during a save", big[i % len(big)], i) for i in range(SAVES)]
     read = [setup for setup in every if setup.kind == "plain"]
     found += [Case("fixed point", setup, point=point) for point in POINTS for setup in read]
     for number, sent in enumerate(("SIGTERM", "SIGINT")):
-        found += [Case("one process", Setup(r), number, signal=sent) for r in RECIPES]
+        alone = (Setup(recipe) for recipe in (*RECIPES, *LATER))
+        found += [Case("one process", setup, number, signal=sent) for setup in alone]
     pairs = [Setup(recipe, processes=2) for recipe in RECIPES if recipe not in ALONE]
     found += [Case("not killed", setup) for setup in pairs]
     found += two(pairs)
