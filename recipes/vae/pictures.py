@@ -101,7 +101,7 @@ def draw_codes(
         color = COLOURS[number % len(COLOURS)]
         # The colours come again: the class's own number tells these apart.
         style = {"marker": f"${name}$", "linestyle": "", "markersize": 6, "mew": 0.2}
-        label = f"{class_names[name]}" if name < len(class_names) else str(name)
+        label = str(class_names[name]) if name < len(class_names) else str(name)
         axes.plot(*points[of == name].T, color=color, label=label, **style)
     if any(not label.isdigit() for label in axes.get_legend_handles_labels()[1]):
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)

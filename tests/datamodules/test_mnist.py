@@ -97,7 +97,9 @@ def test_a_file_that_is_no_idx_is_named(tmp_path, content):
 
 
 def test_without_a_network_the_line_names_url_and_file(tmp_path):
-    with pytest.raises(OSError, match=r"cannot download http://127.0.0.1:9/a.gz to .*a.gz"):
+    with pytest.raises(
+        OSError, match=r"download http://127.0.0.1:9/a.gz to .*a.gz.*--data.data_dir"
+    ):
         fetch("http://127.0.0.1:9/a.gz", tmp_path / "new" / "folder" / "a.gz", "md5:" + "0" * 32)
     assert not list(tmp_path.iterdir()), "no empty folder stays behind"
 

@@ -11,6 +11,7 @@ import torch
 from scipy.linalg import sqrtm
 from sklearn.neighbors import NearestNeighbors
 from torch import nn
+from torchmetrics.image.kid import poly_mmd
 
 import recipes.parts.evaluation.distances
 from datamodules import Digits, Grid, Ring
@@ -19,6 +20,7 @@ from recipes.classify import Classify
 from recipes.parts.evaluation import ImageQuality, MixtureQuality, StackedModes
 from recipes.parts.evaluation.distances import (
     classifier_score,
+    discrepancy,
     divergence,
     entropy,
     frechet_distance,
@@ -50,6 +52,11 @@ def test_kernel_distance_is_the_unbiased_estimate_of_the_paper():
     expected /= n * (n - 1)
     expected -= 2 * sum(kernel(x, y) for x in real for y in fake) / n**2
     assert kernel_distance(REAL, FAKE).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_discrepancy_is_that_of_torchmetrics_in_several_blocks():
+    x, y = torch.randn(2, 300, 7, generator=torch.Generator().manual_seed(0)).double() + 2
+    assert discrepancy(x, y).item() == pytest.approx(poly_mmd(x, y).item(), abs=1e-12)
 
 
 def test_kernel_distance_of_many_is_of_subsets_and_zero_on_average(monkeypatch):
