@@ -9,8 +9,7 @@ on the same rows with torch's shuffling DataLoader, and resumes with `ckpt_path=
 
 The verdicts are in benchmarks/faults.json, and their tables on the page: what is cut off goes on
 with what is missing, and --anew begins again. Verdicts of cases that are no more are left out. What
-is lost of this project stays in --work. It takes about half an hour on two cores; --most 40 does
-a part.
+is lost of this project stays in --work. It takes 20 minutes on two cores; --most 40 does a part.
 """
 
 import argparse

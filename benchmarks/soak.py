@@ -22,12 +22,11 @@ from tqdm import tqdm
 import pages
 from killing import processes
 from killing.arms import ours
-from killing.setups import BATCH, HERE, LATER, RECIPES
+from killing.setups import BATCH, HERE, RECIPES
 from killing.table import SOAK, read, soaked
 from recipes.parts.files import replace_file
 from recipes.running.folders import read_rows
 
-EVERY = (*RECIPES, *LATER)
 LOOKS = 20  # at what a run takes, while it trains
 
 
@@ -91,7 +90,7 @@ def main() -> None:
     """Trains what is missing, and prints the table."""
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    parser.add_argument("--recipes", nargs="+", default=EVERY, choices=EVERY)
+    parser.add_argument("--recipes", nargs="+", default=RECIPES, choices=RECIPES)
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--anew", action="store_true", help="forget what is there")
     options = parser.parse_args()

@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import product
 
 from killing.cases import SIGNALS, TO, cases
-from killing.setups import ALONE, LATER, RECIPES
+from killing.setups import ALONE, RECIPES
 from killing.table import FILE, read
 from recipes.running.recipe import recipe_names
 
@@ -20,7 +20,7 @@ def test_the_cases_have_some_of_each_kind():
     assert count["random moment"] >= 150 and count["during a save"] >= 30
     for kind in count.keys() - {"two", "during a save"}:
         found = {case.setup.recipe for case in every if case.kind == kind}
-        assert found == {*RECIPES, *LATER} == {*recipe_names()}
+        assert found == {*RECIPES} == {*recipe_names()}
 
 
 def test_two_processes_get_each_signal_in_each_way_and_every_recipe_one():

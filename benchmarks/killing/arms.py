@@ -14,8 +14,9 @@ from killing.setups import SAVED, SHUFFLED, Setup
 from recipes.running.cli import main
 from recipes.running.recipe import find_recipe, recipe_names
 
-for name in recipe_names():  # before processes are forked
-    import_module(f"recipes.{name}")
+# Before processes are forked, also what a run imports on its way.
+for name in (*(f"recipes.{name}" for name in recipe_names()), "attrs", "requests"):
+    import_module(name)
 torch.set_num_threads(1)
 
 

@@ -4,11 +4,10 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from killing.points import POINTS
-from killing.setups import ALONE, BIG, LATER, READ, RECIPES, Setup
+from killing.points import MID_VALIDATION, POINTS
+from killing.setups import ALONE, AT_ONCE, BIG, READ, RECIPES, Setup
 
 MOMENTS, SAVES = 150, 30
-MOMENTS_LATER = 6  # of each run of a later recipe
 SIGNALS, TO = ("SIGTERM", "SIGINT", "SIGKILL"), ("every process", "the first", "the second")
 Kind = Literal["not killed", "random moment", "during a save", "fixed point", "one process", "two"]
 
@@ -42,12 +41,6 @@ class Case:
         return random.Random(f"{self}, {attempt}")
 
 
-def setups(recipe: str) -> list[Setup]:
-    """The runs of a recipe that one process trains."""
-    found = [Setup(recipe), Setup(recipe, "more")]
-    return [*found, Setup(recipe, workers=2)] if recipe in READ else found
-
-
 def two(pairs: list[Setup]) -> list[Case]:
     """Runs on two processes, the slowest: each signal to each of the processes, once.
 
@@ -61,20 +54,23 @@ def two(pairs: list[Setup]) -> list[Case]:
 
 def cases() -> list[Case]:
     """All of them; what is cut off has some of each kind."""
-    first, later = ([s for r in recipes for s in setups(r)] for recipes in (RECIPES, LATER))
-    every = [*first, *later]
-    found = [Case("not killed", setup) for setup in every]
-    found += [Case("random moment", first[i % len(first)], i) for i in range(MOMENTS)]
-    found += [Case("random moment", s, MOMENTS + i) for s in later for i in range(MOMENTS_LATER)]
+    alone = [Setup(recipe) for recipe in RECIPES]
+    read = [Setup(recipe, workers=2) for recipe in READ]
+    every = [*alone, *(Setup(recipe, "more") for recipe in RECIPES), *read]
+    pairs = [Setup(recipe, processes=2) for recipe in RECIPES if recipe not in ALONE]
+    plain = [*alone, *read]
+    found = [Case("not killed", setup) for setup in (*plain, *pairs)]
+    found += [Case("random moment", every[i % len(every)], i) for i in range(MOMENTS)]
     big = [Setup(recipe, "big") for recipe in BIG]
     found += [Case("during a save", big[i % len(big)], i) for i in range(SAVES)]
-    read = [setup for setup in every if setup.kind == "plain"]
-    found += [Case("fixed point", setup, point=point) for point in POINTS for setup in read]
+    found += [
+        Case("fixed point", setup, point=point)
+        for point in POINTS
+        for setup in plain
+        if not (point == MID_VALIDATION and setup.recipe in AT_ONCE)
+    ]
     for number, sent in enumerate(("SIGTERM", "SIGINT")):
-        alone = (Setup(recipe) for recipe in (*RECIPES, *LATER))
         found += [Case("one process", setup, number, signal=sent) for setup in alone]
-    pairs = [Setup(recipe, processes=2) for recipe in RECIPES if recipe not in ALONE]
-    found += [Case("not killed", setup) for setup in pairs]
     found += two(pairs)
     order = random.Random(0)
     order.shuffle(found)

@@ -9,12 +9,13 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+MID_VALIDATION = "mid validation"
 POINTS = (
     "first batch",
     "middle batch",
     "last batch",
     "validation begins",
-    "mid validation",
+    MID_VALIDATION,
     "before a save",
     "mid save",
     "after a save",
@@ -72,7 +73,7 @@ class Point(Callback):
         *args: object,
     ) -> None:
         here = trainer.current_epoch == EPOCH and not trainer.sanity_checking
-        self._kill(here and batch_idx == 1, "mid validation")
+        self._kill(here and batch_idx == 1, MID_VALIDATION)
 
     def _note(self, word: str) -> None:
         if self.writes:

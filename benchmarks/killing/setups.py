@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Literal
 
 RECIPES = (
-    *("classify", "diffusion", "distill", "dqn", "feedback", "gan", "language"),
+    *("classify", "diffusion", "distill", "dqn", "em", "feedback", "gan", "language"),
     *("policy_gradient", "regress", "study", "vae"),
 )
-LATER = ("em",)  # with moments of their own, so that the others' cases stay what they are
 READ = ("classify", "distill", "gan", "regress")  # whose data workers can read
-ALONE = ("dqn", "feedback", "policy_gradient")  # which are not tried on two processes
+ALONE = ("dqn", "em", "feedback", "policy_gradient")  # which are not tried on two processes
+AT_ONCE = ("dqn", "policy_gradient")  # whose validation is one batch: nothing is in its middle
 HERE = Path(__file__).parent
 NAME, SAVED = "a", "middle"  # of the run, and of the checkpoint within epochs
 SHUFFLED = (*READ, "feedback")  # whose rows torch's loader can draw for stock Lightning
-# Batches of 21 and 20 an epoch: some checkpoints within epochs are at their ends.
-BATCH = {r: 14 if r in ("regress", "study") else 50 for r in (*RECIPES, *LATER)}
+BATCH = {r: 14 if r in ("regress", "study") else 50 for r in RECIPES}
+# Batches of an epoch, of each size of a batch: some checkpoints within epochs are at their ends.
+LENGTH = {50: 8, 14: 6}
 
 # Of checkpoints whose save takes a while: tens of megabytes.
 WIDE = "[1700,1700]"
@@ -99,6 +100,8 @@ class Setup:
         """Those that stock Lightning understands, too."""
         flags = [f"--config={HERE / self.recipe}.yaml", "--trainer.log_every_n_steps=1"]
         flags += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+        flags += [f"--trainer.limit_train_batches={LENGTH[BATCH[self.recipe]]}"]
+        flags += ["--trainer.limit_val_batches=3"]
         if self.processes > 1:
             half = BATCH[self.recipe] // self.processes
             flags += ["--trainer.accelerator=cpu", f"--trainer.devices={self.processes}"]
@@ -113,7 +116,7 @@ class Setup:
     @property
     def cadence(self) -> int:
         """Steps from one checkpoint within an epoch to the next."""
-        return 20 if self.kind == "big" else 7 if BATCH[self.recipe] == 50 else 5
+        return 6 if self.kind == "big" else LENGTH[BATCH[self.recipe]] // 2
 
     def ours(self, data: Path) -> list[str]:
         """The arguments of this project's `fit`.

@@ -125,7 +125,7 @@ class Trials:
         saves = 2 + draw.randrange(2)
         while count(folder, "begin") < saves and first.status is None:
             time.sleep(0.001)
-        longest = self.saves[name] if case.kind == "during a save" else self.seconds[name] / 2
+        longest = self.saves[name] if case.kind == "during a save" else self.seconds[name] / 5
         time.sleep(draw.random() * longest / (1 + attempt / 3))
 
 
