@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from callbacks.ema import EMA
 from callbacks.l1 import weight_tensors
 from callbacks.lengths import Length, batches, check_steps
-from callbacks.optimizers import after_updates, parameters
+from callbacks.optimizers import after_updates, is_frozen, parameters
 from recipes.parts.averages import placed, whole
 from recipes.parts.logs import is_logging_step
 
@@ -43,7 +43,8 @@ class Prune(Callback):
     their own names in checkpoints, and what is exported is pruned. torch's reparametrisation, which
     trains the same weights, would rename them to `weight_orig`.
 
-    Only weights that an optimizer trains. Logs `sparsity`, their share that is masked, 0 to 1.
+    Only weights that an optimizer trains; those that `Unfreeze` holds are chosen from once it lets
+    them go. Logs `sparsity`, the share that is masked of those it chose from last, 0 to 1.
     Weights that are sharded over processes are gathered for each choice, and their masks sharded.
 
     ```yaml
@@ -89,9 +90,9 @@ class Prune(Callback):
         self.masks = state_dict["masks"]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        learning = {p for optimizer in trainer.optimizers for p in parameters(optimizer)}
+        given = {p for optimizer in trainer.optimizers for p in parameters(optimizer)}
         found = weight_tensors(pl_module, self.module)
-        self.weights = {name: weight for name, weight in found.items() if weight in learning}
+        self.weights = {name: weight for name, weight in found.items() if weight in given}
         self.handles = after_updates(trainer, self._apply)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -123,9 +124,12 @@ class Prune(Callback):
         check_steps(trainer, self.start, self.end)
         start, end = self.bounds
         share = sparsity(self.step, start, end, self.final)
+        learning = self._learning(trainer)
+        is_new = not learning.keys() <= self.masks.keys()
+        is_more = bool(learning) and (share > self.share or (share > 0 and is_new))
         # The last time in batch `end`, or at once where a resumed run has a later one behind it.
-        if share > self.share and (self.step >= end or (self.step - start) % self.every == 0):
-            self._choose(share)
+        if is_more and (self.step >= end or (self.step - start) % self.every == 0):
+            self._choose(share, learning)
             for optimizer in trainer.optimizers:
                 self._apply(optimizer)
             for average in (c for c in trainer.callbacks if isinstance(c, EMA)):
@@ -136,13 +140,19 @@ class Prune(Callback):
         if is_logging_step(trainer):
             pl_module.log("sparsity", self.share)
 
-    def _choose(self, share: float) -> None:
+    def _learning(self, trainer: Trainer) -> dict[str, Tensor]:
+        """The weights that nothing holds: no `Unfreeze`, and no `requires_grad` that is false."""
+        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        free = {p for group in groups if not is_frozen(group) for p in group["params"]}
+        return {n: w for n, w in self.weights.items() if w in free and w.requires_grad}
+
+    def _choose(self, share: float, weights: dict[str, Tensor]) -> None:
         """Masks the smallest weights, beside those that are masked already."""
-        sizes = torch.cat([whole(weight).abs().flatten() for weight in self.weights.values()])
+        sizes = torch.cat([whole(weight).abs().flatten() for weight in weights.values()])
         rule = L1Unstructured(round(share * sizes.numel()))
         new = rule.compute_mask(sizes, torch.ones_like(sizes, dtype=torch.bool))
-        parts = new.split([weight.numel() for weight in self.weights.values()])
-        for (name, weight), part in zip(self.weights.items(), parts, strict=True):
+        parts = new.split([weight.numel() for weight in weights.values()])
+        for (name, weight), part in zip(weights.items(), parts, strict=True):
             # A product with bool is slow.
             mask = placed(part.view(weight.shape).to(weight.dtype), weight)
             self.masks[name] = mask * self.masks.get(name, mask)

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule
 from torch import nn
 from torch.nn.utils import prune
 
-from callbacks import EMA, L1, Export, GradientClip, Prune
+from callbacks import EMA, L1, Export, GradientClip, Prune, Unfreeze
 from callbacks.prune import sparsity
 from marks import slow
 from recipes.parts.networks import MLP
@@ -160,6 +160,28 @@ def test_only_what_is_trained_is_pruned_and_counted(tmp_path):
     module, _ = fit(Half(), None, tmp_path, [Prune(0.5, end="50%")])
     assert (module.network[0].weight != 0).all()
     assert (module.network[2].weight == 0).sum() == 10
+
+
+def test_what_stands_still_is_not_pruned_though_an_optimizer_has_it(tmp_path):
+    class Half(Network):
+        def configure_optimizers(self):
+            self.network[0].requires_grad_(False)
+            return self.make(self.parameters())
+
+    module, _ = fit(Half(), None, tmp_path, [Prune(0.5, end="50%")])
+    assert (module.network[0].weight != 0).all()
+    assert (module.network[2].weight == 0).sum() == 10
+
+
+def test_what_is_frozen_is_pruned_once_it_learns(tmp_path):
+    module = Network()
+    start = module.network[0].weight.clone()
+    unfreeze = Unfreeze({"2": 0, "0": 30}, module="network")
+    fit(module, None, tmp_path, [unfreeze, Prune(0.5, end=20, every=1)])
+    first, second = slice(0, 60), slice(70, 90)  # the weights of layers 0 and 2
+    assert torch.equal(module.seen[29][first], start.flatten())
+    assert (module.seen[29][second] == 0).sum() == 10
+    assert sum(int((module.seen[39][each] == 0).sum()) for each in (first, second)) == 40
 
 
 def test_a_run_that_ends_its_pruning_at_once_is_pruned(tmp_path):
