@@ -12,6 +12,7 @@ from callbacks.ema import averaged
 from recipes.parts.averages import read_evaluated, whole
 from recipes.parts.files import replacing
 from recipes.parts.finite import finite_buffers, spoiled
+from recipes.parts.lora import merged_state
 
 
 class Export(Callback):
@@ -22,7 +23,7 @@ class Export(Callback):
 
     The file loads into the sub-module's own class, without Lightning or this package:
     `network.load_state_dict(torch.load("student.pt", weights_only=True))`. Where `EMA` averages the
-    sub-module, the average is written.
+    sub-module, the average is written; adapters of LoRA are merged into the weights beside them.
 
     ```yaml
     - class_path: Export
@@ -62,6 +63,7 @@ class Export(Callback):
             start = f"{self.module}."
             state = {k.removeprefix(start): v for k, v in saved.items() if k.startswith(start)}
         if trainer.is_global_zero:
+            state = merged_state(getattr(pl_module, self.module), state)
             with replacing(Path(trainer.default_root_dir) / f"{self.module}.pt") as partial:
                 torch.save(state, partial)
 

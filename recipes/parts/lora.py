@@ -14,6 +14,7 @@ would each have to know both names, and leaves batch-norm's statistics moving. T
 
 import copy
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _NormBase
 
 from recipes.parts.groups import is_named
+from recipes.parts.weight_files import WRAPPERS
 
 ADAPTERS = (".lora_a", ".lora_b")  # what their names end with
 TRAINED = "_lora_trained"  # an attribute of an adapted network: patterns of what is trained in full
@@ -100,14 +102,19 @@ def add_adapter(layer: nn.Module, rank: int, alpha: float, dropout: float) -> No
     layer.scale, layer.dropout = alpha / rank, nn.Dropout(dropout)
 
 
+def added(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
+    """W + alpha / r B A, in the shape and type of W."""
+    change = scale * (b.double() @ a.double())
+    return (weight.double() + change.view_as(weight)).to(weight.dtype)
+
+
 @torch.no_grad()
 def merged_weight(layer: nn.Module) -> nn.Parameter:
-    """W + alpha / r B A, in the shape and type of W."""
-    change = layer.scale * (layer.lora_b.double() @ layer.lora_a.double())
-    weight = layer.weight
-    return nn.Parameter((weight.double() + change.view_as(weight)).to(weight.dtype))
+    """The weight of the layer without an adapter that computes the same."""
+    return nn.Parameter(added(layer.weight, layer.lora_a, layer.lora_b, layer.scale))
 
 
+ADAPTED = (LoRALinear, LoRAConv2d)
 KINDS = {nn.Linear: LoRALinear, nn.Conv2d: LoRAConv2d}  # the layers, themselves, that it adapts
 
 
@@ -203,7 +210,24 @@ def merged(network: nn.Module) -> nn.Module:
         return network
     network = copy.deepcopy(network)
     for name, module in list(network.named_modules()):
-        if isinstance(module, (LoRALinear, LoRAConv2d)):
+        if isinstance(module, ADAPTED):
             replace(network, name, module.merged())
     delattr(network, TRAINED)
     return network
+
+
+@torch.no_grad()
+def merged_state(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of the network without adapters; of one that has none, as they are.
+
+    Args:
+        network: whose tensors they are, or of other values
+        state: whole tensors by name
+    """
+    found = dict(state)
+    for name, module in network.named_modules():
+        if isinstance(module, ADAPTED):
+            layer = WRAPPERS.sub("", name)
+            a, b = (found.pop(layer + adapter) for adapter in ADAPTERS)
+            found[f"{layer}.weight"] = added(found[f"{layer}.weight"], a, b, module.scale)
+    return found

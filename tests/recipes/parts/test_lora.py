@@ -140,6 +140,7 @@ SHORT = ("--trainer.max_epochs=2", "--trainer.limit_train_batches=4")
 OLD = ("--data.classes=[0,1,2,3,4]", "--model.network=MLP", "--model.network.widths=[16,16]")
 
 
+@pytest.mark.slow
 def test_pretrained_adapted_resumed_alone_and_exported(recipe, capsys):
     recipe("classify", "fit", "--name=base", *OLD, *SHORT)
     folder = Path("runs/classify")
@@ -171,4 +172,9 @@ def test_pretrained_adapted_resumed_alone_and_exported(recipe, capsys):
             assert all(torch.equal(v, state[f"network.{k}"]) for k, v in found.items())
         else:
             MLP(64, [16, 16]).load_state_dict(found)
+    export(["runs/classify/tuned", "--format", "safetensors"])  # of the best weights
+    merged_weights = load_file(folder / "tuned/model.safetensors")
+    plain = torch.load(folder / "tuned/network.pt", weights_only=True)
+    assert plain.keys() == merged_weights.keys()
+    assert all(torch.equal(value, merged_weights[name]) for name, value in plain.items())
     assert "largest difference" in capsys.readouterr().out
