@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from recipes.explain.explainer import Row
@@ -142,7 +144,7 @@ def ranks(cells: Sequence[str]) -> np.ndarray:
 
 
 def heat_maps(rows: Sequence[Row], methods: Sequence[str], path: Path) -> None:
-    """Pictures, and beside each what its pixels or patches add, over it.
+    """Pictures, and beside each what its pixels or patches add, over it, with a key of colours.
 
     Args:
         rows: a row of the picture each
@@ -166,6 +168,10 @@ def heat_maps(rows: Sequence[Row], methods: Sequence[str], path: Path) -> None:
             axes.set_title(method.replace("_", " "), fontsize=8)
         for axes in line:
             axes.set_axis_off()
+    shades = ScalarMappable(Normalize(-1, 1), MAP)
+    key = figure.colorbar(shades, ax=panels, location="bottom", shrink=0.8, aspect=30)
+    key.set_ticks([-1, 0, 1], labels=["takes away", "nothing", "adds"], fontsize=8)
+    key.set_label(lines(f"{what(rows)}, in shares of each map's largest value"), fontsize=8)
     save(figure, path)
 
 
