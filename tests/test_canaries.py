@@ -35,7 +35,11 @@ ABSENT = {
 }
 
 
-@pytest.fixture(scope="module", params=recipe_names())
+# The others' files, and what their dashboards show, wait for the slow suite.
+BRIEF = ["distill", "dqn", "em", "feedback", "regress"]
+
+
+@pytest.fixture(scope="module", params=some(recipe_names(), BRIEF))
 def still(request, tmp_path_factory):
     """A few steps of an embedded default at a rate of 0, and all keys that W&B gets of it."""
     keys = set()

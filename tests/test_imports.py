@@ -2,6 +2,7 @@
 
 import ast
 import shutil
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -23,6 +24,19 @@ def name_of(path: Path, root: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache  # most modules are the same in every house
+def imports(text: str) -> list[tuple[str, str | None]]:
+    """Pairs of a module and a name in it, None for the module itself; also within functions."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, None) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "relative imports hide where a name is from"
+            found += [(node.module, alias.name) for alias in node.names]
+    return found
+
+
 class House:
     """The modules below a folder, and what each imports: modules where the imported names are from.
 
@@ -35,20 +49,11 @@ class House:
             for package in PACKAGES
             for path in sorted((root / package).rglob("*.py"))
         }
-        self.imported = {name: list(self._imports(path)) for name, path in self.paths.items()}
+        self.imported = {name: imports(path.read_text()) for name, path in self.paths.items()}
         self.arrows = {
             name: {self._origin(*pair) for pair in pairs} - {None, name}
             for name, pairs in self.imported.items()
         }
-
-    def _imports(self, path: Path):
-        """Pairs of a module and a name in it, None for the module itself; also within functions."""
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                yield from ((alias.name, None) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                assert not node.level, f"{path}: relative imports hide where a name is from"
-                yield from ((node.module, alias.name) for alias in node.names)
 
     def _origin(self, module: str, name: str | None) -> str | None:
         if name and f"{module}.{name}" in self.paths:
@@ -56,7 +61,7 @@ class House:
         if module not in self.paths:
             return None
         if name and self.is_package(module):
-            for source, what in self.imported.get(module) or self._imports(self.paths[module]):
+            for source, what in self.imported[module]:
                 if what == name:
                     return self._origin(source, what)
         return module

@@ -221,7 +221,7 @@ def test_rows_are_mixed_within_blocks_and_across_files(made):
     assert len({first // 16 for first in firsts}) > 2, "epochs begin in other row groups"
 
 
-@pytest.mark.parametrize("batches", some([4, 7, 1, 12], 2))
+@pytest.mark.parametrize("batches", some([7, 4, 1, 12], 1))
 @pytest.mark.parametrize("mode", WORKERS)
 def test_an_epoch_resumes_at_its_position(made, mode, batches):
     """After 1 batch of 8 a stream is within its first block of 12, after 7 within the second."""

@@ -10,6 +10,7 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
 from torch.nn import functional as F
 
+from marks import some
 from recipes.classify import Classify
 from recipes.distill import Distill
 from recipes.distill.losses import DKD, kd
@@ -95,7 +96,7 @@ def test_a_teacher_without_frozen_would_drift(tmp_path):
 
 
 @pytest.mark.parametrize("shift", [0, 1])
-@pytest.mark.parametrize("cache", ["float32", "float16"])
+@pytest.mark.parametrize("cache", some(["float16", "float32"], 1))
 def test_cached_logits_give_the_same_student(tmp_path, shift, cache):
     students = []
     for setting in ("off", cache):

@@ -109,6 +109,7 @@ def test_permuted_columns_are_as_important_as_they_are(homes, capsys):
     assert kept == ["attributions.csv", "bars.png"], "none of an earlier call's beside them"
 
 
+@pytest.mark.slow
 def test_pictures_have_heat_maps(recipe, capsys):
     recipe("classify", "fit", "--name=a", "--model.network.channels=[4]", *SHORT)
     methods = ["integrated_gradients", "gradient_shap", "lime", "occlusion"]

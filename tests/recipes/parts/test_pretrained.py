@@ -302,6 +302,7 @@ def last(name):
     return torch.load(f"runs/classify/{name}/checkpoints/last.ckpt", weights_only=True)
 
 
+@pytest.mark.slow
 def test_gradually_unfrozen_a_run_resumes_identically(recipe, folder, texts, monkeypatch):
     frozen = ("--trainer.callbacks+=Unfreeze",
               "--trainer.callbacks.schedule={head: 0, encoder.encoder.layer.1: 5}")  # fmt: skip

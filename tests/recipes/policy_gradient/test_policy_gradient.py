@@ -241,6 +241,7 @@ def test_every_environment_is_drawn_and_moves(kind):
     assert list(first.get_flattened_data()) != list(later.get_flattened_data())
 
 
+@pytest.mark.slow
 def test_a_film_is_of_an_evaluation_episode_and_changes_nothing(recipe):
     flags = [flag for flag in SHORT if "callbacks" not in flag]
     filmed = ("--trainer.callbacks=FilmEpisode", "--data.episodes=1")

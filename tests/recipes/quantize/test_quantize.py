@@ -93,6 +93,7 @@ def test_products_in_the_runtime_are_those_of_32_bits(largest):
         assert (found < expected).any(), "sums were cut off"
 
 
+@pytest.mark.slow
 def test_a_table_in_integers(recipe, monkeypatch, capsys):
     """The file takes raw rows; ranges are of training rows alone."""
     recipe("regress", "fit", "--name=a", *SHORT)

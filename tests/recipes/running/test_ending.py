@@ -36,7 +36,7 @@ def started(name, *flags):
 
 
 @pytest.mark.parametrize("to", ["group", slow("first"), slow("second")])
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), slow(signal.SIGINT, 130)])
 def test_a_signal_ends_every_process_and_the_run_can_go_on(sent, status, to):
     first, second = started("cut")
     time.sleep(0.3)
