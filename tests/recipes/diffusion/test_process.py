@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from datamodules.loading.missing import MISSING
+from marks import some
 from recipes.diffusion import Diffusion
 from recipes.diffusion.networks import ResidualMLP, UNet, waves
 from recipes.diffusion.process import (
@@ -266,7 +267,7 @@ def optimal(path):
     return partial(lambda x, times: path.parts(made.network(x, times), x, times))
 
 
-@pytest.mark.parametrize("path", PATHS[:3], ids=PREDICTIONS)
+@pytest.mark.parametrize("path", some(PATHS[:3], 1), ids=PREDICTIONS)
 def test_samples_of_normal_data_are_normal(path):
     start = seeded(50_000, 2, seed=9)
     for sampler in (Ancestral(), DDIM(50, 1.0), DDIM(50, 0.0)):

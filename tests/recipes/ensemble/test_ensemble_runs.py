@@ -44,6 +44,7 @@ def best(folder, key, better=max):
     return better(row[key] for row in rows(Path(folder)) if key in row)
 
 
+@pytest.mark.slow
 def test_runs_become_one(digits, recipe, capsys):
     folders = digits("a", "b")
     for folder in folders:

@@ -137,7 +137,7 @@ LINEAR = {"model": {"network": given("LinearModel", inputs=10)}, "data": given("
 
 
 @pytest.mark.parametrize("by_flags", [False, True], ids=["config", "flags"])
-@pytest.mark.parametrize("case", OTHERS)
+@pytest.mark.parametrize("case", some(OTHERS, 4))
 def test_another_class_starts_from_its_own_defaults(case, by_flags, parse, distilled):
     """And what the old one was given is named, in one line."""
     before, now, (key, expected), line = OTHERS[case]

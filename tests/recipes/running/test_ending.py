@@ -35,8 +35,9 @@ def started(name, *flags):
     return first, int(until(Path("pid-1").read_text))  # not while it is being written
 
 
-@pytest.mark.parametrize("to", ["group", slow("first"), slow("second")])
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), slow(signal.SIGINT, 130)])
+@pytest.mark.parametrize("to", ["group", "first", "second"])
+@pytest.mark.slow  # Lightning starts the second process by a fresh interpreter
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_every_process_and_the_run_can_go_on(sent, status, to):
     first, second = started("cut")
     time.sleep(0.3)

@@ -47,7 +47,7 @@ def checkpoint(folder):
             (["--data.batch_size=32"], "batch_size=32 on 1 processes is a batch of 32, .* with 64"),
             (["--trainer.accumulate_grad_batches=2"], "batches=2, but the run was trained with 1"),
         ],
-        5,
+        3,
     ),
 )
 def test_what_would_make_it_another_run_is_refused(run, recipe, tmp_path, flags, said, lonely):

@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 import recipes.tune.trial as one_trial
 from forks import Forked, ended_well, send
 from launches import ROOT
-from marks import slow
+from marks import slow, some
 from recipes.parts.files import replace_file
 from recipes.parts.keys import dotted
 from recipes.regress import Regress
@@ -81,7 +81,7 @@ def resolved(name, flags, capsys):
     return dotted(yaml.safe_load(capsys.readouterr().out))
 
 
-@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", some(SWEEPS, 4), ids=lambda path: path.parent.name)
 def test_every_key_of_a_sweep_is_the_recipes(path, capsys):
     settings = next(read_space(path).samples())  # of others, a search asks the parser first
     config = resolved(path.parent.name, [flag(*item) for item in settings.items()], capsys)
@@ -203,7 +203,7 @@ def test_the_best_of_no_numbers_is_none():
         (LINE.replace("{name: val/nll}", "{goal: up}"), (), "metric.goal: up: choose from"),
         (LINE.replace("{name: val/nll}", "{}"), (), "--metric: neither given nor in the space"),
         (LINE + "early_terminate: {type: envelope}", (), "early_terminate: only type: hyperband"),
-        (LINE.replace(RATE, "model.optimizer.rate"), (), "rate"),  # known to the recipe alone
+        slow(LINE.replace(RATE, "model.optimizer.rate"), (), "rate"),  # known to the recipe alone
         (LINE, ("--metric=val/nil",), "--metric=val/nil: not logged; there are"),
     ],
 )
