@@ -31,6 +31,7 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- speed -->                        what recipes cost beside others, and which goals are reached
 <!-- step -->                         what the smallest step costs, by whose code it is
 <!-- growth -->                       how time and memory grow, with what
+<!-- quality -->                      how long recipes take to be good, beside others
 """
 
 import argparse
@@ -53,6 +54,7 @@ import generative
 import growth
 import language_optimizers
 import lime_recall
+import quality
 import quantize
 import sentence_encoder
 import sentences
@@ -174,6 +176,7 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "speed": lambda _: beside.table.compared(),
     "step": lambda _: step_profile.profiled(),
     "growth": lambda _: growth.grown(),
+    "quality": lambda _: quality.compared(),
 }
 
 

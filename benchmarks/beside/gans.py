@@ -169,16 +169,17 @@ def example(case: Case) -> float:
     return clock.fit.seconds
 
 
-def pytorch_gan(case: Case) -> Callable[[Tensor, Tensor], None]:
+def pytorch_gan(
+    generator: nn.Module, discriminator: nn.Module, latent: int
+) -> Callable[[Tensor, Tensor], None]:
     """The update rule of PyTorch-GAN, its sigmoid and BCELoss as one stable function."""
-    generator, discriminator = case.networks()
     first, second = adam(generator), adam(discriminator)
 
     def step(images: Tensor, _: Tensor) -> None:
         images = centred(images)
         ones, zeros = torch.ones(len(images), 1), torch.zeros(len(images), 1)
         first.zero_grad()
-        z = torch.FloatTensor(np.random.normal(0, 1, (len(images), case.latent)))
+        z = torch.FloatTensor(np.random.normal(0, 1, (len(images), latent)))
         fakes = generator(z)
         generator_loss = binary_cross_entropy_with_logits(discriminator(fakes), ones)
         generator_loss.backward()
@@ -249,7 +250,9 @@ def comparison(name: str) -> Comparison:
     sides = {
         "recipes.gan": lambda: ours(case).seconds,
         "Lightning's example, fused": lambda: example(case),
-        "PyTorch-GAN's rule, fused": lambda: looped(case, pytorch_gan(case)),
+        "PyTorch-GAN's rule, fused": lambda: looped(
+            case, pytorch_gan(*case.networks(), case.latent)
+        ),
         loop_of_ours: lambda: looped(case, plain(*case.networks(), case.latent)),
     }
     goals = [

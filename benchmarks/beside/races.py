@@ -1,0 +1,306 @@
+"""Races of recipes, each beside a plain loop of the same and what people would pick instead."""
+
+import contextlib
+import io
+from collections.abc import Callable
+from itertools import count
+
+import numpy as np
+import torch
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, gaussian_nll_loss, kl_div, mse_loss, softplus
+from torch.optim import Adam, AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from beside import gans
+from beside.race import Marks, Plain, Race, default, validation
+from callbacks.schedules import Schedule
+from datamodules import Diabetes, Digits, Ring, TinyShakespeare
+from datamodules.loading.missing import MISSING
+from recipes.gan.networks import MLPDiscriminator, MLPGenerator
+from recipes.parts.evaluation.mixture import MixtureQuality
+from recipes.parts.networks import MLP, ConvNet
+from recipes.parts.recurrent import LSTMLanguageModel
+from recipes.vae.likelihoods import DiscretizedLogistic
+from recipes.vae.networks import MLPDecoder, MLPEncoder
+
+LOOP = "the same in a plain loop"
+PARTS = 10  # of an epoch of text, each with a validation
+RING_EPOCHS = 40
+RING_STEPS = RING_EPOCHS * (100_000 // 256)
+
+
+def plain_classify(seed: int, mark: Marks) -> None:
+    """The default of recipes.classify."""
+    network, data = ConvNet([32, 64], 10, 1), Digits(seed=seed)
+    optimizer = Adam(network.parameters(), 0.01, fused=True)
+    plain = Plain(network, optimizer, data, 60, warmup=0.0417)
+    plain.train(lambda x, y: cross_entropy(network(x), y), lambda: accuracy(network, data), mark)
+
+
+def accuracy(network: nn.Module, data: Digits) -> float:
+    """Share of the images of validation that it names right."""
+    known = list(validation(data))
+    right = sum(int((network(images).argmax(1) == labels).sum()) for images, labels in known)
+    return right / sum(len(labels) for _, labels in known)
+
+
+def scikit_classify(seed: int, mark: Marks) -> None:
+    """MLPClassifier by its defaults, which has no convolutions."""
+    data = Digits(seed=seed)
+    data.setup("fit")
+    train, known = (data.tables[part] for part in ("train", "val"))
+    inputs, judged = (flat(table.images) for table in (train, known))
+    model = MLPClassifier(random_state=seed)
+    for _ in range(200):
+        model.partial_fit(inputs, train.labels.numpy(), classes=np.arange(10))
+        mark(model.score(judged, known.labels.numpy()))
+
+
+def flat(images: Tensor) -> np.ndarray:
+    """Rows of pixels from 0 to 1."""
+    return (images.flatten(1).float() / 16).numpy()
+
+
+def plain_regress(seed: int, mark: Marks) -> None:
+    """The default of recipes.regress."""
+    network, data = MLP(10, [50], 2, dropout=0.3), Diabetes(seed=seed)
+    optimizer = AdamW(network.parameters(), 0.005, weight_decay=1.0, fused=True)
+    plain = Plain(network, optimizer, data, 40)
+    split = data.splits(0)
+    known = split.val.to(torch.float32)
+
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        mean, raw = network(x).unbind(1)
+        return gaussian_nll_loss(mean, y, softplus(raw))
+
+    def judge() -> float:
+        return mse_loss(network(known.inputs)[:, 0], known.targets).sqrt().item() * split.target_std
+
+    plain.train(loss, judge, mark)
+
+
+def scikit_regress(seed: int, mark: Marks) -> None:
+    """MLPRegressor of the same width, its other settings by default."""
+    split = Diabetes(seed=seed).splits(0)
+    model = MLPRegressor(hidden_layer_sizes=[50], random_state=seed)
+    for _ in range(400):
+        model.partial_fit(split.train.inputs.numpy(), split.train.targets.numpy())
+        errors = model.predict(split.val.inputs.numpy()) - split.val.targets.numpy()
+        mark(float(np.sqrt(np.square(errors).mean())) * split.target_std)
+
+
+def plain_language(seed: int, mark: Marks) -> None:
+    """The default of recipes.language."""
+    network = LSTMLanguageModel(65, 1, 128, initial=0.08)
+    data = TinyShakespeare(length=32, batch_size=32, seed=seed)
+    optimizer = Adam(network.parameters(), 0.007, fused=True)
+    plain = Plain(network, optimizer, data, 2, warmup=0.05, limit=1.0, parts=PARTS)
+    per_epoch, carried = len(data.train_dataloader()), Carried(network)
+
+    def loss(tokens: Tensor, targets: Tensor, *_: Tensor) -> Tensor:
+        return carried.loss(tokens, targets, is_first=carried.count % per_epoch == 0)
+
+    def judge() -> float:
+        judged, total, known = Carried(network), 0.0, 0
+        for tokens, targets, *_ in validation(data):
+            count = int((targets != MISSING).sum())
+            total += count * judged.loss(tokens, targets).item()
+            known += count
+        return total / known
+
+    plain.train(loss, judge, mark)
+
+
+class Carried:
+    """An LSTM whose state goes on from batch to batch."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network, self.state, self.count = network, None, 0
+
+    def loss(self, tokens: Tensor, targets: Tensor, is_first: bool = False) -> Tensor:
+        """Mean cross-entropy, nats; `is_first`: without what was before."""
+        logits, state = self.network(tokens, None if is_first else self.state)
+        self.state, self.count = tuple(each.detach() for each in state), self.count + 1
+        return cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=MISSING)
+
+
+def plain_distill(seed: int, mark: Marks) -> None:
+    """The default of recipes.distill, with the control that it trains beside the student."""
+    student, control = (ConvNet([4, 8], 10, 1) for _ in range(2))
+    control.load_state_dict(student.state_dict())
+    networks = nn.ModuleDict({"student": student, "teacher": ConvNet([32, 64], 10, 1)})
+    networks["control"], data = control, Digits(labelled=100, seed=seed)
+    optimizer = Adam(networks.parameters(), 0.02, fused=True)
+    plain = Plain(networks, optimizer, data, 60, warmup=0.0417)
+
+    def loss(images: Tensor, labels: Tensor) -> Tensor:
+        logits = {name: network(images) for name, network in networks.items()}
+        known = labels >= 0
+        hard = {
+            name: cross_entropy(each[known], labels[known], reduction="sum") / known.sum().clamp(1)
+            for name, each in logits.items()
+        }
+        soft, hot = ((logits[name] / 4.0).log_softmax(1) for name in ("student", "teacher"))
+        taught = 16 * kl_div(soft, hot.detach(), reduction="batchmean", log_target=True)
+        return 0.9 * taught + 0.1 * hard["student"] + hard["teacher"] + hard["control"]
+
+    plain.train(loss, lambda: accuracy(student, data), mark)
+
+
+def plain_vae(seed: int, mark: Marks) -> None:
+    """The default of recipes.vae."""
+    encoder, decoder = MLPEncoder(64, 16, [200, 200]), MLPDecoder(8, [1, 8, 8], [200, 200])
+    networks = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
+    networks["likelihood"], data = DiscretizedLogistic(17), Digits(seed=seed)
+    plain = Plain(networks, Adam(networks.parameters(), 0.003, fused=True), data, 60)
+
+    def loss(images: Tensor, _: Tensor) -> Tensor:
+        mean, log_variance = encoder(images).chunk(2, 1)
+        code = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+        probability = networks["likelihood"](images, decoder(code)[None])[0]
+        divergence = (mean.square() + log_variance.exp() - log_variance - 1).sum(1) / 2
+        return (divergence - probability).mean()
+
+    def judge() -> float:
+        known = list(validation(data))
+        total = sum(len(images) * loss(images, labels).item() for images, labels in known)
+        return total / sum(len(images) for images, _ in known)
+
+    plain.train(loss, judge, mark)
+
+
+def ring_networks() -> tuple[nn.Module, nn.Module]:
+    """Those of the config ring."""
+    widths = [64] * 4
+    return MLPGenerator(2, widths, [2]), MLPDiscriminator(2, widths)
+
+
+def ring(seed: int, mark: Marks, step: Callable[[Tensor, Tensor], None], judged: nn.Module) -> None:
+    """Trains on the ring as long as the config does, and judges a generator after each epoch."""
+    data, quality = Ring(seed=seed), MixtureQuality()
+    data.setup("fit")
+    quality.prepare(data, "val")
+    loader, points = data.train_dataloader(), data.sizes["val"]
+    for epoch in range(RING_EPOCHS):
+        loader.set_epoch(epoch)
+        for batch in loader:
+            step(*data.on_after_batch_transfer(batch, 0))
+        quality.reset()
+        with torch.inference_mode():
+            quality.update(judged(torch.randn(points, 2)), *[torch.empty(0)] * 2)
+        mark(float(quality.compute()["high_quality"]))
+
+
+def plain_gan(seed: int, mark: Marks) -> None:
+    """The config ring: R3GAN, and the average of the generator's weights."""
+    (generator, discriminator), (average, _) = ring_networks(), ring_networks()
+    average.load_state_dict(generator.state_dict())
+    first, second = (
+        Adam(network.parameters(), 0.005, (0.0, 0.99), fused=True)
+        for network in (generator, discriminator)
+    )
+    schedules = [LambdaLR(each, Schedule("cosine", RING_STEPS)) for each in (first, second)]
+    rate, steps = 0.5 ** (1 / 200), count(1)
+
+    def step(real: Tensor, _: Tensor) -> None:
+        fake = generator(torch.randn(len(real), 2))
+        second.zero_grad()
+        real, seen = real.requires_grad_(), fake.detach().requires_grad_()
+        real_scores, fake_scores = discriminator(real), discriminator(seen)
+        loss, total = softplus(fake_scores - real_scores).mean(), (real_scores + fake_scores).sum()
+        gradients = torch.autograd.grad(total, (real, seen), create_graph=True)
+        (loss + sum(0.025 * g.square().sum(1).mean() for g in gradients)).backward()
+        second.step()
+        first.zero_grad()
+        discriminator.requires_grad_(False)
+        with torch.no_grad():
+            real_scores = discriminator(real)
+        softplus(real_scores - discriminator(fake)).mean().backward()
+        discriminator.requires_grad_(True)
+        first.step()
+        weight = (1 - rate) / (1 - rate ** next(steps))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), weight)
+        for schedule in schedules:
+            schedule.step()
+
+    ring(seed, mark, step, average)
+
+
+def pytorch_gan(seed: int, mark: Marks) -> None:
+    """PyTorch-GAN's rule and settings, on the same networks."""
+    pair = ring_networks()
+    with contextlib.redirect_stdout(io.StringIO()):
+        ring(seed, mark, gans.pytorch_gan(*pair, 2), pair[0])
+
+
+ACCURACY, RMSE, LOSS, HIGH_QUALITY = "val/accuracy", "val/rmse", "val/loss", "val/high_quality"
+RACES = (
+    Race(
+        "classify",
+        ACCURACY,
+        "share",
+        4,
+        max,
+        {
+            "recipes.classify": default("classify", ACCURACY),
+            LOOP: plain_classify,
+            "scikit-learn's MLPClassifier": scikit_classify,
+        },
+    ),
+    Race(
+        "regress",
+        RMSE,
+        "points of progression",
+        1,
+        min,
+        {
+            "recipes.regress": default("regress", RMSE),
+            LOOP: plain_regress,
+            "scikit-learn's MLPRegressor": scikit_regress,
+        },
+    ),
+    Race(
+        "language",
+        LOSS,
+        "nats per character",
+        3,
+        min,
+        {
+            "recipes.language": default(
+                "language", LOSS, f"--trainer.val_check_interval={1 / PARTS}"
+            ),
+            LOOP: plain_language,
+        },
+    ),
+    Race(
+        "gan",
+        HIGH_QUALITY,
+        "share of the points near a mode",
+        3,
+        max,
+        {
+            "recipes.gan, ring": default("gan", HIGH_QUALITY, "--config=ring"),
+            LOOP: plain_gan,
+            "PyTorch-GAN's rule": pytorch_gan,
+        },
+    ),
+    Race(
+        "distill",
+        ACCURACY,
+        "share, of the student",
+        4,
+        max,
+        {"recipes.distill": default("distill", ACCURACY), LOOP: plain_distill},
+    ),
+    Race(
+        "vae",
+        LOSS,
+        "nats an image",
+        2,
+        min,
+        {"recipes.vae": default("vae", LOSS), LOOP: plain_vae},
+    ),
+)
