@@ -146,7 +146,10 @@ def plain_distill(seed: int, mark: Marks) -> None:
         taught = 16 * kl_div(soft, hot.detach(), reduction="batchmean", log_target=True)
         return 0.9 * taught + 0.1 * hard["student"] + hard["teacher"] + hard["control"]
 
-    plain.train(loss, lambda: accuracy(student, data), mark)
+    def judge() -> float:
+        return {name: accuracy(network, data) for name, network in networks.items()}["student"]
+
+    plain.train(loss, judge, mark)
 
 
 def plain_vae(seed: int, mark: Marks) -> None:
