@@ -90,7 +90,7 @@ def compared() -> list[list[str]]:
                 best = mean_std([best[-1] for _, best in curves], race.digits)
                 total = statistics.median(seconds[-1] for seconds, _ in curves)
                 to = statistics.median(seconds_to(race, level, curve) for curve in curves)
-                reached = f"{to:.1f}" if to < math.inf else "not reached"
+                reached = f"{to:.3g}" if to < math.inf else "not reached"
                 row = [f"`{race.recipe}`", name, f"{best} {race.unit}", f"{total:.1f}"]
                 rows.append([*row, f"{level:.{race.digits}f}", reached])
     return rows
