@@ -4,8 +4,8 @@ python benchmarks/quality.py [--only classify regress ...] [--seeds 0 1 2]
 
 Each side trains the same examples from its start, on one thread, and is validated as often as the
 recipe is: the clock runs through all that a user waits for, but the imports. Sides take turns, seed
-by seed, so that a busy machine slows all alike. quality.json keeps the points: what is
-cut off goes on with what is missing. Some 15 minutes on one core.
+by seed, so that a busy machine slows all alike. quality.json keeps the points: what is cut off goes
+on with what is missing. Some 25 minutes on one core, 15 of them of gan.
 """
 
 import argparse

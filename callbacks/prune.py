@@ -124,19 +124,10 @@ class Prune(Callback):
         check_steps(trainer, self.start, self.end)
         start, end = self.bounds
         share = sparsity(self.step, start, end, self.final)
-        learning = self._learning(trainer)
-        is_new = not learning.keys() <= self.masks.keys()
-        is_more = bool(learning) and (share > self.share or (share > 0 and is_new))
+        is_due = (self.step - start) % self.every == 0
         # The last time in batch `end`, or at once where a resumed run has a later one behind it.
-        if is_more and (self.step >= end or (self.step - start) % self.every == 0):
-            self._choose(share, learning)
-            for optimizer in trainer.optimizers:
-                self._apply(optimizer)
-            for average in (c for c in trainer.callbacks if isinstance(c, EMA)):
-                names = average.parameters(pl_module)
-                for name, mask in self.masks.items():
-                    if self.weights[name] in names:
-                        average.average[names[self.weights[name]]].mul_(mask)
+        if is_due or (self.step >= end and share > self.share):
+            self._prune(trainer, pl_module, share)
         if is_logging_step(trainer):
             pl_module.log("sparsity", self.share)
 
@@ -145,6 +136,21 @@ class Prune(Callback):
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
         free = {p for group in groups if not is_frozen(group) for p in group["params"]}
         return {n: w for n, w in self.weights.items() if w in free and w.requires_grad}
+
+    def _prune(self, trainer: Trainer, pl_module: LightningModule, share: float) -> None:
+        """Masks more weights, if more are to be, or some have begun to learn."""
+        learning = self._learning(trainer)
+        is_new = share > 0 and not learning.keys() <= self.masks.keys()
+        if not learning or not (share > self.share or is_new):
+            return
+        self._choose(share, learning)
+        for optimizer in trainer.optimizers:
+            self._apply(optimizer)
+        for average in (c for c in trainer.callbacks if isinstance(c, EMA)):
+            names = average.parameters(pl_module)
+            for name, mask in self.masks.items():
+                if self.weights[name] in names:
+                    average.average[names[self.weights[name]]].mul_(mask)
 
     def _choose(self, share: float, weights: dict[str, Tensor]) -> None:
         """Masks the smallest weights, beside those that are masked already."""

@@ -56,7 +56,7 @@ def band(recipe):
     return CANARIES[recipe]["low"], CANARIES[recipe]["high"]
 
 
-# They wait for the slow suite.
+# The others wait for the slow suite.
 QUICK = ["distill", "em", "regress"]
 
 
