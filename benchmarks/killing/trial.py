@@ -75,7 +75,8 @@ class Trials:
         processes = self.start(arm, setup, folder)
         if not all_ended(processes, PATIENCE):
             return "hangs when resumed"
-        return "fails when resumed" if any(p.status for p in processes) else ""
+        failed = [str(process.status) for process in processes if process.status]
+        return f"fails when resumed: status {', '.join(failed)}" if failed else ""
 
     def start(self, arm: Arm, setup: Setup, folder: Path, point: str = "") -> list[Started]:
         """Starts a run, or resumes it if it has saved."""
