@@ -17,6 +17,9 @@ class BestCheckpoint(Checkpoint):
     `best.ckpt` looks for the best anew, and so ends with the same file as one that was never cut
     off.
 
+    A callback that makes the network another one, as `Prune` and `FakeQuantize` do, says by
+    `is_settled` whether it has done so: from then on, what was validated before counts no more.
+
     Args:
         folder: of the file
         metric: log key, as the evaluated weights have it: with `EMA`, the average
@@ -28,14 +31,20 @@ class BestCheckpoint(Checkpoint):
         self.sign = {"max": 1, "min": -1}[mode]
         self.value: float | None = None
         self.step = self.epoch = -1
+        self.of_settled = False
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Of the best validation so far."""
+        return {"metric": self.metric, "value": self.value, "step": self.step, "epoch": self.epoch}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"metric": self.metric, "value": self.value, "step": self.step, "epoch": self.epoch}
+        return self.facts | {"of_settled": self.of_settled}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if state_dict["metric"] == self.metric:
             self.value, self.step = state_dict["value"], state_dict["step"]
-            self.epoch = state_dict["epoch"]
+            self.epoch, self.of_settled = state_dict["epoch"], state_dict["of_settled"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         is_there = trainer.is_global_zero and step_of(self.path) == self.step
@@ -47,10 +56,12 @@ class BestCheckpoint(Checkpoint):
         if not is_fit or trainer.fast_dev_run or self.metric not in trainer.callback_metrics:
             return
         value = float(trainer.callback_metrics[self.metric])
-        is_better = self.value is None or self.sign * value > self.sign * self.value
+        is_settled = all(getattr(callback, "is_settled", True) for callback in trainer.callbacks)
+        is_first = self.value is None or is_settled > self.of_settled
+        is_better = is_first or self.sign * value > self.sign * self.value
         if trainer.strategy.broadcast(is_better and value == value):
             self.value, self.step = value, trainer.global_step
-            self.epoch = trainer.current_epoch
+            self.epoch, self.of_settled = trainer.current_epoch, is_settled
             trainer.save_checkpoint(self.path, weights_only=False)
 
     def __str__(self) -> str:

@@ -43,6 +43,8 @@ class Prune(Callback):
     their own names in checkpoints, and what is exported is pruned. torch's reparametrisation, which
     trains the same weights, would rename them to `weight_orig`.
 
+    The best validation (`best.ckpt`) is the best from `end` on, when the share is final.
+
     Only weights that an optimizer trains; those that `Unfreeze` holds are chosen from once it lets
     them go. Logs `sparsity`, the share that is masked of those it chose from last, 0 to 1.
     Weights that are sharded over processes are gathered for each choice, and their masks sharded.
@@ -76,6 +78,11 @@ class Prune(Callback):
         self.step = 0
         self.share = 0.0
         self.masks: dict[str, Tensor] = {}
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no more will be pruned: only then a validation is that of the run's network."""
+        return self.share >= self.final
 
     @property
     def state_key(self) -> str:

@@ -26,7 +26,8 @@ class FakeQuantize(Callback):
     with a step for each output, which is the largest of its weights by 64. Products of such
     integers are exact on all processors. Biases are added unrounded here.
 
-    Validation, test and prediction round, too, once training does. Averages of `EMA` are rounded as
+    Validation, test and prediction round, too, once training does; the best validation
+    (`best.ckpt`) is the best of these. Averages of `EMA` are rounded as
     the weights are.
 
     ```yaml
@@ -53,6 +54,11 @@ class FakeQuantize(Callback):
         self.averages: dict[str, Tensor] = {}
         self.is_rounding = False
         self.quantizers: Quantizers | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it rounds: only then a validation is that of the run's network."""
+        return self.is_rounding
 
     @property
     def state_key(self) -> str:

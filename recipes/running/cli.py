@@ -19,6 +19,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.seed import isolate_rng
 
 import datamodules  # noqa: F401 - imported classes are known to the parser by their short names
+import recipes.parts.lenet
 import recipes.parts.networks
 import recipes.parts.pretrained
 import recipes.parts.residual
@@ -293,7 +294,7 @@ class RecipeCLI(LightningCLI):
         found = [c for c in self.trainer.callbacks if isinstance(c, Convergence) and c.converged]
         facts = {"converged": all(all(callback.converged) for callback in found)} if found else {}
         best = best_of(self.trainer)
-        facts |= {"best": best.state_dict()} if best else {}
+        facts |= {"best": best.facts} if best else {}
         self.run.note(self.trainer.loggers, finished=True, **facts)
         last = unknown(self.trainer, "val")
         last = last or outcome(self.model, self.trainer.callback_metrics)

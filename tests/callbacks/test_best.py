@@ -89,6 +89,21 @@ def test_it_is_the_best_validation_s_and_so_is_what_is_exported(recipe, ema, cap
     assert rows(folder, "validate")[-1]["val/accuracy"] == pytest.approx(best)
 
 
+def test_the_best_is_of_the_network_that_a_callback_has_finished(recipe):
+    """Not of an early one, which may be better: the run shall end with a pruned network."""
+    pruned = {"final": 0.99, "start": "40%", "end": "60%", "every": 4}  # in the third epoch
+    flags = [f"--trainer.callbacks.{key}={value}" for key, value in pruned.items()]
+    better = ("--model.network.channels=[8,16]", "--model.optimizer.lr=0.02")
+    folder = fit(recipe, "a", *better, "--trainer.callbacks+=Prune", *flags)
+    found = accuracies(folder)
+    early, late = found[:2], found[2:]
+    assert max(early) > max(late), "or it tells nothing"
+    best = saved(folder)
+    assert best["epoch"] == 2 + late.index(max(late))
+    for name, value in torch.load(folder / "network.pt", weights_only=True).items():
+        assert torch.equal(value, best["state_dict"][f"network.{name}"])
+
+
 def test_the_last_weights_are_exported_where_they_are_asked_for(recipe):
     flags = ("--trainer.callbacks+=Export", "--trainer.callbacks.module=network")
     folder = fit(recipe, "a", *flags, "--trainer.callbacks.which=last")
@@ -255,7 +270,7 @@ def test_what_is_no_number_is_never_the_best(tmp_path):
     saved, best = [], BestCheckpoint(tmp_path, "val/x", "min")
     strategy = SimpleNamespace(broadcast=lambda value: value)
     state = SimpleNamespace(fn=TrainerFn.FITTING)
-    plain = {"sanity_checking": False, "fast_dev_run": False}
+    plain = {"sanity_checking": False, "fast_dev_run": False, "callbacks": [best]}
     plain["save_checkpoint"] = lambda path, weights_only: saved.append(path)
     for step, value in enumerate([math.nan, 3.0, math.nan, 4.0, 2.0]):
         progress = {"global_step": step, "current_epoch": step}
