@@ -5,9 +5,8 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
-from lightning.pytorch import Callback, LightningDataModule, LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -91,11 +90,6 @@ class Diffusion(LightningModule):
         self.shape: tuple[int, ...] = ()  # of an example, as soon as one is known
         self.drawn: Drawn | None = None  # what predict draws in place of data
         self.label: int | None = None  # that predict draws
-
-    @staticmethod
-    def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, Any]:
-        """The sizes of the network where they are not given."""
-        return {"shape": list(data.input_shape)}
 
     def configure_model(self) -> None:
         distribute(self, network=self.network)

@@ -127,8 +127,8 @@ class GAN(LightningModule):
 
     @staticmethod
     def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, Any]:
-        """The sizes of the networks where they are not given: of an example, and of a latent."""
-        return {"shape": list(data.input_shape), "latent": arguments.latent}
+        """The sizes of the networks where they are not given."""
+        return {"latent": arguments.latent}
 
     def configure_model(self) -> None:
         distribute(self, generator=self.generator, discriminator=self.discriminator)

@@ -143,7 +143,7 @@ def of_data(
     if shape is None:
         return {}
     count = getattr(made, "inputs_of", math.prod)
-    known: Known = {"inputs": int(count(shape))}
+    known: Known = {"inputs": int(count(shape)), "shape": list(shape)}
     known |= {name: getattr(data, name, None) for name in USES}
     known |= {"context": getattr(data, "max_length", None)}  # of texts
     if (vocabulary := getattr(data, "vocabulary", None)) is not None:

@@ -107,11 +107,7 @@ class VAE(LightningModule):
     def widths(arguments: Namespace, data: LightningDataModule) -> dict[str, Any]:
         """The sizes of the networks where they are not given."""
         outputs = arguments.latent * (1 if arguments.method == "autoencoder" else 2)
-        return {
-            "shape": list(data.input_shape),
-            "latent": arguments.latent,
-            "outputs": outputs,
-        }
+        return {"latent": arguments.latent, "outputs": outputs}
 
     def configure_model(self) -> None:
         has_scale = any(True for _ in self.likelihood.parameters())

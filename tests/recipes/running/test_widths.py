@@ -115,6 +115,11 @@ def test_images_say_their_channels(recipe):
     assert sizes("classify") == {"inputs": 1, "outputs": 10}
 
 
+def test_images_say_their_shape(recipe):
+    recipe("classify", "fit", "--model.network=LeNet", "--model.network.channels=[4]", *SHORT)
+    assert sizes("classify") == {"outputs": 10, "shape": [1, 8, 8]}
+
+
 @pytest.mark.parametrize(
     ("name", "flags", "message"),
     [
