@@ -1,12 +1,13 @@
-"""Fine-tuning with few labels: digits 5 to 9 from what was learned of digits 0 to 4.
+"""Fine-tuning with few labels: of digits 5 to 9 from 0 to 4, of clothes from MNIST's digits.
 
-python benchmarks/finetune.py [--labels 10 20 50] [--methods full ...]
+python benchmarks/finetune.py [--tasks digits fashion] [--labels 10 20 50] [--methods full ...]
+    [--mnist_dir data/mnist] [--fashion_dir data/fashion-mnist]
 
 The configs recipes/classify/pretrain.yaml and finetune.yaml, by each method and number of labels a
-class. The learning rate is the one of the highest mean validation accuracy of seeds 10 and 11; then
-seeds 0 to 4 train by it, and their test data are used once. A seed decides over the split, the
-labels, the start and the pretrained network too. It may be stopped and started again: finetune.json
-keeps each run.
+class; for fashion with the data of MNIST and Fashion-MNIST. The learning rate is the one of the
+highest mean validation accuracy of seeds 10 and 11; then seeds 0 to 4 train by it, and their test
+data are used once. A seed decides over the split, the labels, the start and the pretrained network
+too. It may be stopped and started again: finetune.json keeps each run.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import os
 import statistics
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 from recipes.parts.files import replace_file
@@ -26,7 +28,7 @@ from recipes.seeds.wanted import Wanted
 from tables import mean_std
 
 FILE = Path(__file__).with_name("finetune.json")
-LABELS, RATES = (10, 20, 50), (0.003, 0.01, 0.03)
+LABELS, RATES = (10, 20, 50), (0.003, 0.01, 0.03, 0.1, 0.3)
 CHOOSING, SEEDS = (10, 11), (0, 1, 2, 3, 4)
 START = "from scratch"
 # The second block of convolutions from a third of the steps on, the first from two thirds.
@@ -52,21 +54,51 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 
 
-def base(seed: int) -> Wanted:
-    """The run that learns digits 0 to 4."""
-    flags = (f"--seed_everything={seed}", f"--data.split_seed={seed}")
-    return Wanted("classify", f"pretrain-s{seed}", ("--config=pretrain", *flags))
+FOLDERS = {"mnist": "data/mnist", "fashion": "data/fashion-mnist"}  # or as the command line says
 
 
-def wanted(method: str, labels: int, rate: float, seed: int) -> Wanted:
-    """One run on digits 5 to 9."""
-    flags = (f"--data.per_class={labels}", f"--model.optimizer.lr={rate}")
-    flags += (f"--seed_everything={seed}", f"--data.split_seed={seed}", *METHODS[method])
-    if method != START:
-        weights = f"runs/classify/{base(seed).name}/network.pt"
-        flags += (f"--model.weights={weights}", "--model.weights_except=head")
-    name = f"finetune-{method.replace(' ', '_')}-{labels}-{rate}-s{seed}"
-    return Wanted("classify", name, ("--config=finetune", *flags))
+@dataclass(frozen=True)
+class Task:
+    """What is learned first, and then from few labels.
+
+    Attributes:
+        name: of the runs
+        before: flags of the data that are learned first
+        after: of those that are learned then
+    """
+
+    name: str
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    def base(self, seed: int) -> Wanted:
+        """The run whose weights the others start from."""
+        flags = (f"--seed_everything={seed}", f"--data.split_seed={seed}", *placed(self.before))
+        return Wanted("classify", f"{self.name}pretrain-s{seed}", ("--config=pretrain", *flags))
+
+    def wanted(self, method: str, labels: int, rate: float, seed: int) -> Wanted:
+        """One run by few labels."""
+        flags = (*placed(self.after), f"--data.per_class={labels}")
+        flags += (f"--model.optimizer.lr={rate}", f"--seed_everything={seed}")
+        flags += (f"--data.split_seed={seed}", *METHODS[method])
+        if method != START:
+            weights = f"runs/classify/{self.base(seed).name}/network.pt"
+            flags += (f"--model.weights={weights}", "--model.weights_except=head")
+        name = f"{self.name}finetune-{method.replace(' ', '_')}-{labels}-{rate}-s{seed}"
+        return Wanted("classify", name, ("--config=finetune", *flags))
+
+
+def placed(flags: tuple[str, ...]) -> tuple[str, ...]:
+    """Flags with the folders of the data."""
+    return tuple(flag.format(**FOLDERS) for flag in flags)
+
+
+MNIST = ("--data=MNIST", "--data.data_dir={mnist}", "--data.batch_size=100")
+CLOTHES = ("--data=FashionMNIST", "--data.data_dir={fashion}", "--data.batch_size=25")
+TASKS = {
+    "digits": Task(""),
+    "fashion": Task("fashion-", MNIST, (*CLOTHES, "--data.val_size=1000")),
+}
 
 
 def stored() -> dict[str, dict[str, float]]:
@@ -83,77 +115,86 @@ def finish(run: Wanted, *subcommands: str) -> None:
                 run_recipe(find_recipe(run.recipe).module, [*remaining, *flags])
 
 
-def made(run: Wanted, seed: int, test: bool) -> dict[str, float]:
+def made(task: Task, run: Wanted, seed: int, test: bool) -> dict[str, float]:
     """Metrics of a run, which is trained, and tested, first if need be; they are kept at once."""
     done = stored().get(run.name, {})
     if not done or (test and "test/accuracy" not in done):
-        finish(base(seed), "fit")
+        finish(task.base(seed), "fit")
         finish(run, "fit", *(("test",) if test else ()))
         done = final(run.folder)
         replace_file(FILE, json.dumps(stored() | {run.name: done}, indent=1) + "\n")
     return done
 
 
-def chosen(method: str, labels: int) -> float | None:
+def chosen(task: Task, method: str, labels: int) -> float | None:
     """The rate that validation chooses; None if its runs are not all there."""
     found = stored()
     means = {}
     for rate in RATES:
-        runs = [found.get(wanted(method, labels, rate, seed).name) for seed in CHOOSING]
+        runs = [found.get(task.wanted(method, labels, rate, seed).name) for seed in CHOOSING]
         if None in runs:
             return None
         means[rate] = statistics.mean(run["val/accuracy"] for run in runs)
     return max(RATES, key=means.__getitem__)
 
 
-def make(method: str, labels: int) -> None:
+def make(task: Task, method: str, labels: int) -> None:
     """Makes what is missing of a method with some labels."""
     for rate in RATES:
         for seed in CHOOSING:
-            made(wanted(method, labels, rate, seed), seed, test=False)
+            made(task, task.wanted(method, labels, rate, seed), seed, test=False)
+    rate = chosen(task, method, labels)
     for seed in SEEDS:
-        made(wanted(method, labels, chosen(method, labels), seed), seed, test=True)
+        made(task, task.wanted(method, labels, rate, seed), seed, test=True)
 
 
-def accuracies(method: str, labels: int) -> list[float]:
+def accuracies(task: Task, method: str, labels: int) -> list[float]:
     """Test accuracies in percent, one a seed; none if they are not all there."""
-    rate = chosen(method, labels)
-    runs = [stored().get(wanted(method, labels, rate, seed).name, {}) for seed in SEEDS]
+    rate = chosen(task, method, labels)
+    runs = [stored().get(task.wanted(method, labels, rate, seed).name, {}) for seed in SEEDS]
     done = rate is not None and all("test/accuracy" in run for run in runs)
     return [100 * run["test/accuracy"] for run in runs] if done else []
 
 
-def compared() -> list[list[str]]:
-    """Test accuracies in %, mean ± std of seeds; below, the paired difference from the start."""
+def compared(name: str) -> list[list[str]]:
+    """Test accuracies in %, mean ± std of seeds; in brackets the paired difference from the start.
+
+    Args:
+        name: of the task
+    """
+    task = TASKS[name]
     rows = [["method", *(f"{labels} labels a class" for labels in LABELS), "rates"]]
     for method in METHODS:
         cells = []
         for labels in LABELS:
-            found, start = accuracies(method, labels), accuracies(START, labels)
+            found, start = accuracies(task, method, labels), accuracies(task, START, labels)
             text = mean_std(found) if found else ""
             if found and start and method != START:
                 gains: Sequence[float] = [a - b for a, b in zip(found, start, strict=True)]
                 text += f" ({'+' if statistics.mean(gains) > 0 else ''}{mean_std(gains)})"
             cells.append(text)
-        rates = [
-            f"{chosen(method, labels):g}" if chosen(method, labels) else "" for labels in LABELS
-        ]
-        rows.append([method, *cells, ", ".join(rates)])
+        rates = [chosen(task, method, labels) for labels in LABELS]
+        rows.append([method, *cells, ", ".join("" if r is None else f"{r:g}" for r in rates)])
     return rows
 
 
 def main() -> None:
-    """Makes what is missing, and prints the table."""
+    """Makes what is missing, and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--labels", type=int, nargs="+", choices=LABELS, default=list(LABELS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    for name, folder in FOLDERS.items():
+        parser.add_argument(f"--{name}_dir", default=folder, help="where its files lie")
     given = parser.parse_args()
     os.environ.setdefault("WANDB_MODE", "disabled")
-    for labels in given.labels:
-        for method in given.methods:
-            make(method, labels)
-    for row in compared():
-        print(f"| {' | '.join(row)} |")
+    FOLDERS.update(mnist=given.mnist_dir, fashion=given.fashion_dir)
+    for name in given.tasks:
+        for labels in given.labels:
+            for method in given.methods:
+                make(TASKS[name], method, labels)
+        for row in compared(name):
+            print(f"| {' | '.join(row)} |")
 
 
 if __name__ == "__main__":

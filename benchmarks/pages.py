@@ -21,9 +21,10 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- optimizers of an LSTM -->        optimizers and decays of a language model, at their best rates
 <!-- feedback on MNIST -->            feedback alignment beside back-propagation
 <!-- feedback by depth -->            the same by the number of hidden layers
-<!-- fine-tuning on digits -->        few labels by method, and the gain over a start from scratch
+<!-- fine-tuning: TASK -->            few labels by method, and the gain over a start from scratch
 <!-- quantized digits -->             accuracy and bytes of quantized runs, by scheme
 <!-- quantized speed -->              milliseconds of a quantized network, by scheme
+<!-- pruned -->                       LeNets, pruned and quantized, beside the papers'
 <!-- words found by LIME -->         words that matter to a sparse model, by explanation
 <!-- encoder beside Kim 2014 -->      a pretrained encoder, fine-tuned in three ways, beside it
 <!-- control: RECIPE -->              returns of reinforcement learning, ours and CleanRL's
@@ -54,6 +55,7 @@ import generative
 import growth
 import language_optimizers
 import lime_recall
+import prune
 import quality
 import quantize
 import sentence_encoder
@@ -168,7 +170,8 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "feedback by depth": lambda _: feedback_depth.compared(),
     "quantized digits": lambda _: quantize.accuracies(),
     "quantized speed": lambda _: quantize.speeds(),
-    "fine-tuning on digits": lambda _: finetune.compared(),
+    "fine-tuning": finetune.compared,
+    "pruned": lambda _: prune.table(),
     "words found by LIME": lambda _: lime_recall.compared(),
     "encoder beside Kim 2014": lambda _: sentence_encoder.beside_paper(),
     "control": control.compared,

@@ -30,6 +30,7 @@ class Entry:
         show: for each column, a metric and its digits: .2f, or .2% for 100 times the metric; and
             `interval` for the 95 % confidence interval of its mean
         flags: of `fit`; {seed} in them is the run's
+        test: whether there are data to test on
     """
 
     name: str
@@ -39,6 +40,7 @@ class Entry:
     seeds: int
     show: dict[str, list[str]]
     flags: list[str] = field(default_factory=list)
+    test: bool = True
 
     @property
     def path(self) -> Path:

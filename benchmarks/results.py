@@ -60,7 +60,7 @@ def verify(entries: list[Entry]) -> None:
 
 
 def train(entry: Entry, seeds: str) -> None:
-    """Trains and tests what is missing of a result's runs.
+    """Trains what is missing of a result's runs, and tests it if it is to be tested.
 
     Args:
         entry: of results.yaml
@@ -68,7 +68,7 @@ def train(entry: Entry, seeds: str) -> None:
     """
     options = {"recipe": entry.recipe, "config": entry.config, "name": entry.name}
     flags = [f"--{option}={value}" for option, value in options.items()]
-    flags += [f"--seeds={seeds}", "--test", *entry.flags]
+    flags += [f"--seeds={seeds}", *(["--test"] if entry.test else []), *entry.flags]
     subprocess.run([sys.executable, "-m", "recipes.seeds", *flags], check=True)
 
 
