@@ -1,11 +1,13 @@
 """Fine-tuning with few labels: what is chosen by which data, and the table."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 import finetune
 from finetune import CHOOSING, LABELS, METHODS, RATES, SEEDS, START, TASKS
+from recipes.seeds.wanted import Wanted
 
 DIGITS, FASHION = TASKS["digits"], TASKS["fashion"]
 
@@ -25,6 +27,7 @@ def trained(tmp_path, monkeypatch):
         accuracy = 0.9 - abs(rate - 0.03) - 0.01 * seed - 0.1 * start
         return {"val/accuracy": accuracy, "test/accuracy": accuracy}
 
+    monkeypatch.setattr(Wanted, "folder", property(lambda run: Path(run.name)))
     monkeypatch.setattr(finetune, "FILE", tmp_path / "found.json")
     monkeypatch.setattr(finetune, "finish", finish)
     monkeypatch.setattr(finetune, "final", final)
