@@ -1,4 +1,4 @@
-"""Optimizer steps, observed: norms of whole tensors, and quantiles over a sample of parameters.
+"""Optimizer steps, observed: what parameters, gradients and states are before and after.
 
 Nothing but `transfer` waits for the device, or, where parameters are sharded, for other processes.
 """
@@ -7,20 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.optim import ASGD, LBFGS, Adafactor, Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from callbacks.optimizer_stats.clipped import Clipped, norms
+from callbacks.optimizer_stats.figures import Update, statistics
 from callbacks.optimizer_stats.moments import FORMULAS, applied, is_decoupled
 from callbacks.optimizers import has_gradient, parameters
 
 SAMPLE = 4_096  # parameters of an optimizer that quantiles and cosines are taken of
 COUNTED = 100  # steps, after which it is counted how many of them were clipped
-QUANTILES = (0.05, 0.5, 0.95)  # evenly spaced
-HISTOGRAM = (64, -12.0, 4.0)  # bins, and the decades that they begin and end with
 
 Take = Callable[[Tensor], Tensor]
 
@@ -38,30 +36,12 @@ class Before:
     eta: Tensor | float | None = None
 
 
-@dataclass
-class Update:
-    """One parameter's step.
-
-    Attributes:
-        norms: L2 norms of the whole parameter before the step, of its change, and of the gradient
-            before clipping
-        is_sharded: whether this process has only a part of the parameter
-        vectors: of a sample of its elements: update, gradient, and first, second where there are
-        phases: what is 0 when training begins and becomes 1, by name
-    """
-
-    norms: tuple[Tensor, Tensor, Tensor]
-    is_sharded: bool
-    vectors: dict[str, Tensor]
-    phases: dict[str, Tensor]
-
-
 class Observer:
     """Follows one optimizer's steps, and measures the next one when it is asked to.
 
     Args:
         optimizer: to observe
-        names: of the parameters that are also to be measured one by one
+        names: of the parameters that are also to be measured one by one; named groups always are
         clipping: tells which steps are clipped, if any may be
         histograms: whether to take them
     """
@@ -147,10 +127,9 @@ class Observer:
         if not updates:
             return
         self.found = statistics(list(updates.values()), self.histograms)
-        for parameter, update in updates.items():
-            if parameter in self.names:
-                layer, name = statistics([update], self.histograms), self.names[parameter]
-                self.found |= {f"{key}/{name}": value for key, value in layer.items()}
+        for name, parts in self._parts(updates).items():
+            part = statistics(parts, self.histograms)
+            self.found |= {f"{key}/{name}": value for key, value in part.items()}
         if self.clipping:
             self.count_clipped()
             self.found["clipped"] = self.clipped / self.steps
@@ -160,6 +139,17 @@ class Observer:
             self.found["function_evaluations"] = torch.tensor(float(state["func_evals"]))
             if "t" in state:  # not if the first gradient was zero
                 self.found["step_length"] = torch.as_tensor(state["t"], dtype=torch.float32)
+
+    def _parts(self, updates: dict[Tensor, Update]) -> dict[str, list[Update]]:
+        """The updates of each group that has a name, and of each parameter that is asked for."""
+        groups = {group.get("name"): group["params"] for group in self.optimizer.param_groups}
+        parts = {
+            name: [updates[p] for p in parameters if p in updates]
+            for name, parameters in groups.items()
+            if name is not None
+        }
+        parts |= {self.names[p]: [update] for p, update in updates.items() if p in self.names}
+        return {name: part for name, part in parts.items() if part}
 
     def transfer(self) -> dict[str, float | list[float]]:
         """What was measured, on the host: numbers, and lists of counts; the only wait for it."""
@@ -270,59 +260,3 @@ def sampled_state(optimizer: Optimizer, parameter: Tensor, take: Take) -> dict[s
         mean = state["row_var"].mean(-2, keepdim=True)
         found["variance"] = take(state["row_var"] @ state["col_var"] / mean)
     return found
-
-
-def statistics(updates: list[Update], histograms: bool) -> dict[str, Tensor]:
-    """Statistics of a step over some parameters, on the device: scalars, and histograms.
-
-    Args:
-        updates: one a parameter
-        histograms: whether to take them
-    """
-    columns = zip(*(update.norms for update in updates), strict=True)
-    old, change, gradient = (torch.stack(column).norm() for column in columns)
-    found = {"parameter_norm": old, "update_ratio": change / old, "gradient_norm": gradient}
-    found |= quantiles("effective_step", together(updates, "update").abs(), histograms)
-    second = together(updates, "second")
-    if second.numel():
-        found |= quantiles("second_moment", second, histograms)
-    first = together(updates, "first")
-    if first.numel():
-        gradient = together([update for update in updates if "first" in update.vectors], "gradient")
-        product = first.nan_to_num().dot(gradient.nan_to_num())
-        norms = first.nan_to_num().norm() * gradient.nan_to_num().norm()
-        found["momentum_cosine"] = product / norms
-    for name in updates[0].phases:
-        phases = [update.phases[name] for update in updates if name in update.phases]
-        found[name] = torch.stack(phases).mean()
-    return found
-
-
-def together(updates: list[Update], key: str) -> Tensor:
-    """One vector of all parameters and all processes' shards, filled up with NaN."""
-    vectors = [update.vectors[key] for update in updates if key in update.vectors]
-    if not vectors:
-        return torch.empty(0)
-    vector = torch.cat(vectors)
-    if not updates[0].is_sharded:
-        return vector
-    longest = torch.tensor(vector.numel(), device=vector.device)
-    dist.all_reduce(longest, dist.ReduceOp.MAX)
-    padded = vector.new_full((int(longest),), torch.nan)
-    padded[: vector.numel()] = vector
-    gathered = [torch.empty_like(padded) for _ in range(dist.get_world_size())]
-    dist.all_gather(gathered, padded)
-    return torch.cat(gathered)
-
-
-def quantiles(name: str, vector: Tensor, histogram: bool) -> dict[str, Tensor]:
-    """Quantiles by name, and the vector's histogram over the decades if it is wanted."""
-    # On the device: a copy to it would wait.
-    levels = torch.linspace(QUANTILES[0], QUANTILES[-1], len(QUANTILES), device=vector.device)
-    values = vector.nanquantile(levels)
-    found = {f"{name}_q{100 * q:02.0f}": value for q, value in zip(QUANTILES, values, strict=True)}
-    if not histogram:
-        return found
-    bins, low, high = HISTOGRAM
-    decades = vector.log10().clamp(low, high).nan_to_num(high + 1)  # which is not counted
-    return found | {f"{name}_histogram": torch.histc(decades, bins, low, high)}

@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 from callbacks.hyperparameter_schedule import by_group
 from callbacks.lengths import Length, batches
 from callbacks.optimizer_stats.clipped import clipped
-from callbacks.optimizer_stats.observation import HISTOGRAM, Observer
+from callbacks.optimizer_stats.figures import HISTOGRAM
+from callbacks.optimizer_stats.observation import Observer
 from callbacks.optimizers import named_optimizers
 
 
@@ -36,11 +37,12 @@ class OptimizerStats(Callback):
       smallest parameters' gradients became smaller
     - for LBFGS, `function_evaluations` so far and `step_length`
 
-    and `lr/<optimizer>`. Knows all optimizers of torch.optim (the formulas, with their sources, are
-    in callbacks/optimizer_stats/moments.py); of any other the effective step is the applied update.
-    Parameters with sparse gradients are left out. Quantiles and the cosine are of a random sample
-    of 4,096 parameters, the same in every row; W&B also gets their histograms, in decades (log10).
-    One transfer from the device a row.
+    and `lr/<optimizer>`; the same of each parameter group with a name, as `--model.groups` makes
+    them, under `<stat>/<group>`. Knows all optimizers of torch.optim (the formulas, with their
+    sources, are in callbacks/optimizer_stats/moments.py); of any other the effective step is the
+    applied update. Parameters with sparse gradients are left out. Quantiles and the cosine are of a
+    random sample of 4,096 parameters, the same in every row; W&B also gets their histograms, in
+    decades (log10). One transfer from the device a row.
 
     ```yaml
     - class_path: OptimizerStats

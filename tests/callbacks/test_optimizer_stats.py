@@ -260,6 +260,39 @@ def test_layers_are_logged_on_request():
     assert not [key for key in observe(Two(module.make))[0] if key.endswith("/q")]
 
 
+def test_a_group_with_a_name_has_figures_of_its_own():
+    """Those of the same parameters under an optimizer of their own."""
+
+    class Parts(LightningModule):
+        def __init__(self, rates):
+            super().__init__()
+            self.rates = rates
+            self.one, self.two, self.three = (torch.nn.Parameter(torch.ones(n)) for n in (2, 3, 4))
+
+        def training_step(self, batch, batch_idx):
+            return self.one.exp().sum() + self.two.square().sum() + self.three.cos().sum()
+
+        def configure_optimizers(self):
+            params = {"head": [self.one, self.two], "rest": [self.three]}
+            rates = self.rates.items()
+            return optim.Adam([{"params": params[n], "lr": lr, "name": n} for n, lr in rates])
+
+        def train_dataloader(self):
+            return torch.utils.data.DataLoader(torch.ones(8, 1))
+
+    rates = {"head": 0.1, "rest": 0.01}
+    rows = observe(Parts(rates))
+    assert len(rows) == 8
+    for name in rates:
+        alone = observe(Parts({name: rates[name]}))
+        for row, own in zip(rows, alone, strict=True):
+            stats = {key for key in own if key.startswith("optimizer/") and not key.endswith(name)}
+            stats -= {"optimizer/Adam/clipped"}
+            assert len(stats) > 8
+            assert {key: row[f"{key}/{name}"] for key in stats} == {key: own[key] for key in stats}
+    assert not [key for key in observe(Quadratic(slow))[0] if key.count("/") > 2]
+
+
 class Odd(LightningModule):
     """1/2 sum (p - 1)^2 / size with parameters of some shapes."""
 
