@@ -62,12 +62,12 @@ class Task:
     """What is learned first, and then from few labels.
 
     Attributes:
-        name: of the runs
+        name: that its runs' names begin with
         before: flags of the data that are learned first
         after: of those that are learned then
     """
 
-    name: str
+    name: str = ""
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
 
@@ -96,7 +96,7 @@ def placed(flags: tuple[str, ...]) -> tuple[str, ...]:
 MNIST = ("--data=MNIST", "--data.data_dir={mnist}", "--data.batch_size=100")
 CLOTHES = ("--data=FashionMNIST", "--data.data_dir={fashion}", "--data.batch_size=25")
 TASKS = {
-    "digits": Task(""),
+    "digits": Task(),
     "fashion": Task("fashion-", MNIST, (*CLOTHES, "--data.val_size=1000")),
 }
 
@@ -156,30 +156,33 @@ def accuracies(task: Task, method: str, labels: int) -> list[float]:
     return [100 * run["test/accuracy"] for run in runs] if done else []
 
 
-def compared(name: str) -> list[list[str]]:
+def compared() -> list[list[str]]:
     """Test accuracies in %, mean ± std of seeds; in brackets the paired difference from the start.
 
-    Args:
-        name: of the task
+    A row for each task and method; a method of a task that has nothing yet has none.
     """
-    task = TASKS[name]
-    rows = [["method", *(f"{labels} labels a class" for labels in LABELS), "rates"]]
-    for method in METHODS:
-        cells = []
-        for labels in LABELS:
-            found, start = accuracies(task, method, labels), accuracies(task, START, labels)
-            text = mean_std(found) if found else ""
-            if found and start and method != START:
-                gains: Sequence[float] = [a - b for a, b in zip(found, start, strict=True)]
-                text += f" ({'+' if statistics.mean(gains) > 0 else ''}{mean_std(gains)})"
-            cells.append(text)
-        rates = [chosen(task, method, labels) for labels in LABELS]
-        rows.append([method, *cells, ", ".join("" if r is None else f"{r:g}" for r in rates)])
+    rows = [["task", "method", *(f"{labels} labels a class" for labels in LABELS), "rates"]]
+    for name, task in TASKS.items():
+        for method in METHODS:
+            cells = [cell(task, method, labels) for labels in LABELS]
+            rates = [chosen(task, method, labels) for labels in LABELS]
+            said = ", ".join("" if rate is None else f"{rate:g}" for rate in rates)
+            if any(cells):
+                rows.append([name, method, *cells, said])
     return rows
 
 
+def cell(task: Task, method: str, labels: int) -> str:
+    """Of the table; empty if its runs are not all there."""
+    found, start = accuracies(task, method, labels), accuracies(task, START, labels)
+    if not found or method == START or not start:
+        return mean_std(found) if found else ""
+    gains: Sequence[float] = [a - b for a, b in zip(found, start, strict=True)]
+    return f"{mean_std(found)} ({'+' if statistics.mean(gains) > 0 else ''}{mean_std(gains)})"
+
+
 def main() -> None:
-    """Makes what is missing, and prints the tables."""
+    """Makes what is missing, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--labels", type=int, nargs="+", choices=LABELS, default=list(LABELS))
@@ -193,8 +196,8 @@ def main() -> None:
         for labels in given.labels:
             for method in given.methods:
                 make(TASKS[name], method, labels)
-        for row in compared(name):
-            print(f"| {' | '.join(row)} |")
+    for row in compared():
+        print(f"| {' | '.join(row)} |")
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ python benchmarks/generative.py [--data ring grid digits mnist fashion_mnist]
     [--fashion_dir data/fashion_mnist]
 
 Each method has the shipped config of its recipe, or its default with the data's, as `RUNS` says,
-and at most as many epochs as take about as long as the GAN's; nothing is validated on the way. Each run is
-tested once, on as many samples as there are test examples, and draws 1,000 more, whose seconds are
-those of the network and the sampler alone. It may be stopped and started again: generative.json
-keeps each run. By default ring, grid and digits, which need no download.
+and at most as many epochs as take about as long as the GAN's; nothing is validated on the way. Each
+run is tested once, on as many samples as there are test examples, and draws 1,000 more, whose
+seconds are those of the network and the sampler alone. It may be stopped and started again:
+generative.json keeps each run. By default ring, grid and digits, which need no download.
 """
 
 import argparse

@@ -21,7 +21,7 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- optimizers of an LSTM -->        optimizers and decays of a language model, at their best rates
 <!-- feedback on MNIST -->            feedback alignment beside back-propagation
 <!-- feedback by depth -->            the same by the number of hidden layers
-<!-- fine-tuning: TASK -->            few labels by method, and the gain over a start from scratch
+<!-- fine-tuning -->                  few labels by method, and the gain over a start from scratch
 <!-- quantized digits -->             accuracy and bytes of quantized runs, by scheme
 <!-- quantized speed -->              milliseconds of a quantized network, by scheme
 <!-- pruned -->                       LeNets, pruned and quantized, beside the papers'
@@ -170,7 +170,7 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "feedback by depth": lambda _: feedback_depth.compared(),
     "quantized digits": lambda _: quantize.accuracies(),
     "quantized speed": lambda _: quantize.speeds(),
-    "fine-tuning": finetune.compared,
+    "fine-tuning": lambda _: finetune.compared(),
     "pruned": lambda _: prune.table(),
     "words found by LIME": lambda _: lime_recall.compared(),
     "encoder beside Kim 2014": lambda _: sentence_encoder.beside_paper(),
