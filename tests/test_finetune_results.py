@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import finetune
-from finetune import CHOOSING, LABELS, METHODS, RATES, SEEDS, START, TASKS
+from finetune import CHOOSING, METHODS, RATES, SEEDS, START, TASKS
 from recipes.seeds.wanted import Wanted
 
 DIGITS, FASHION = TASKS["digits"], TASKS["fashion"]
@@ -62,11 +62,11 @@ def test_the_table_has_what_is_whole(trained):
     for method in (START, "full"):
         finetune.make(DIGITS, method, 10)
     assert finetune.chosen(DIGITS, "full", 20) is None
-    rows = {row[0]: row[1:] for row in finetune.compared("digits")}
-    assert rows[START] == ["78.0 ± 1.6", "", "", "0.03, , "]
-    assert rows["full"] == ["88.0 ± 1.6 (+10.0 ± 0.0)", "", "", "0.03, , "]
+    assert finetune.compared()[1:] == [
+        ["digits", START, "78.0 ± 1.6", "", "", "0.03, , "],
+        ["digits", "full", "88.0 ± 1.6 (+10.0 ± 0.0)", "", "", "0.03, , "],
+    ]
     found = json.loads(finetune.FILE.read_text())
     del found[DIGITS.wanted("full", 10, 0.03, 4).name]
     finetune.FILE.write_text(json.dumps(found))
-    assert finetune.compared("digits")[-1][1] == "", "of seeds that are not all there nothing"
-    assert len(LABELS) == 3
+    assert len(finetune.compared()) == 2, "of seeds that are not all there nothing"

@@ -116,11 +116,11 @@ class FakeQuantize(Callback):
         seen, self.quantizers.seen = self.quantizers.seen, {}
         if not seen:
             return
-        found = torch.stack(
-            [torch.stack([*pair, torch.ones_like(pair[0])]) for pair in seen.values()]
-        )
-        found = trainer.strategy.reduce(found, reduce_op="mean")  # the same on all processes
-        for name, new in zip(seen, found, strict=True):
+        # Of all processes together, as one with their batches would see it.
+        ends = torch.stack([torch.stack([-low, high]) for low, high in seen.values()])
+        ends = trainer.strategy.reduce(ends, reduce_op="max")
+        for name, (low, high) in zip(seen, ends, strict=True):
+            new = torch.stack([-low, high, torch.ones_like(low)])
             old = self.averages.get(name, torch.zeros_like(new))
             self.averages[name] = self.decay * old + (1 - self.decay) * new
         self.quantizers.ranges = self.ranges

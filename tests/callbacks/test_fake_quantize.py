@@ -1,5 +1,8 @@
 """FakeQuantize: its rounding against the definition, and training around it."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +19,8 @@ from callbacks.fake_quantize.rounding import (
     rounded_weight,
     weight_steps,
 )
+from forks import ended_well, ranks
+from launches import difference, weights
 from recipes.classify import Classify
 from recipes.parts.networks import MLP, ConvNet
 from trains import digits, fit
@@ -183,3 +188,28 @@ def test_it_is_evaluated_after_training_too(tmp_path):
     other = Trainer(accelerator="cpu", logger=False, callbacks=[again], enable_progress_bar=False)
     other.validate(Classify(MLP(64, [8])), digits(), tmp_path / "a.ckpt", verbose=False)
     assert torch.equal(again.logits, callback.logits)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("overlay", "precision", "apart"), [("ddp", "64-true", 1e-9), ("fsdp", "32-true", 1e-3)]
+)
+def test_two_processes_round_as_one_does_and_resume(overlay, precision, apart, recipe):
+    """In float32, a sum in another order may fall to the other side of an edge."""
+    flags = ("fit", "--config=digits", "--trainer.max_steps=16")
+    flags += (f"--trainer.precision={precision}",)
+    flags += ("--model.network=MLP", "--model.network.widths=[16,16]")
+    flags += ("--trainer.callbacks+=FakeQuantize", "--trainer.callbacks.start=3")
+    recipe("classify", *flags, "--name=one")
+    two = (f"--config={overlay}", "--data.batch_size=32", "--trainer.callbacks+=ModelCheckpoint")
+    two += ("--trainer.callbacks.every_n_train_steps=8", "--trainer.callbacks.save_top_k=-1")
+    two += ("--trainer.callbacks.filename={step}",)
+    ended_well(*ranks(2, "recipes.classify", *flags, *two, "--name=two"))
+    folder = Path("runs/classify")
+    one, whole = weights(folder / "one"), weights(folder / "two")
+    assert difference(one, whole) < apart
+    (middle,) = (folder / "two").rglob("step=8.ckpt")
+    shutil.copytree(folder / "two", folder / "cut")
+    path = folder / "cut" / middle.relative_to(folder / "two")
+    ended_well(*ranks(2, "recipes.classify", "fit", f"--ckpt_path={path}"))
+    assert difference(weights(folder / "cut"), whole) == 0

@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from callbacks import EMA, L1, MaxNorm
+from forks import ended_well, ranks
+from launches import difference, weights
 from recipes.classify import Classify
 from recipes.parts.lora import ADAPTERS, learned, merged
 from recipes.parts.networks import MLP, ConvNet
@@ -178,3 +180,19 @@ def test_pretrained_adapted_resumed_alone_and_exported(recipe, capsys):
     assert plain.keys() == merged_weights.keys()
     assert all(torch.equal(value, merged_weights[name]) for name, value in plain.items())
     assert "largest difference" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("overlay", ["ddp", "fsdp"])
+def test_two_processes_adapt_as_one_does_and_export_what_it_does(overlay, recipe):
+    flags = ("fit", "--config=digits", *LORA, *SHORT, "--trainer.callbacks+=Export")
+    flags += ("--trainer.callbacks.module=network", "--trainer.callbacks.which=last")
+    recipe("classify", *flags, "--name=one")
+    two = (f"--config={overlay}", "--data.batch_size=32", "--name=two")
+    ended_well(*ranks(2, "recipes.classify", *flags, *two))
+    one, many = (Path("runs/classify", name) for name in ("one", "two"))
+    assert difference(weights(one), weights(many)) < 1e-5
+    assert weights(many)["network.features.3.lora_b"].any()
+    first, second = (torch.load(run / "network.pt", weights_only=True) for run in (one, many))
+    assert first.keys() == second.keys() == MLP(64, [16, 16]).state_dict().keys()
+    assert all(torch.allclose(first[name], second[name], atol=1e-5) for name in first)
