@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from recipes.compare.media import read_picture, readable
-from recipes.parts.checkpoints import read_config
+from recipes.parts.configs import read_config
 from recipes.parts.files import is_alive
 from recipes.parts.keys import compared, dotted, is_seed, more_is_better
 from recipes.running.folders import check_facts, read_facts, read_rows

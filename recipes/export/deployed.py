@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from callbacks.write_predictions.columns import is_target
 from datamodules.control import Control
 from datamodules.reading.vocabulary import Tokens
-from recipes.parts.checkpoints import run_of
+from recipes.parts.configs import run_of
 from recipes.parts.lora import merged
 from recipes.regress.checks import count_targets
 

@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule
 
 import datamodules  # noqa: F401 - imported classes are known to the parser
-from recipes.parts.checkpoints import read_config
+from recipes.parts.configs import read_config
 from recipes.parts.files import replacing
 from recipes.running.recipe import find_recipe
 from recipes.seeds.wanted import Wanted

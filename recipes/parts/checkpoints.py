@@ -9,13 +9,10 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-import yaml
 
 from recipes.parts.brief import brief
+from recipes.parts.configs import read_config, run_of
 from recipes.parts.trust import strings
-
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-DEPTH = 4  # folders above a checkpoint in which its run's are looked for
 
 
 def read_checkpoint(path: str, option: str) -> dict[str, Any]:
@@ -68,20 +65,6 @@ def read_archive(path: str | Path) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def run_of(checkpoint: str | None) -> Path | None:
-    """The folder of the run that a checkpoint belongs to, if it lies in one.
-
-    It may be deeper than `<run>/checkpoints/`: Lightning's own place, where ModelCheckpoint has no
-    dirpath, is `<run>/<project>/<id>/checkpoints/`.
-    """
-    if not checkpoint:
-        return None
-    for folder in list(Path(checkpoint).resolve().parents)[:DEPTH]:
-        if all((folder / name).is_file() for name in ("run.json", "config.yaml")):
-            return Path(os.path.relpath(folder))
-    return None
-
-
 def can_resume(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a checkpoint to train on from, and not damaged, nor the weights alone."""
     try:
@@ -90,24 +73,6 @@ def can_resume(path: str | os.PathLike[str]) -> bool:
         return "optimizer_states" in saved
     except (OSError, RuntimeError, EOFError, TypeError, UnpicklingError):
         return False
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """What the config.yaml of a run's folder says; nothing if there is none.
-
-    Raises:
-        ValueError: if it is damaged
-    """
-    path = folder / "config.yaml"
-    if not path.exists():
-        return {}
-    try:
-        config = yaml.load(path.read_text(encoding="utf-8"), LOADER)
-        if not isinstance(config, dict):
-            raise ValueError("no mapping")
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
-    return config
 
 
 def named_beside(checkpoint: str) -> frozenset[str]:

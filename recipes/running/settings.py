@@ -20,7 +20,8 @@ from typing import Any
 
 from jsonargparse import set_parsing_settings
 
-from recipes.parts.checkpoints import named_beside, read_checkpoint, read_config, run_of
+from recipes.parts.checkpoints import named_beside, read_checkpoint
+from recipes.parts.configs import read_config, run_of
 from recipes.parts.hyperparameters import is_plain
 from recipes.parts.keys import dotted
 from recipes.parts.trust import Trust, strings

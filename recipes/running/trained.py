@@ -86,7 +86,7 @@ class Trained:
             ValueError: if it lies in no run's folder, or what tells its recipe is damaged
         """
         checkpoint = checkpoint_of(run.expanduser(), which)
-        from recipes.parts.checkpoints import run_of
+        from recipes.parts.configs import run_of
         from recipes.running.folders import read_facts
 
         folder = run_of(str(checkpoint))
@@ -101,7 +101,7 @@ class Trained:
         Raises:
             ValueError: if it is damaged
         """
-        from recipes.parts.checkpoints import read_config
+        from recipes.parts.configs import read_config
 
         return read_config(self.folder)
 

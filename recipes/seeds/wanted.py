@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from recipes.parts.checkpoints import read_config
+from recipes.parts.configs import read_config
 from recipes.parts.keys import dotted, is_place
 from recipes.running.commands import resolved
 from recipes.running.folders import read_facts

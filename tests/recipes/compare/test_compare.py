@@ -7,6 +7,7 @@ import platform
 import re
 import statistics
 import subprocess
+import sys
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from launches import environment
 from recipes.compare.__main__ import main
 from recipes.compare.groups import band, grouped, mean_std
 from recipes.compare.page import write_page
@@ -31,6 +33,14 @@ from trains import interrupt_after, rows
 pytestmark = pytest.mark.usefixtures("undrawn")
 FEW = ("--trainer.limit_train_batches=4", "--trainer.log_every_n_steps=2")
 HERE = {"host": platform.node(), "id": os.getpid()}
+
+
+def test_it_starts_without_what_trains():
+    """Torch and Lightning take seconds to import, and no run is trained here."""
+    code = "import sys, recipes.compare.report; print({'torch', 'lightning'} & set(sys.modules))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
+    assert done.stdout == "set()\n"
 
 
 def write_run(name, accuracy=(0.5, 0.9), settings=(), finished=True, **facts):
