@@ -62,7 +62,7 @@ class Task:
     """What is learned first, and then from few labels.
 
     Attributes:
-        name: that its runs' names begin with
+        name: prefix of its runs' names
         before: flags of the data that are learned first
         after: of those that are learned then
     """
@@ -157,7 +157,7 @@ def accuracies(task: Task, method: str, labels: int) -> list[float]:
 
 
 def compared() -> list[list[str]]:
-    """Test accuracies in %, mean ± std of seeds; in brackets the paired difference from the start.
+    """Test accuracies in %, mean ± std of seeds; in brackets the paired gain over START.
 
     A row for each task and method; a method of a task that has nothing yet has none.
     """
@@ -173,7 +173,7 @@ def compared() -> list[list[str]]:
 
 
 def cell(task: Task, method: str, labels: int) -> str:
-    """Of the table; empty if its runs are not all there."""
+    """One cell of the table; empty if its runs are not all there."""
     found, start = accuracies(task, method, labels), accuracies(task, START, labels)
     if not found or method == START or not start:
         return mean_std(found) if found else ""

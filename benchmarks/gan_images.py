@@ -1,7 +1,7 @@
 """How good generated digits, MNIST and Fashion-MNIST images are, and what they look like.
 
 python benchmarks/gan_images.py [--configs digits mnist fashion_mnist] [--seeds 0 1 2]
-    [--mnist_dir data/mnist] [--fashion_dir data/fashion_mnist]
+    [--mnist_dir data/mnist] [--fashion_dir data/fashion-mnist]
 
 Trains the classifiers whose features compare images, then each config for each seed; tests each
 once, on as many samples as there are test images; prints the table, every value with its floor:
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--configs", nargs="+", choices=NAMES, default=list(NAMES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--mnist_dir", default="data/mnist")
-    parser.add_argument("--fashion_dir", default="data/fashion_mnist")
+    parser.add_argument("--fashion_dir", default="data/fashion-mnist")
     arguments = parser.parse_args()
     folders = {"mnist": arguments.mnist_dir, "fashion_mnist": arguments.fashion_dir}
     sources = {config: [f"--data.data_dir={folder}"] for config, folder in folders.items()}

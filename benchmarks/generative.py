@@ -2,7 +2,7 @@
 
 python benchmarks/generative.py [--data ring grid digits mnist fashion_mnist]
     [--methods GAN VAE DDPM flow] [--seeds 0 1 2] [--mnist_dir data/mnist]
-    [--fashion_dir data/fashion_mnist]
+    [--fashion_dir data/fashion-mnist]
 
 Each method has the shipped config of its recipe, or its default with the data's, as `RUNS` says,
 and at most as many epochs as take about as long as the GAN's; nothing is validated on the way. Each
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--mnist_dir", default="data/mnist", help="folder of the four .gz files")
-    parser.add_argument("--fashion_dir", default="data/fashion_mnist", help="likewise")
+    parser.add_argument("--fashion_dir", default="data/fashion-mnist", help="likewise")
     given = parser.parse_args()
     folders = {"mnist": given.mnist_dir, "fashion_mnist": given.fashion_dir}
     flags = {data: [f"--data.data_dir={folder}"] for data, folder in folders.items()}

@@ -20,6 +20,7 @@ import torch
 
 from recipes.parts.files import replace_file
 from recipes.quantize.__main__ import parser, quantize
+from recipes.running.folders import read_facts
 from recipes.seeds.result import final
 from tables import finished, mean_std
 
@@ -74,7 +75,7 @@ def state(folder: Path) -> dict[str, float]:
 
 
 def made(network: str, seed: int, data: list[str]) -> dict[str, dict]:
-    """What a seed comes to: dense, pruned, and with integers of 8 bits.
+    """What a seed comes to: dense, pruned, and with integers of 8 bits; seconds of both fits.
 
     Args:
         network: a key of PAPERS
@@ -94,6 +95,8 @@ def made(network: str, seed: int, data: list[str]) -> dict[str, dict]:
     return {
         "dense": state(dense) | {"bytes": table["float32"]["bytes"]},
         "pruned": state(pruned),
+        "seconds": [read_facts(folder)["seconds"] for folder in (dense, pruned)],
+        "commit": read_facts(pruned)["commit"],
         SCHEME: {
             "errors": 100 * (1 - table[SCHEME]["metrics"]["test/accuracy"]),
             "bytes": path.stat().st_size,
@@ -104,8 +107,9 @@ def made(network: str, seed: int, data: list[str]) -> dict[str, dict]:
 
 def table() -> list[list[str]]:
     """Rows of ours and the papers', by network: errors are mean ± std over seeds."""
-    head = ["", "seeds", "error (%), dense", "pruned", "with int8", "weights (K)", "pruned"]
-    rows = [[*head, "KB, float32", "int8", "packed"]]
+    head = ["", "seeds", "error (%), dense", "error, pruned", "error, packed"]
+    head += ["weights (K), dense", "weights, pruned", "KB, dense", "KB, int8", "KB, packed"]
+    rows = [head]
     for network, by_seed in stored().items():
         runs, paper = list(by_seed.values()), PAPERS[network]
         if len(runs) < 2:
@@ -123,7 +127,7 @@ def table() -> list[list[str]]:
         rows.append([paper.name, str(len(runs)), *errors, *weights, *sizes])
         theirs = [f"{value:.2f}" for value in paper.errors]
         counts = [str(value) for value in (*paper.weights, paper.kilobytes[0])]
-        rows.append(["... the papers'", "1", *theirs, *counts, "", str(paper.kilobytes[1])])
+        rows.append(["... the papers'", "", *theirs, *counts, "", str(paper.kilobytes[1])])
     return rows
 
 

@@ -96,7 +96,13 @@ def by_metric(entries: list[Entry]) -> Rows:
 
 
 def by_result(entries: list[Entry]) -> Rows:
-    """Rows of a table with columns for recipe, seeds and seconds, its header first."""
+    """Rows of a table with columns for recipe, seeds and seconds, its header first.
+
+    Raises:
+        ValueError: of a result that was not tested
+    """
+    if untested := [entry.name for entry in entries if not entry.test]:
+        raise ValueError(f"{', '.join(untested)}: not of test data; give `results by metric`")
     rows = [["recipe", "config", "on test data, mean ± std over seeds", "seeds", "seconds"]]
     for entry in entries:
         seconds = statistics.median(entry.stored()["seconds"])

@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
 
 
 class BestCheckpoint(Checkpoint):
@@ -18,7 +19,8 @@ class BestCheckpoint(Checkpoint):
     off.
 
     A callback that makes the network another one, as `Prune` and `FakeQuantize` do, says by
-    `is_settled` whether it has done so: from then on, what was validated before counts no more.
+    `is_settled` whether it has done so: from then on, what was validated before counts no more. If
+    nothing was validated since, the run ends without a `best.ckpt`, and says so.
 
     Args:
         folder: of the file
@@ -44,7 +46,8 @@ class BestCheckpoint(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if state_dict["metric"] == self.metric:
             self.value, self.step = state_dict["value"], state_dict["step"]
-            self.epoch, self.of_settled = state_dict["epoch"], state_dict["of_settled"]
+            self.epoch = state_dict["epoch"]
+            self.of_settled = state_dict.get("of_settled", True)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         is_there = trainer.is_global_zero and step_of(self.path) == self.step
@@ -56,16 +59,36 @@ class BestCheckpoint(Checkpoint):
         if not is_fit or trainer.fast_dev_run or self.metric not in trainer.callback_metrics:
             return
         value = float(trainer.callback_metrics[self.metric])
-        is_settled = all(getattr(callback, "is_settled", True) for callback in trainer.callbacks)
-        is_first = self.value is None or is_settled > self.of_settled
-        is_better = is_first or self.sign * value > self.sign * self.value
-        if trainer.strategy.broadcast(is_better and value == value):
+        is_settled = not unsettled(trainer)
+        found, best = (
+            (is_settled, self.sign * value),
+            (self.of_settled, self.sign * (self.value or 0)),
+        )
+        is_better = value == value and (self.value is None or found > best)
+        if trainer.strategy.broadcast(is_better):
             self.value, self.step = value, trainer.global_step
             self.epoch, self.of_settled = trainer.current_epoch, is_settled
             trainer.save_checkpoint(self.path, weights_only=False)
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.value is None or self.of_settled:
+            return
+        if late := unsettled(trainer):
+            rank_zero_info(f"note: the run ends before {' and '.join(late)} has done its work")
+            return
+        rank_zero_info("note: the finished network was never validated: there is no best.ckpt")
+        self.value = None
+        if trainer.is_global_zero:
+            self.path.unlink(missing_ok=True)
+
     def __str__(self) -> str:
         return f"best: {self.metric} {self.value:.4g} in epoch {self.epoch}, {self.path.name}"
+
+
+def unsettled(trainer: Trainer) -> list[str]:
+    """The callbacks that have not yet made the network what they shall make it."""
+    waiting = (each for each in trainer.callbacks if not getattr(each, "is_settled", True))
+    return [type(callback).__name__ for callback in waiting]
 
 
 def best_of(trainer: Trainer) -> BestCheckpoint | None:

@@ -13,6 +13,7 @@ from callbacks.ema import EMA
 from callbacks.l1 import weight_tensors
 from callbacks.lengths import Length, batches, check_steps
 from callbacks.optimizers import after_updates, is_frozen, parameters
+from callbacks.unfreeze import held_for_good
 from recipes.parts.averages import placed, whole
 from recipes.parts.logs import is_logging_step
 
@@ -43,7 +44,7 @@ class Prune(Callback):
     their own names in checkpoints, and what is exported is pruned. torch's reparametrisation, which
     trains the same weights, would rename them to `weight_orig`.
 
-    The best validation (`best.ckpt`) is the best from `end` on, when the share is final.
+    The best validation (`best.ckpt`) is the best of those since all of this was pruned.
 
     Only weights that an optimizer trains; those that `Unfreeze` holds are chosen from once it lets
     them go. Logs `sparsity`, the share that is masked of those it chose from last, 0 to 1.
@@ -78,11 +79,12 @@ class Prune(Callback):
         self.step = 0
         self.share = 0.0
         self.masks: dict[str, Tensor] = {}
+        self.trained: set[str] = set()  # weights that will be trained in this run
 
     @property
     def is_settled(self) -> bool:
         """Whether no more will be pruned: only then a validation is that of the run's network."""
-        return self.share >= self.final
+        return self.share >= self.final and self.trained <= self.masks.keys()
 
     @property
     def state_key(self) -> str:
@@ -107,6 +109,11 @@ class Prune(Callback):
             name: placed(mask.to(self.weights[name].dtype), self.weights[name])
             for name, mask in self.masks.items()
             if name in self.weights
+        }
+        self.trained = {
+            name
+            for name, weight in self.weights.items()
+            if weight.requires_grad and not held_for_good(trainer, weight)
         }
         self.bounds = (batches(self.start, trainer), batches(self.end, trainer))
         if self.bounds[0] > self.bounds[1]:

@@ -111,6 +111,10 @@ def test_tables(elsewhere_too):
         "After.",
     ]
     assert made_anew("no table") == "no table"
+    entries = {"one": ENTRY | {"test": False}}
+    (elsewhere_too / "results.yaml").write_text(json.dumps(entries))
+    with pytest.raises(ValueError, match="one: not of test data; give `results by metric`"):
+        made_anew(text.format("").replace("one two", "one"))
 
 
 def test_a_set_is_beside_scikit_learn_when_all_its_folds_are_done(tmp_path, monkeypatch):

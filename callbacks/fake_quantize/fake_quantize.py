@@ -27,8 +27,7 @@ class FakeQuantize(Callback):
     integers are exact on all processors. Biases are added unrounded here.
 
     Validation, test and prediction round, too, once training does; the best validation
-    (`best.ckpt`) is the best of these. Averages of `EMA` are rounded as
-    the weights are.
+    (`best.ckpt`) is the best of these. Averages of `EMA` are rounded as the weights are.
 
     ```yaml
     - class_path: FakeQuantize
@@ -104,7 +103,8 @@ class FakeQuantize(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
-        self.is_rounding = self.step >= self.begin
+        # Once begun it goes on, also if a longer run would begin later.
+        self.is_rounding |= self.step >= self.begin
         self.quantizers.is_rounding, self.quantizers.is_observing = self.is_rounding, True
 
     def on_train_batch_end(

@@ -41,7 +41,8 @@ class Observer:
 
     Args:
         optimizer: to observe
-        names: of the parameters that are also to be measured one by one; named groups always are
+        names: of the parameters that are also to be measured one by one
+        groups: whether named groups are, too
         clipping: tells which steps are clipped, if any may be
         histograms: whether to take them
     """
@@ -50,10 +51,11 @@ class Observer:
         self,
         optimizer: Optimizer,
         names: dict[Tensor, str],
+        groups: bool,
         clipping: Clipped | None,
         histograms: bool,
     ) -> None:
-        self.optimizer, self.names = optimizer, names
+        self.optimizer, self.names, self.groups = optimizer, names, groups
         self.clipping, self.histograms = clipping, histograms
         self.is_due = False  # whether the next step is to be measured
         self.found: dict[str, Tensor] = {}  # what was measured
@@ -141,15 +143,13 @@ class Observer:
                 self.found["step_length"] = torch.as_tensor(state["t"], dtype=torch.float32)
 
     def _parts(self, updates: dict[Tensor, Update]) -> dict[str, list[Update]]:
-        """The updates of each group that has a name, and of each parameter that is asked for."""
-        groups = {group.get("name"): group["params"] for group in self.optimizer.param_groups}
-        parts = {
-            name: [updates[p] for p in parameters if p in updates]
-            for name, parameters in groups.items()
-            if name is not None
-        }
-        parts |= {self.names[p]: [update] for p, update in updates.items() if p in self.names}
-        return {name: part for name, part in parts.items() if part}
+        """The updates of each group that has a name, and of each parameter that has one."""
+        parts: dict[str, list[Update]] = {}
+        for group in self.optimizer.param_groups if self.groups else ():
+            own = [updates[p] for p in group["params"] if p in updates]
+            if "name" in group and own:
+                parts.setdefault(group["name"], []).extend(own)
+        return parts | {self.names[p]: [u] for p, u in updates.items() if p in self.names}
 
     def transfer(self) -> dict[str, float | list[float]]:
         """What was measured, on the host: numbers, and lists of counts; the only wait for it."""

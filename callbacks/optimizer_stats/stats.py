@@ -37,12 +37,11 @@ class OptimizerStats(Callback):
       smallest parameters' gradients became smaller
     - for LBFGS, `function_evaluations` so far and `step_length`
 
-    and `lr/<optimizer>`; the same of each parameter group with a name, as `--model.groups` makes
-    them, under `<stat>/<group>`. Knows all optimizers of torch.optim (the formulas, with their
-    sources, are in callbacks/optimizer_stats/moments.py); of any other the effective step is the
-    applied update. Parameters with sparse gradients are left out. Quantiles and the cosine are of a
-    random sample of 4,096 parameters, the same in every row; W&B also gets their histograms, in
-    decades (log10). One transfer from the device a row.
+    and `lr/<optimizer>`. Knows all optimizers of torch.optim (the formulas, with their sources, are
+    in callbacks/optimizer_stats/moments.py); of any other the effective step is the applied update.
+    Parameters with sparse gradients are left out. Quantiles and the cosine are of a random sample
+    of 4,096 parameters, the same in every row; W&B also gets their histograms, in decades (log10).
+    One transfer from the device a row.
 
     ```yaml
     - class_path: OptimizerStats
@@ -52,7 +51,10 @@ class OptimizerStats(Callback):
     Args:
         every: length between two rows: batches, or in units: 1000ba (batches), 5ep (epochs), 10%
             (of the run)
-        layers: also the same for every parameter tensor, under `<stat>/<parameter>`
+        layers: also norms, ratio, quantiles and cosine for every parameter tensor, by its share of
+            the sample, under `<stat>/<parameter>`
+        groups: likewise for every parameter group with a name, as `--model.groups` makes them,
+            under `<stat>/<group>`
         histograms: of effective steps and second moments, where W&B is a logger
         optimizers: numbers or names (as in the log keys: Adam, Adam-1) of those that are observed;
             by default all
@@ -65,11 +67,12 @@ class OptimizerStats(Callback):
         self,
         every: Length = 100,
         layers: bool = False,
+        groups: bool = False,
         histograms: bool = True,
         optimizers: list[NonNegativeInt | str] | None = None,
     ) -> None:
-        self.every, self.layers, self.histograms = every, layers, histograms
-        self.selection = optimizers
+        self.every, self.layers, self.groups = every, layers, groups
+        self.histograms, self.selection = histograms, optimizers
         self.step = 0
         self.observers: dict[str, Observer] = {}
         self.saved: dict[str, Any] = {}
@@ -94,7 +97,13 @@ class OptimizerStats(Callback):
         histograms = self.histograms and any(isinstance(x, WandbLogger) for x in trainer.loggers)
         names = {p: name for name, p in pl_module.named_parameters()} if self.layers else {}
         self.observers = {
-            name: Observer(optimizer, names, clipped(trainer, pl_module, optimizer), histograms)
+            name: Observer(
+                optimizer,
+                names,
+                self.groups,
+                clipped(trainer, pl_module, optimizer),
+                histograms,
+            )
             for name, optimizer in named_optimizers(trainer, self.selection).items()
         }
 

@@ -182,3 +182,9 @@ class Unfreeze(Callback):
         for parameter, is_needed in self.needed.items():
             parameter.requires_grad_(is_needed)
         self.layers.thaw(set())
+
+
+def held_for_good(trainer: Trainer, parameter: nn.Parameter) -> bool:
+    """Whether an `Unfreeze` never lets a parameter be trained."""
+    found = [callback for callback in trainer.callbacks if isinstance(callback, Unfreeze)]
+    return any(each.places.get(parameter) == len(each.schedule) for each in found)

@@ -4,9 +4,9 @@ import os
 import sys
 
 import recipes.dashboard
+from recipes.running.folders import PROJECT
 from recipes.running.mistakes import Parser, ending_in_one_line
 from recipes.running.recipe import recipe_names
-from recipes.running.run import PROJECT
 
 
 def parser() -> Parser:

@@ -1,12 +1,12 @@
 """A network that removes noise: DDPM and rectified flow, with guidance by class."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from recipes.diffusion.samplers import DDIM, Heun, Sampler
 from recipes.parts.centred import centred, uncentred
 from recipes.parts.conditional import check_classes
 from recipes.parts.evaluation import Evaluation
-from recipes.parts.evaluation.module import GenerativeModule
+from recipes.parts.evaluation.report import log_values, record, summary
 from recipes.parts.groups import Groups, make_optimizer
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
@@ -37,7 +37,7 @@ TIMES, NOISE, LABELS, START, ON_THE_WAY = 20, 21, 22, 23, 24
 PREDICTION, INTERPOLATION, DRAWN = -2, -3, -4  # in the key, in place of an epoch
 
 
-class Diffusion(GenerativeModule):
+class Diffusion(LightningModule):
     """Trains a network to tell examples from noise in mixtures of both.
 
     Args:
@@ -203,6 +203,11 @@ class Diffusion(GenerativeModule):
     # Evaluation.
 
     @property
+    def split(self) -> str:
+        """The data that an evaluation looks at: val or test."""
+        return "test" if self.trainer.testing else "val"
+
+    @property
     def evaluates(self) -> bool:
         """Whether the present validation or test is one that looks at samples."""
         trainer, epochs = self.trainer, self.current_epoch + 1
@@ -210,6 +215,10 @@ class Diffusion(GenerativeModule):
             return self.evaluation is not None
         is_last = epochs == trainer.max_epochs or trainer.global_step == trainer.max_steps
         return trainer.sanity_checking or is_last or epochs % self.evaluation_every == 0
+
+    def on_validation_start(self) -> None:
+        if self.evaluates:
+            self.evaluation.prepare(self.trainer.datamodule, self.split)
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         inputs, targets, *_ = batch
@@ -222,6 +231,12 @@ class Diffusion(GenerativeModule):
         few = slice(int(min(len(inputs), self.evaluation.room)))
         noise, given = self.noise(rows[few], EVALUATION), None if labels is None else labels[few]
         self.evaluation.update(self.sample(noise, given), inputs[few], targets[few])
+
+    def on_validation_epoch_end(self) -> None:
+        log_values(self, self.evaluation if self.evaluates else None, self.split)
+
+    test_step, on_test_start = validation_step, on_validation_start
+    on_test_epoch_end = on_validation_epoch_end
 
     # Prediction.
 
@@ -272,7 +287,7 @@ class Diffusion(GenerativeModule):
         samples = {"sample": self.sample(self.noise(rows, PREDICTION), labels, start)}
         return samples if labels is None else samples | {"label": labels}
 
-    # The start of a fit, and what a checkpoint tells of the examples.
+    # Start and end of a fit, and what a checkpoint tells of the examples.
 
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
@@ -291,3 +306,10 @@ class Diffusion(GenerativeModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.shape = tuple(checkpoint.get("example_shape", self.shape))
+
+    def on_fit_end(self) -> None:
+        record(self.trainer, self.evaluation)
+
+    def summary(self, metrics: Mapping[str, Tensor]) -> str:
+        """The loss and how good the samples are at the end, with their floors."""
+        return summary(metrics)

@@ -60,9 +60,9 @@ def make(args: list[str]) -> bool:
     Raises:
         ValueError: if another process makes them, or an option is of no use
     """
-    from recipes.folds.result import read
-
     given, flags = parsed(parser(), args)
+    from recipes.folds.result import read  # seconds of imports, not for --help
+
     runs = wanted(given, flags)
     other = read(given.against) if given.against else None
     every = list(runs.values())

@@ -1,14 +1,14 @@
 """A generator and a discriminator, an optimizer each, one step a batch."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
-from lightning.pytorch import Callback, LightningDataModule
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -27,7 +27,7 @@ from recipes.gan.terms import critic_alarms, descend, refuse_closures, summed, w
 from recipes.parts.centred import centred, uncentred
 from recipes.parts.conditional import check_classes
 from recipes.parts.evaluation import Evaluation
-from recipes.parts.evaluation.module import GenerativeModule
+from recipes.parts.evaluation.report import log_values, record, summary
 from recipes.parts.groups import Groups
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
@@ -46,7 +46,7 @@ def adam(params: Iterable[nn.Parameter]) -> Optimizer:
     return torch.optim.Adam(params, lr=2e-4, betas=(0.5, 0.999), fused=True)
 
 
-class GAN(GenerativeModule):
+class GAN(LightningModule):
     """Trains a generator against a discriminator.
 
     Args:
@@ -277,6 +277,11 @@ class GAN(GenerativeModule):
         samples = {"sample": self.sample(latents, labels)}
         return samples if labels is None else samples | {"label": labels}
 
+    @property
+    def split(self) -> str:
+        """The data that an evaluation looks at: val or test."""
+        return "test" if self.trainer.testing else "val"
+
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         real, labels = self._inputs(batch)
         latents, _ = self.draw(len(real), EVALUATION, batch_idx, self.global_rank)
@@ -289,7 +294,17 @@ class GAN(GenerativeModule):
         if self.evaluation is not None:
             self.evaluation.update(samples, batch[0], batch[1])
 
-    # The start of a fit.
+    def on_validation_start(self) -> None:
+        if self.evaluation is not None:
+            self.evaluation.prepare(self.trainer.datamodule, self.split)
+
+    def on_validation_epoch_end(self) -> None:
+        log_values(self, self.evaluation, self.split)
+
+    test_step, on_test_start = validation_step, on_validation_start
+    on_test_epoch_end = on_validation_epoch_end
+
+    # Start and end of a fit.
 
     def setup(self, stage: str) -> None:
         if self.classes and stage != "predict":
@@ -302,3 +317,10 @@ class GAN(GenerativeModule):
     def on_fit_start(self) -> None:
         networks = {"generator_weights": self.generator}
         self.start.give(self, discriminator_weights=self.discriminator, **networks)
+
+    def on_fit_end(self) -> None:
+        record(self.trainer, self.evaluation)
+
+    def summary(self, metrics: Mapping[str, Tensor]) -> str:
+        """How good the samples are at the end, with their floors."""
+        return summary(metrics)

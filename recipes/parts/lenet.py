@@ -1,8 +1,8 @@
 """LeNet, the small convolutional network that papers on pruning and on compression are measured by.
 
 LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition",
-section II.B, as its successors train it: all maps of a layer joined to all of the next, the largest
-of four pixels, ReLU.
+section II.B, as its successors have it: every feature map is connected to every map of the next
+layer, with max-pooling and ReLU.
 """
 
 from itertools import pairwise
@@ -16,7 +16,7 @@ KERNEL = 5
 
 
 class LeNet(nn.Module):
-    """5x5 convolutions, each followed by the largest of 2x2 pixels, then a hidden layer with ReLU.
+    """5x5 convolutions, each followed by 2x2 max-pooling, then a hidden layer with ReLU.
 
     By default the LeNet-5 of Han et al. 2015, https://arxiv.org/abs/1506.02626: 431,080 weights
     for images of 28x28 pixels: the example of Caffe, which has no ReLU behind the convolutions.
@@ -28,7 +28,7 @@ class LeNet(nn.Module):
         hidden: units of the hidden layer
 
     Raises:
-        ValueError: without channels, or if the image is too small for them
+        ValueError: without channels, or if `shape` is no image's, or too small for them
     """
 
     def __init__(
@@ -40,6 +40,8 @@ class LeNet(nn.Module):
     ) -> None:
         super().__init__()
         check_layers("channels", channels)
+        if len(shape) != 3:
+            raise ValueError(f"LeNet takes images, [channels, height, width], and not {shape}")
         layers: list[nn.Module] = []
         height, width = shape[1:]
         for fan_in, fan_out in pairwise([shape[0], *channels]):

@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 
 from recipes.parts.keys import dotted
-from recipes.running.cli import main
 from recipes.running.recipe import find_recipe, start_as
 
 
@@ -27,6 +26,8 @@ def config_of(recipe: str, flags: Sequence[str]) -> dict[str, Any]:
     Raises:
         SystemExit: after a mistake in the flags, with the command line's own line
     """
+    from recipes.running.cli import main  # seconds of imports
+
     shown = io.StringIO()
     try:
         with redirect_stdout(shown):
@@ -44,6 +45,8 @@ def run_recipe(recipe: str, args: list[str]) -> None:
         recipe: name, as `find_recipe` takes it
         args: the arguments, from the subcommand on
     """
+    from recipes.running.cli import main  # seconds of imports
+
     found = find_recipe(recipe)
     start_as(found, args)
     main(found.module, args)

@@ -10,6 +10,7 @@ from typing import Any
 from recipes.parts.keys import dotted, is_place
 from recipes.running.lock import lock_of
 
+PROJECT = "lightning-recipes"  # of W&B, where the environment names none
 # What facts of a run are, where they are there: in run.json, and in W&B's config.
 KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("recipe", "config", "command", "group", "job_type", "wandb_id"), str),

@@ -21,13 +21,12 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from recipes.parts.files import keep, replace_file
 from recipes.parts.keys import config_hash, dotted
-from recipes.running.folders import left_behind, new_folder, read_facts
+from recipes.running.folders import PROJECT, left_behind, new_folder, read_facts
 from recipes.running.machine import hardware
 from recipes.running.recipe import Recipe
 from recipes.running.restart import job
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "wandb", "jsonargparse")
-PROJECT = "lightning-recipes"
 OF_WANDB = ("recipe", "config", "group", "job_type", "tags", "wandb_id")  # facts that it needs
 
 

@@ -13,7 +13,7 @@ import argparse
 import inspect
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,14 @@ from recipes.parts.hyperparameters import is_plain
 from recipes.parts.keys import dotted
 from recipes.parts.trust import Trust, strings
 from recipes.parts.weights import STARTS
-from recipes.running.config_files import read_config_file
+from recipes.running.config_files import (
+    choose_recipe,
+    config_name,
+    read_config_file,
+    shipped_config,
+)
 from recipes.running.flags import pairs, read_value
-from recipes.running.recipe import SHIPPED, Recipe, data_name
-
-HARDWARE = SHIPPED / "hardware"
+from recipes.running.recipe import Recipe
 
 
 def fetch_nothing() -> None:
@@ -93,44 +96,6 @@ def refuse_linked(configs: list[str], flags: list[str]) -> None:
     for key, value in given(configs, flags):
         if key == "data.seed":
             raise ValueError(f"--data.seed={value} follows --seed_everything: give that")
-
-
-def choose_recipe(configs: Sequence[str]) -> bool:
-    """Whether any of some configs, by their paths, is no overlay."""
-    return any(Path(path).resolve().parent != HARDWARE for path in configs)
-
-
-def config_name(configs: Sequence[str], flags: Sequence[str], recipe: Recipe) -> str:
-    """What runs of these settings are called.
-
-    The configs' names, joined by dashes; where none but overlays are given, before them the name of
-    the file or folder of --data.path, or without that of the recipe's default.
-
-    Args:
-        configs: paths of those that are given
-        flags: further arguments
-        recipe: that is run
-    """
-    default = recipe.default
-    named = data_name(flags) or (default.stem if default else recipe.name)
-    names = [] if choose_recipe(configs) else [named]
-    return "-".join([*names, *(Path(path).stem for path in configs)])
-
-
-def shipped_config(name: str, recipe: Recipe) -> str:
-    """The path of a config: a file, or by its bare name one shipped with the recipe, or an overlay.
-
-    Raises:
-        FileNotFoundError: if there is neither; it lists the shipped names
-        ValueError: if the file is no config
-    """
-    if Path(name).is_file():
-        read_config_file(name)
-        return name
-    shipped = recipe.configs | {path.stem: path for path in sorted(HARDWARE.glob("*.yaml"))}
-    if name not in shipped:
-        raise FileNotFoundError(f"--config={name}: no such file; shipped: {', '.join(shipped)}")
-    return str(shipped[name])
 
 
 def trust(checkpoint: str, recipe: Recipe, configs: list[str], flags: list[str]) -> Trust:

@@ -2,8 +2,9 @@
 
 A network's parameters of the names in `WIDTHS` need no value on the command line if they have no
 default, or None, or are of the type `Width`. `inputs` is how many values one input has, unless the
-network's class says otherwise (`inputs_of`); `numbers` and `blocks` are the data's own, where an
-embedding has use for them; the others the recipe's module tells (`widths`). config.yaml and the
+network's class says otherwise (`inputs_of`), and `shape` the shape of one; `numbers` and `blocks`
+are the data's own, where an embedding has use for them; the others the recipe's module tells
+(`widths`). config.yaml and the
 checkpoints hold the sizes as if they had been given: `filling.py`.
 """
 

@@ -44,9 +44,9 @@ def make(args: list[str]) -> bool:
     Raises:
         ValueError: if another process makes them, or an option is of no use
     """
-    from recipes.compare.report import compare
-
     given, flags = parsed(parser(), args)
+    from recipes.compare.report import compare  # a second of imports, not for --help
+
     refuse(flags, "seed_everything|ckpt_path", "recipes.seeds sets it, see --seeds")
     runs = [
         Wanted.of_seed(given.recipe, given.name, given.config, flags, seed) for seed in given.seeds

@@ -9,10 +9,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from recipes.running.commands import run_recipe
+from recipes.running.config_files import config_name, shipped_config
 from recipes.running.launch import Task, last_line, launch
 from recipes.running.mistakes import Parser, ending_in_one_line
 from recipes.running.recipe import find_recipe, recipe_names
-from recipes.running.settings import config_name, shipped_config
 from recipes.seeds.wanted import Wanted
 
 

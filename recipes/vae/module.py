@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
-from lightning.pytorch import Callback, LightningDataModule
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from callbacks.write_pictures import WritePictures
 from datamodules.drawn import Drawn
 from datamodules.loading.splits import AtLeastTwo
 from recipes.parts.evaluation import Evaluation
-from recipes.parts.evaluation.module import GenerativeModule
+from recipes.parts.evaluation.report import log_values, record
 from recipes.parts.groups import Groups
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
@@ -44,7 +44,7 @@ BLOCK = 50  # importance samples that are decoded at a time
 PRIOR = -1  # in the key of codes from the prior, in place of a block's number
 
 
-class VAE(GenerativeModule):
+class VAE(LightningModule):
     """Trains an encoder and a decoder.
 
     Args:
@@ -188,6 +188,15 @@ class VAE(GenerativeModule):
 
     # Evaluation.
 
+    @property
+    def split(self) -> str:
+        """The data that an evaluation looks at: val or test."""
+        return "test" if self.trainer.testing else "val"
+
+    def on_validation_start(self) -> None:
+        if self.evaluation is not None:
+            self.evaluation.prepare(self.trainer.datamodule, self.split)
+
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         inputs, targets, *_ = batch
         noise = self.noise(self.split, batch_idx, inputs)
@@ -233,7 +242,10 @@ class VAE(GenerativeModule):
             found |= self.anomalies.compute()
             self.anomalies.reset()
         self.log_dict({f"{self.split}/{name}": value for name, value in found.items()})
-        super().on_validation_epoch_end()
+        log_values(self, self.evaluation, self.split)
+
+    test_step, on_test_start = validation_step, on_validation_start
+    on_test_epoch_end = on_validation_epoch_end
 
     # Samples and codes.
 
@@ -280,6 +292,9 @@ class VAE(GenerativeModule):
         if self.drawn is None:
             networks = self.encoder, self.decoder, self.likelihood
             check_networks(networks, self.latent, self.method, data)
+
+    def on_fit_end(self) -> None:
+        record(self.trainer, self.evaluation)
 
     def summary(self, metrics: Mapping[str, Tensor]) -> str:
         """The bound at the end, its parts, and how many units are active."""

@@ -265,18 +265,54 @@ def test_the_middle_of_an_epoch_knows_of_the_best(recipe, monkeypatch, whole):
     assert_equal(one["optimizer_states"], two["optimizer_states"])
 
 
-def test_what_is_no_number_is_never_the_best(tmp_path):
-    """Nor is it what later ones are compared with."""
-    saved, best = [], BestCheckpoint(tmp_path, "val/x", "min")
+def validated(best, values, saved):
+    """A run's validations by a stub, (value, is_settled) each; it is cut after each of them."""
     strategy = SimpleNamespace(broadcast=lambda value: value)
-    state = SimpleNamespace(fn=TrainerFn.FITTING)
-    plain = {"sanity_checking": False, "fast_dev_run": False, "callbacks": [best]}
+    plain = {"sanity_checking": False, "fast_dev_run": False, "is_global_zero": True}
     plain["save_checkpoint"] = lambda path, weights_only: saved.append(path)
-    for step, value in enumerate([math.nan, 3.0, math.nan, 4.0, 2.0]):
-        progress = {"global_step": step, "current_epoch": step}
-        metrics = {"val/x": torch.tensor(value)}
+    for step, (value, is_settled) in enumerate(values):
         trainer = SimpleNamespace(
-            state=state, strategy=strategy, callback_metrics=metrics, **plain, **progress
+            **{"state": SimpleNamespace(fn=TrainerFn.FITTING), "strategy": strategy, **plain},
+            **{"global_step": step, "current_epoch": step},
+            callbacks=[best, SimpleNamespace(is_settled=is_settled)],
+            callback_metrics={"val/x": torch.tensor(value)},
         )
         best.on_validation_end(trainer, None)
+        last, best = best, BestCheckpoint(best.path.parent, "val/x", "min")
+        best.load_state_dict(last.state_dict())
+    return best, trainer
+
+
+def test_what_is_no_number_is_never_the_best(tmp_path):
+    """Nor is it what later ones are compared with."""
+    saved = []
+    values = [(value, True) for value in (math.nan, 3.0, math.nan, 4.0, 2.0)]
+    best, _ = validated(BestCheckpoint(tmp_path, "val/x", "min"), values, saved)
     assert saved == [tmp_path / "best.ckpt"] * 2 and (best.value, best.step) == (2.0, 4)
+
+
+@pytest.mark.parametrize(
+    ("values", "step", "said"),
+    [
+        ([(1.0, False), (3.0, True), (2.0, True), (4.0, True)], 2, ""),
+        ([(3.0, True), (1.0, False), (2.0, True)], 2, ""),
+        ([(3.0, True), (1.0, False)], 0, ""),
+        ([(1.0, False), (math.nan, True)], None, "was never validated: there is no best.ckpt"),
+        ([(2.0, False), (1.0, False)], 1, "ends before SimpleNamespace has done its work"),
+    ],
+)
+def test_a_finished_network_is_better_than_any_other(values, step, said, tmp_path, caplog):
+    caplog.set_level("INFO")
+    (tmp_path / "best.ckpt").touch()
+    best, trainer = validated(BestCheckpoint(tmp_path, "val/x", "min"), values, [])
+    best.on_train_end(trainer, None)
+    assert best.step == step or (step is None and best.value is None)
+    assert (tmp_path / "best.ckpt").exists() == (step is not None)
+    noted = caplog.text
+    assert said in noted and bool(said) == bool(noted)
+
+
+def test_a_checkpoint_of_before_there_was_such_a_thing_is_read(tmp_path):
+    best = BestCheckpoint(tmp_path, "val/x", "min")
+    best.load_state_dict({"metric": "val/x", "value": 1.0, "step": 3, "epoch": 1})
+    assert best.of_settled and best.facts["value"] == 1.0

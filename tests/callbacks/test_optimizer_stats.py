@@ -260,7 +260,7 @@ def test_layers_are_logged_on_request():
     assert not [key for key in observe(Two(module.make))[0] if key.endswith("/q")]
 
 
-def test_a_group_with_a_name_has_figures_of_its_own():
+def test_groups_are_logged_on_request():
     """Those of the same parameters under an optimizer of their own."""
 
     class Parts(LightningModule):
@@ -273,15 +273,18 @@ def test_a_group_with_a_name_has_figures_of_its_own():
             return self.one.exp().sum() + self.two.square().sum() + self.three.cos().sum()
 
         def configure_optimizers(self):
-            params = {"head": [self.one, self.two], "rest": [self.three]}
+            # Of two groups with one name, the figures are of both.
+            params = {"head": [[self.one], [self.two]], "rest": [[self.three]]}
             rates = self.rates.items()
-            return optim.Adam([{"params": params[n], "lr": lr, "name": n} for n, lr in rates])
+            return optim.Adam(
+                [{"params": p, "lr": lr, "name": n} for n, lr in rates for p in params[n]]
+            )
 
         def train_dataloader(self):
             return torch.utils.data.DataLoader(torch.ones(8, 1))
 
     rates = {"head": 0.1, "rest": 0.01}
-    rows = observe(Parts(rates))
+    rows = observe(Parts(rates), OptimizerStats(every=1, groups=True))
     assert len(rows) == 8
     for name in rates:
         alone = observe(Parts({name: rates[name]}))
@@ -290,7 +293,7 @@ def test_a_group_with_a_name_has_figures_of_its_own():
             stats -= {"optimizer/Adam/clipped"}
             assert len(stats) > 8
             assert {key: row[f"{key}/{name}"] for key in stats} == {key: own[key] for key in stats}
-    assert not [key for key in observe(Quadratic(slow))[0] if key.count("/") > 2]
+    assert not [key for key in observe(Parts(rates))[0] if key.count("/") > 2]
 
 
 class Odd(LightningModule):

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from torch import nn
 from torch.nn.utils import prune
 
@@ -177,11 +177,21 @@ def test_what_is_frozen_is_pruned_once_it_learns(tmp_path):
     module = Network()
     start = module.network[0].weight.clone()
     unfreeze = Unfreeze({"2": 0, "0": 30}, module="network")
-    fit(module, None, tmp_path, [unfreeze, Prune(0.5, end=20, every=1)])
+    prune, settled = Prune(0.5, end=20, every=1), []
+    note = Callback()
+    note.on_train_batch_end = lambda *args: settled.append(prune.is_settled)
+    fit(module, None, tmp_path, [unfreeze, prune, note])
+    assert settled == [False] * 30 + [True] * 10
     first, second = slice(0, 60), slice(70, 90)  # the weights of layers 0 and 2
     assert torch.equal(module.seen[29][first], start.flatten())
     assert (module.seen[29][second] == 0).sum() == 10
     assert sum(int((module.seen[39][each] == 0).sum()) for each in (first, second)) == 40
+
+
+def test_what_is_never_trained_is_not_waited_for(tmp_path):
+    unfreeze, prune = Unfreeze({"2": 0}, module="network"), Prune(0.5, end=20, every=1)
+    fit(Network(), None, tmp_path, [unfreeze, prune])
+    assert prune.is_settled and len(prune.masks) == 1
 
 
 def test_a_run_that_ends_its_pruning_at_once_is_pruned(tmp_path):

@@ -32,12 +32,16 @@ from trains import interrupt_after, rows
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 FEW = ("--trainer.limit_train_batches=4", "--trainer.log_every_n_steps=2")
+TOOLS = ("dashboard", "seeds", "folds")
 HERE = {"host": platform.node(), "id": os.getpid()}
 
 
-def test_it_starts_without_what_trains():
-    """Torch and Lightning take seconds to import, and no run is trained here."""
-    code = "import sys, recipes.compare.report; print({'torch', 'lightning'} & set(sys.modules))"
+@pytest.mark.parametrize(
+    "module", ["compare.report", "dashboard.__main__", "seeds.__main__", "folds.__main__"]
+)
+def test_it_starts_without_what_trains(module):
+    """Torch and Lightning take seconds to import; comparing, or --help, needs neither."""
+    code = f"import sys, recipes.{module}; print({{'torch', 'lightning'}} & set(sys.modules))"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
     assert done.stdout == "set()\n"

@@ -8,7 +8,7 @@ from recipes.parts.lenet import LeNet
 
 
 def test_it_has_as_many_weights_as_published():
-    """Han et al. 2015, table 5: 0.5K, 25K, 400K and 5K."""
+    """Han et al. 2015, of LeNet-5 layer by layer: 0.5K, 25K, 400K and 5K."""
     weights = [weight for weight in LeNet([1, 28, 28]).parameters() if weight.ndim > 1]
     assert [weight.numel() for weight in weights] == [500, 25_000, 400_000, 5_000]
 
@@ -23,7 +23,9 @@ def test_outputs_are_those_of_the_definition():
     torch.testing.assert_close(network(pictures), hidden @ head.T + bias4)
 
 
-def test_an_image_that_is_too_small_is_named():
+def test_what_is_too_small_or_no_image_is_named():
+    with pytest.raises(ValueError, match=r"takes images, .* and not \[10\]"):
+        LeNet([10])
     with pytest.raises(ValueError, match=r"shape \[1, 12, 12\] is too small for 2 layers"):
         LeNet([1, 12, 12])
     with pytest.raises(ValueError, match=r"channels=\[\]: give at least one layer"):

@@ -12,9 +12,9 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 
 from marks import some
 from recipes.running.cli import main
+from recipes.running.config_files import shipped_config
 from recipes.running.limits import LIMITS, refuse_meaningless
 from recipes.running.recipe import find_recipe
-from recipes.running.settings import shipped_config
 
 # Option to values that are refused, and values that mean something.
 VALUES = {
