@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-FROZEN = "frozen"  # of a parameter group that Unfreeze holds at a rate of 0
+# Of a parameter group that Unfreeze holds at a rate of 0: true, or FOR_GOOD.
+FROZEN, FOR_GOOD = "frozen", "for good"
 
 
 def named_optimizers(
@@ -131,6 +132,11 @@ def lr_scale(optimizer: Optimizer) -> float:
 def is_frozen(group: dict) -> bool:
     """Whether Unfreeze holds a parameter group."""
     return bool(group.get(FROZEN))
+
+
+def is_frozen_for_good(group: dict) -> bool:
+    """Whether Unfreeze never lets a parameter group be trained."""
+    return group.get(FROZEN) == FOR_GOOD
 
 
 def parameters(optimizer: Optimizer) -> list[Tensor]:

@@ -12,8 +12,7 @@ from torch.optim import Optimizer
 from callbacks.ema import EMA
 from callbacks.l1 import weight_tensors
 from callbacks.lengths import Length, batches, check_steps
-from callbacks.optimizers import after_updates, is_frozen, parameters
-from callbacks.unfreeze import held_for_good
+from callbacks.optimizers import after_updates, is_frozen, is_frozen_for_good, parameters
 from recipes.parts.averages import placed, whole
 from recipes.parts.logs import is_logging_step
 
@@ -110,11 +109,6 @@ class Prune(Callback):
             for name, mask in self.masks.items()
             if name in self.weights
         }
-        self.trained = {
-            name
-            for name, weight in self.weights.items()
-            if weight.requires_grad and not held_for_good(trainer, weight)
-        }
         self.bounds = (batches(self.start, trainer), batches(self.end, trainer))
         if self.bounds[0] > self.bounds[1]:
             raise ValueError(f"Prune's start={self.start} is after its end={self.end}")
@@ -136,6 +130,7 @@ class Prune(Callback):
     ) -> None:
         self.step += 1
         check_steps(trainer, self.start, self.end)
+        self.trained = self.trained or self._trained(trainer)
         start, end = self.bounds
         share = sparsity(self.step, start, end, self.final)
         is_due = (self.step - start) % self.every == 0
@@ -144,6 +139,14 @@ class Prune(Callback):
             self._prune(trainer, pl_module, share)
         if is_logging_step(trainer):
             pl_module.log("sparsity", self.share)
+
+    def _trained(self, trainer: Trainer) -> set[str]:
+        """The weights that learn, or that `Unfreeze` will let learn."""
+        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        good = {p for group in groups if is_frozen_for_good(group) for p in group["params"]}
+        held = {p for group in groups if is_frozen(group) for p in group["params"]}
+        found = {n: w for n, w in self.weights.items() if w.requires_grad or w in held}
+        return {name for name, weight in found.items() if weight not in good}
 
     def _learning(self, trainer: Trainer) -> dict[str, Tensor]:
         """The weights that nothing holds: no `Unfreeze`, and no `requires_grad` that is false."""

@@ -9,7 +9,14 @@ from torch import nn
 from torch.optim import LBFGS, Optimizer
 
 from callbacks.lengths import Length, batches, check_steps
-from callbacks.optimizers import FROZEN, get_setting, is_frozen, refuse_schedulers, set_setting
+from callbacks.optimizers import (
+    FOR_GOOD,
+    FROZEN,
+    get_setting,
+    is_frozen,
+    refuse_schedulers,
+    set_setting,
+)
 from callbacks.unfreeze.layers import Layers
 from callbacks.unfreeze.stateless import without_state
 from recipes.parts.groups import NETWORK, is_named
@@ -155,7 +162,8 @@ class Unfreeze(Callback):
                 self._set_rate(group, own)
 
     def _set_rate(self, group: dict[str, Any], own: float) -> None:
-        was_frozen, group[FROZEN] = is_frozen(group), self._of(group) in self.frozen
+        place, was_frozen = self._of(group), is_frozen(group)
+        group[FROZEN] = FOR_GOOD if place == len(self.starts) else place in self.frozen
         if group[FROZEN]:
             set_setting(group, "lr", 0.0)
         elif was_frozen:
@@ -182,9 +190,3 @@ class Unfreeze(Callback):
         for parameter, is_needed in self.needed.items():
             parameter.requires_grad_(is_needed)
         self.layers.thaw(set())
-
-
-def held_for_good(trainer: Trainer, parameter: nn.Parameter) -> bool:
-    """Whether an `Unfreeze` never lets a parameter be trained."""
-    found = [callback for callback in trainer.callbacks if isinstance(callback, Unfreeze)]
-    return any(each.places.get(parameter) == len(each.schedule) for each in found)
