@@ -60,12 +60,10 @@ class BestCheckpoint(Checkpoint):
             return
         value = float(trainer.callback_metrics[self.metric])
         is_settled = not unsettled(trainer)
-        found, best = (
-            (is_settled, self.sign * value),
-            (self.of_settled, self.sign * (self.value or 0)),
+        is_better = self.value is None or (
+            (is_settled, self.sign * value) > (self.of_settled, self.sign * self.value)
         )
-        is_better = value == value and (self.value is None or found > best)
-        if trainer.strategy.broadcast(is_better):
+        if trainer.strategy.broadcast(is_better and value == value):
             self.value, self.step = value, trainer.global_step
             self.epoch, self.of_settled = trainer.current_epoch, is_settled
             trainer.save_checkpoint(self.path, weights_only=False)

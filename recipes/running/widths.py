@@ -4,8 +4,7 @@ A network's parameters of the names in `WIDTHS` need no value on the command lin
 default, or None, or are of the type `Width`. `inputs` is how many values one input has, unless the
 network's class says otherwise (`inputs_of`), and `shape` the shape of one; `numbers` and `blocks`
 are the data's own, where an embedding has use for them; the others the recipe's module tells
-(`widths`). config.yaml and the
-checkpoints hold the sizes as if they had been given: `filling.py`.
+(`widths`). config.yaml and the checkpoints hold the sizes as if they had been given: `filling.py`.
 """
 
 import inspect
