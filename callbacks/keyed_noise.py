@@ -1,12 +1,12 @@
 """Randomness inside a training step as a pure function of (seed, step, rank)."""
 
-import os
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from datamodules.loading.loader import data_rank, keyed_seed
+from recipes.parts.noise import global_seed
 
 
 class KeyedNoise(Callback):
@@ -37,8 +37,7 @@ class KeyedNoise(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.seed is None:
-            # Where Lightning's seed_everything leaves it, also for child processes.
-            self.seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+            self.seed = global_seed()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int

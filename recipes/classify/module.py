@@ -112,4 +112,4 @@ class Classify(LightningModule):
         return {"target": targets, "prediction": logits.argmax(1), "probability": logits.softmax(1)}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return make_optimizer(self.optimizer, self.network, self.groups)
+        return make_optimizer(self.optimizer, self.groups, network=self.network)

@@ -13,28 +13,25 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from callbacks.write_pictures import WritePictures
-from datamodules.drawn import Drawn, slerp
+from datamodules.drawn import Drawn
 from datamodules.loading.missing import is_known
 from datamodules.loading.splits import AtLeastTwo, Share
 from recipes.diffusion.checks import check_arguments, check_drawn, check_guidance, check_network
 from recipes.diffusion.process import DDPM, Estimate, Path
 from recipes.diffusion.samplers import DDIM, Heun, Sampler
+from recipes.diffusion.samples import DRAWN, LABELS, NOISE, ON_THE_WAY, START, TIMES, predict
 from recipes.parts.centred import centred, uncentred
 from recipes.parts.conditional import check_classes
 from recipes.parts.evaluation import Evaluation
-from recipes.parts.evaluation.report import log_values, record, summary
+from recipes.parts.evaluation.report import begin, log_values, record, summary
 from recipes.parts.groups import Groups, make_optimizer
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
-from recipes.parts.logs import log_means, log_terms
+from recipes.parts.logs import log_means, log_terms, split_of
 from recipes.parts.networks import evaluating
 from recipes.parts.noise import EVALUATION, Noise, global_seed, places
 from recipes.parts.numbers import NonNegativeFinite
 from recipes.parts.sharding import distribute
-
-# The first number in the key of what is drawn for a row.
-TIMES, NOISE, LABELS, START, ON_THE_WAY = 20, 21, 22, 23, 24
-PREDICTION, INTERPOLATION, DRAWN = -2, -3, -4  # in the key, in place of an epoch
 
 
 class Diffusion(LightningModule):
@@ -95,7 +92,7 @@ class Diffusion(LightningModule):
         distribute(self, network=self.network)
 
     def configure_optimizers(self) -> Optimizer:
-        return make_optimizer(self.optimizer, self.network, self.groups)
+        return make_optimizer(self.optimizer, self.groups, network=self.network)
 
     # The method.
 
@@ -203,11 +200,6 @@ class Diffusion(LightningModule):
     # Evaluation.
 
     @property
-    def split(self) -> str:
-        """The data that an evaluation looks at: val or test."""
-        return "test" if self.trainer.testing else "val"
-
-    @property
     def evaluates(self) -> bool:
         """Whether the present validation or test is one that looks at samples."""
         trainer, epochs = self.trainer, self.current_epoch + 1
@@ -217,15 +209,15 @@ class Diffusion(LightningModule):
         return trainer.sanity_checking or is_last or epochs % self.evaluation_every == 0
 
     def on_validation_start(self) -> None:
-        if self.evaluates:
-            self.evaluation.prepare(self.trainer.datamodule, self.split)
+        begin(self, self.evaluation if self.evaluates else None)
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         inputs, targets, *_ = batch
-        rows = places(self.trainer, self.split, batch_idx, len(inputs))
+        split = split_of(self.trainer)
+        rows = places(self.trainer, split, batch_idx, len(inputs))
         labels = self.labels(targets)
         losses = self.losses(inputs, labels, self.noise(rows, EVALUATION))
-        log_means(self, {f"{self.split}/loss": losses.mean()}, len(inputs), prog_bar=True)
+        log_means(self, {f"{split}/loss": losses.mean()}, len(inputs), prog_bar=True)
         if not self.evaluates or self.trainer.sanity_checking or not self.evaluation.room:
             return
         few = slice(int(min(len(inputs), self.evaluation.room)))
@@ -233,7 +225,7 @@ class Diffusion(LightningModule):
         self.evaluation.update(self.sample(noise, given), inputs[few], targets[few])
 
     def on_validation_epoch_end(self) -> None:
-        log_values(self, self.evaluation if self.evaluates else None, self.split)
+        log_values(self, self.evaluation if self.evaluates else None)
 
     test_step, on_test_start = validation_step, on_validation_start
     on_test_epoch_end = on_validation_epoch_end
@@ -273,19 +265,7 @@ class Diffusion(LightningModule):
         return [WritePictures(self.drawn)] if self.drawn else []
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
-        if self.drawn is None:
-            rows = places(self.trainer, "predict", batch_idx, len(batch[0]))
-        else:
-            rows = batch[0].cpu()
-        steps, start = self.drawn and self.drawn.steps, None
-        if steps:
-            rows, step = rows // steps, rows % steps
-            pairs = (self.noise(2 * rows + k, INTERPOLATION) for k in (0, 1))
-            ends = (pair.normal(self.shape, START).flatten(1) for pair in pairs)
-            start = slerp(*ends, (step / (steps - 1)).to(self.device)).unflatten(1, self.shape)
-        labels = self.in_turn(rows)
-        samples = {"sample": self.sample(self.noise(rows, PREDICTION), labels, start)}
-        return samples if labels is None else samples | {"label": labels}
+        return predict(self, batch, batch_idx)
 
     # Start and end of a fit, and what a checkpoint tells of the examples.
 

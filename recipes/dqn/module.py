@@ -98,7 +98,7 @@ class DQN(LightningModule):
         return {"outputs": spaces_of(data).actions}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return make_optimizer(self.optimizer, self.network, self.groups)
+        return make_optimizer(self.optimizer, self.groups, network=self.network)
 
     # The method.
 

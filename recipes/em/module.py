@@ -1,6 +1,5 @@
 """Expectation maximisation: gradients hold the statistics, an optimizer's step is the M-step."""
 
-import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -16,7 +15,8 @@ from recipes.em.mixture import Mixture, Statistics
 from recipes.em.start import Start, initialise, training_rows
 from recipes.parts.groups import Groups, make_optimizer
 from recipes.parts.hyperparameters import save_hyperparameters
-from recipes.parts.logs import log_means, log_terms
+from recipes.parts.logs import log_means, log_terms, split_of
+from recipes.parts.noise import global_seed
 
 Exponent = restricted_number_type("StepExponent", float, [(">", 0.5), ("<=", 1)])
 
@@ -140,7 +140,7 @@ class EM(LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         if self.optimizer:
-            return make_optimizer(self.optimizer, self.network, self.groups)
+            return make_optimizer(self.optimizer, self.groups, network=self.network)
         return MStep(self.network, self.stepwise)
 
     # The method.
@@ -176,7 +176,7 @@ class EM(LightningModule):
         return {"train/loss": -total / rows, "train/log_likelihood": total, "train/bic": bic}
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        split, inputs = "test" if self.trainer.testing else "val", batch[0]
+        split, inputs = split_of(self.trainer), batch[0]
         loss = -log_likelihoods(self.network(inputs)).mean()
         used = torch.special.entr(self.network.weights).sum().exp()
         log_means(self, {f"{split}/loss": loss}, len(inputs), prog_bar=split == "val")
@@ -204,7 +204,7 @@ class EM(LightningModule):
         if not self.optimizer:
             check_steps(self.trainer, self.is_whole)
         if not self.is_started:
-            seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+            seed = global_seed()
             initialise(self.network, training_rows(self.trainer, seed), self.start, seed)
         self.is_started = True
 

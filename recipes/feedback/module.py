@@ -188,4 +188,4 @@ class Feedback(LightningModule):
         return {"target": targets, **found}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return make_optimizer(self.optimizer, self.network, self.groups)
+        return make_optimizer(self.optimizer, self.groups, network=self.network)

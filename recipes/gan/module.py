@@ -1,6 +1,5 @@
 """A generator and a discriminator, an optimizer each, one step a batch."""
 
-import os
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -14,8 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from callbacks.write_pictures import WritePictures
-from datamodules.drawn import PREDICTION, Drawn
-from datamodules.loading.loader import keyed_generator
+from datamodules.drawn import Drawn
 from datamodules.loading.splits import AtLeastTwo
 from recipes.gan.checks import check_arguments, check_batch, check_fit, check_networks
 from recipes.gan.constraints import apply_spectral_norm, clip_weights
@@ -23,22 +21,21 @@ from recipes.gan.examples import Share, packed, shared_out
 from recipes.gan.gradients import Method
 from recipes.gan.losses import LOSSES, RELATIVISTIC, Name
 from recipes.gan.penalties import Penalty, total
+from recipes.gan.samples import drawn, evaluate, predict
 from recipes.gan.terms import critic_alarms, descend, refuse_closures, summed, watch_gradient
 from recipes.parts.centred import centred, uncentred
 from recipes.parts.conditional import check_classes
 from recipes.parts.evaluation import Evaluation
-from recipes.parts.evaluation.report import log_values, record, summary
-from recipes.parts.groups import Groups
+from recipes.parts.evaluation.report import begin, log_values, record, summary
+from recipes.parts.groups import Groups, make_optimizer
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
-from recipes.parts.logs import is_logging_step, log_means, log_terms
+from recipes.parts.logs import is_logging_step, log_terms
 from recipes.parts.networks import evaluating
 from recipes.parts.numbers import PositiveFinite
 from recipes.parts.sharding import distribute
 from recipes.parts.stepping import count_steps_of
 from recipes.parts.weights import Patterns, Start
-
-EVALUATION = 1  # the first number in the key of its latents; PREDICTION is that of predict's
 
 
 def adam(params: Iterable[nn.Parameter]) -> Optimizer:
@@ -136,8 +133,8 @@ class GAN(LightningModule):
     def configure_optimizers(self) -> list[Optimizer]:
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         made = [
-            self.groups.make(make, name, **networks) if self.groups else make(network.parameters())
-            for make, (name, network) in zip(self.optimizers_of, networks.items(), strict=True)
+            make_optimizer(make, self.groups, name, **networks)
+            for make, name in zip(self.optimizers_of, networks, strict=True)
         ]
         refuse_closures(*made)
         return made
@@ -214,11 +211,11 @@ class GAN(LightningModule):
     def _shares(self, batch: tuple[Tensor, ...]) -> list[Share]:
         """What each of the step's updates of the discriminator sees of a batch."""
         check_batch(len(batch[0]), self.discriminator_steps, self.pack)
-        real, labels = self._inputs(batch)
+        real, labels = self.inputs(batch)
         latents = torch.randn(len(real), self.latent, device=self.device, dtype=self.dtype)
         return shared_out(packed(real, self.pack), labels, latents, self.discriminator_steps)
 
-    def _inputs(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | None]:
+    def inputs(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | None]:
         """Real examples and labels as the networks take them; the first batch is checked."""
         real, labels = centred(batch[0]), batch[1] if self.classes else None
         if not self.is_checked:
@@ -235,9 +232,7 @@ class GAN(LightningModule):
 
         A pure function of the key, which leaves the generators of random numbers as they are.
         """
-        latents = torch.randn(count, self.latent, generator=keyed_generator(*key))
-        labels = torch.arange(count, device=self.device) % self.classes if self.classes else None
-        return latents.to(self.device, self.dtype), labels
+        return drawn(self, count, *key)
 
     @torch.no_grad()
     def sample(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -268,38 +263,16 @@ class GAN(LightningModule):
         return [WritePictures(self.drawn)] if self.drawn else []
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
-        seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
-        if self.drawn is None:
-            latents, labels = self.draw(len(batch[0]), PREDICTION, seed, batch_idx)
-        else:
-            latents, labels = self.drawn.latents(batch[0].cpu(), self.latent, self.classes, seed)
-            latents = latents.to(self.device, self.dtype)
-        samples = {"sample": self.sample(latents, labels)}
-        return samples if labels is None else samples | {"label": labels}
-
-    @property
-    def split(self) -> str:
-        """The data that an evaluation looks at: val or test."""
-        return "test" if self.trainer.testing else "val"
+        return predict(self, batch, batch_idx)
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        real, labels = self._inputs(batch)
-        latents, _ = self.draw(len(real), EVALUATION, batch_idx, self.global_rank)
-        samples = self.sample(latents, labels)
-        fake, usable = centred(samples).to(real.dtype), len(real) // self.pack * self.pack
-        packs = [packed(examples[:usable], self.pack) for examples in (real, fake)]
-        scores = [self.criticize(shown, labels) for shown in packs]
-        losses = self.loss.discriminator(*scores) + self.loss.generator(*scores)
-        log_means(self, {f"{self.split}/loss": losses}, usable)
-        if self.evaluation is not None:
-            self.evaluation.update(samples, batch[0], batch[1])
+        evaluate(self, batch, batch_idx)
 
     def on_validation_start(self) -> None:
-        if self.evaluation is not None:
-            self.evaluation.prepare(self.trainer.datamodule, self.split)
+        begin(self, self.evaluation)
 
     def on_validation_epoch_end(self) -> None:
-        log_values(self, self.evaluation, self.split)
+        log_values(self, self.evaluation)
 
     test_step, on_test_start = validation_step, on_validation_start
     on_test_epoch_end = on_validation_epoch_end

@@ -1,7 +1,6 @@
 """Cross-entropy of each next token, by truncated back-propagation through time."""
 
 import math
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,8 +30,9 @@ from recipes.language.states import (
 from recipes.parts.groups import Groups
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import mean_of_known
-from recipes.parts.logs import log_terms
+from recipes.parts.logs import log_terms, split_of
 from recipes.parts.networks import evaluating
+from recipes.parts.noise import global_seed
 from recipes.parts.numbers import PositiveFinite
 from recipes.parts.sharding import distribute
 from recipes.parts.weights import Patterns, Start
@@ -131,26 +131,21 @@ class Language(LightningModule):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        losses = self.losses(batch, batch_idx, self.split)
+        losses = self.losses(batch, batch_idx, split_of(self.trainer))
         self.nats.update(losses[is_known(batch[1])])
 
     def on_validation_epoch_end(self) -> None:
         loss = self.nats.compute()
         self.nats.reset()
         found = {"loss": loss, "perplexity": loss.exp()}
-        data = self.trainer.datamodule
-        if characters := data.characters.get(self.split):
-            tokens_per_character = len(data.ids[self.split]) / characters
+        data, split = self.trainer.datamodule, split_of(self.trainer)
+        if characters := data.characters.get(split):
+            tokens_per_character = len(data.ids[split]) / characters
             found["bits_per_character"] = loss / math.log(2) * tokens_per_character
         for name, value in found.items():
-            self.log(f"{self.split}/{name}", value, prog_bar=name == "loss", sync_dist=True)
+            self.log(f"{split}/{name}", value, prog_bar=name == "loss", sync_dist=True)
 
     test_step, on_test_epoch_end = validation_step, on_validation_epoch_end
-
-    @property
-    def split(self) -> str:
-        """The data that an evaluation looks at: val or test."""
-        return "test" if self.trainer.testing else "val"
 
     # Texts.
 
@@ -192,7 +187,7 @@ class Language(LightningModule):
             return {"logits": next_logits(self.network, batch[0])[0]}
         asked, (numbers,) = self.continuations, batch
         prompt = self.vocabulary.prompt(asked.prompt, "--prompt").repeat(len(numbers), 1)
-        key = int(os.environ.get("PL_GLOBAL_SEED", "0")), batch_idx
+        key = global_seed(), batch_idx
         added = self.generate(prompt, asked.tokens, *key, **asked.how).cpu()
         asked.texts += map(self.vocabulary.decode, torch.cat([prompt, added], 1))
         return {}  # no table: WriteTexts has them

@@ -10,7 +10,7 @@ from torch import Tensor
 from datamodules.control import Control
 from datamodules.environments.environment import Spaces
 from datamodules.environments.streams import Streams
-from recipes.parts.logs import log_means
+from recipes.parts.logs import log_means, split_of
 
 Act = Callable[[Tensor, Tensor, int], Tensor]  # observations, numbers of episodes, step
 
@@ -77,7 +77,7 @@ def evaluate(module: LightningModule, numbers: Tensor) -> dict[str, Tensor]:
         return and length of each episode
     """
     trainer = module.trainer
-    split = "predict" if trainer.predicting else "test" if trainer.testing else "val"
+    split = "predict" if trainer.predicting else split_of(trainer)
     returns, lengths = play(trainer.datamodule.streams(numbers, split), module.act)
     if split != "predict":
         means = {"return": returns.mean(), "length": lengths.double().mean()}

@@ -1,7 +1,7 @@
 """Parameter groups: learning rates and weight decay by the names of parameters.
 
-A recipe of one network makes its optimizer by `make_optimizer`; one of several asks `Groups.make`
-where `--model.groups` is given.
+A recipe makes its optimizer by `make_optimizer`; one that splits its parameters itself where
+`--model.groups` is not given asks `Groups.make`.
 """
 
 import re
@@ -48,12 +48,17 @@ def layer_rate(layer: int, layers: int, decay: float) -> float:
 
 
 def make_optimizer(
-    make: OptimizerCallable, network: nn.Module, groups: "Groups | None"
+    make: OptimizerCallable,
+    groups: "Groups | None",
+    only: str | None = None,
+    /,
+    **networks: nn.Module,
 ) -> Optimizer:
-    """An optimizer of one network, with parameter groups where there are any."""
-    if groups is None:
-        return make(network.parameters())
-    return groups.make(make, network=network)
+    """An optimizer, with parameter groups where there are any; arguments as `Groups.make`."""
+    if groups is not None:
+        return groups.make(make, only, **networks)
+    chosen = [network for name, network in networks.items() if only in (None, name)]
+    return make(nn.ModuleList(chosen).parameters())  # what two of them share, once
 
 
 @dataclass

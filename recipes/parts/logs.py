@@ -13,6 +13,11 @@ def is_logging_step(trainer: Trainer) -> bool:
     return trainer._logger_connector.should_update_logs
 
 
+def split_of(trainer: Trainer) -> str:
+    """The data that an evaluation looks at: val or test."""
+    return "test" if trainer.testing else "val"
+
+
 def log_means(
     module: LightningModule, means: dict[str, Tensor], batch_size: int, prog_bar: bool = False
 ) -> None:

@@ -1,6 +1,5 @@
 """Policy gradients: REINFORCE, A2C and PPO are one method with other arguments."""
 
-import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import filled, full, mean_of_known
 from recipes.parts.logs import is_logging_step, log_terms
 from recipes.parts.networks import evaluating
+from recipes.parts.noise import global_seed
 from recipes.parts.numbers import NonNegativeFinite, PositiveFinite
 from recipes.parts.weights import Patterns, Start
 from recipes.policy_gradient.checks import check_network, check_setup, minibatches
@@ -94,7 +94,7 @@ class PolicyGradient(LightningModule):
         return {"outputs": distribution_of(spaces).outputs(spaces)}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return make_optimizer(self.optimizer, self.network, self.groups)
+        return make_optimizer(self.optimizer, self.groups, network=self.network)
 
     # The method.
 
@@ -196,7 +196,7 @@ class PolicyGradient(LightningModule):
         if self.evaluation == "greedy":
             return self.distribution.mode(outputs)
         actions = self.trainer.datamodule.spaces.actions
-        seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+        seed = global_seed()
         uniform = uniforms(numbers, actions, seed, EVALUATION, step).double() + 2.0**-25
         return self.distribution.sample(outputs, self.distribution.noise(uniform).to(outputs.dtype))
 

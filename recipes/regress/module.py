@@ -1,7 +1,6 @@
 """Regression with one network or an ensemble of them."""
 
 import math
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import filled, full, mean_of_known
 from recipes.parts.logs import is_logging_step, log_terms
 from recipes.parts.networks import NetworkCallable
+from recipes.parts.noise import global_seed
 from recipes.parts.numbers import PositiveFinite
 from recipes.parts.sharding import distribute
 from recipes.parts.weights import Patterns, Start
@@ -151,7 +151,7 @@ class Regress(LightningModule):
         """Outputs of all networks and dropout passes, (passes, batch, n)."""
         if not self.mc_samples:
             return self(inputs)
-        key = (int(os.environ.get("PL_GLOBAL_SEED", "0")), batch_idx, data_rank(self.trainer)[0])
+        key = (global_seed(), batch_idx, data_rank(self.trainer)[0])
         with mc_dropout(self.network, inputs.device, *key):
             return torch.cat([self(inputs) for _ in range(self.mc_samples)])
 

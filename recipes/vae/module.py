@@ -1,6 +1,5 @@
 """An encoder and a decoder: autoencoder, variational and importance weighted autoencoder."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -17,11 +16,11 @@ from callbacks.write_pictures import WritePictures
 from datamodules.drawn import Drawn
 from datamodules.loading.splits import AtLeastTwo
 from recipes.parts.evaluation import Evaluation
-from recipes.parts.evaluation.report import log_values, record
-from recipes.parts.groups import Groups
+from recipes.parts.evaluation.report import begin, log_values, record
+from recipes.parts.groups import Groups, make_optimizer
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
-from recipes.parts.logs import log_means, log_terms
+from recipes.parts.logs import log_means, log_terms, split_of
 from recipes.parts.networks import evaluating
 from recipes.parts.noise import CORRUPTION, EVALUATION, PIXELS, Noise, global_seed, places
 from recipes.parts.numbers import NonNegativeFinite
@@ -37,10 +36,10 @@ from recipes.vae.bounds import (
 from recipes.vae.checks import check_arguments, check_networks, check_setup
 from recipes.vae.corruption import Corruption
 from recipes.vae.likelihoods import Bernoulli, Likelihood
-from recipes.vae.units import ActiveUnits, in_words
+from recipes.vae.report import in_a_line, negative_log_likelihood
+from recipes.vae.units import ActiveUnits
 
 Method = Literal["autoencoder", "vae", "iwae"]
-BLOCK = 50  # importance samples that are decoded at a time
 PRIOR = -1  # in the key of codes from the prior, in place of a block's number
 
 
@@ -115,14 +114,8 @@ class VAE(LightningModule):
         distribute(self, likelihood=self.likelihood if has_scale else None)
 
     def configure_optimizers(self) -> Optimizer:
-        if self.groups is not None:
-            return self.groups.make(
-                self.optimizer,
-                encoder=self.encoder,
-                decoder=self.decoder,
-                likelihood=self.likelihood,
-            )
-        return self.optimizer(self.parameters())
+        networks = {"encoder": self.encoder, "decoder": self.decoder, "likelihood": self.likelihood}
+        return make_optimizer(self.optimizer, self.groups, **networks)
 
     # The method.
 
@@ -188,25 +181,20 @@ class VAE(LightningModule):
 
     # Evaluation.
 
-    @property
-    def split(self) -> str:
-        """The data that an evaluation looks at: val or test."""
-        return "test" if self.trainer.testing else "val"
-
     def on_validation_start(self) -> None:
-        if self.evaluation is not None:
-            self.evaluation.prepare(self.trainer.datamodule, self.split)
+        begin(self, self.evaluation)
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         inputs, targets, *_ = batch
-        noise = self.noise(self.split, batch_idx, inputs)
+        split = split_of(self.trainer)
+        noise = self.noise(split, batch_idx, inputs)
         x = self.observed(inputs, noise)
         terms = self.terms(x, noise)
         code = terms.pop("code")
         if self.active_units is not None:
             self.active_units.update(code)
         if self.nll_samples and self.trainer.state.fn != TrainerFn.FITTING:
-            terms["nll"] = self.negative_log_likelihood(x, noise)
+            terms["nll"] = negative_log_likelihood(self, x, noise, self.nll_samples)
         if self.evaluation is not None:
             prior = noise.codes(1, self.latent, PRIOR)[0]
             self.evaluation.update(self.sample(prior), inputs, targets)
@@ -214,24 +202,8 @@ class VAE(LightningModule):
             is_anomaly = self.anomalies.among(targets)
             self.anomalies.update(is_anomaly, **{name: terms[name] for name in SCORES})
             terms = {name: values[~is_anomaly] for name, values in terms.items()}
-        means = {f"{self.split}/{name}": values.mean() for name, values in terms.items()}
-        log_means(self, means, len(terms["loss"]), prog_bar=self.split == "val")
-
-    def negative_log_likelihood(self, x: Tensor, noise: Noise) -> Tensor:
-        """-log p(x) by importance sampling, nats an example, (batch,): Burda et al. 2016, eq. 8.
-
-        Args:
-            x: observed, (batch, ...)
-            noise: of these rows
-        """
-        mean, log_variance = self.encode(x)
-        blocks = []
-        for start in range(0, self.nll_samples, BLOCK):
-            count = min(BLOCK, self.nll_samples - start)
-            z = sampled(mean, log_variance, noise.codes(count, self.latent, 1 + start // BLOCK))
-            log_w = log_weights(self.likelihood(x, self.decode(z)), z, mean, log_variance)
-            blocks.append(log_w.logsumexp(0))
-        return -torch.stack(blocks).logsumexp(0) + math.log(self.nll_samples)
+        means = {f"{split}/{name}": values.mean() for name, values in terms.items()}
+        log_means(self, means, len(terms["loss"]), prog_bar=split == "val")
 
     def on_validation_epoch_end(self) -> None:
         found: dict[str, Tensor] = {}
@@ -241,8 +213,9 @@ class VAE(LightningModule):
         if self.anomalies is not None:
             found |= self.anomalies.compute()
             self.anomalies.reset()
-        self.log_dict({f"{self.split}/{name}": value for name, value in found.items()})
-        log_values(self, self.evaluation, self.split)
+        split = split_of(self.trainer)
+        self.log_dict({f"{split}/{name}": value for name, value in found.items()})
+        log_values(self, self.evaluation)
 
     test_step, on_test_start = validation_step, on_validation_start
     on_test_epoch_end = on_validation_epoch_end
@@ -298,11 +271,4 @@ class VAE(LightningModule):
 
     def summary(self, metrics: Mapping[str, Tensor]) -> str:
         """The bound at the end, its parts, and how many units are active."""
-        last = {key.removeprefix("val/"): float(value) for key, value in metrics.items()}
-        line = f"validation: loss {last['loss']:.4g} nats an example"
-        if "kl" in last:
-            line += f" (reconstruction {last['reconstruction']:.4g}, KL {last['kl']:.4g})"
-            line += f", {in_words(last['active_units'], self.latent)}"
-        if "auroc_loss" in last:
-            line += f", AUROC {last['auroc_loss']:.3f}"
-        return line
+        return in_a_line(metrics, self.latent)

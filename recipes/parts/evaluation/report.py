@@ -12,17 +12,23 @@ from recipes.parts.evaluation.bars import below, silent
 from recipes.parts.evaluation.base import Evaluation
 from recipes.parts.files import replace_file
 from recipes.parts.keys import dotted
+from recipes.parts.logs import split_of
 
 
-def log_values(module: LightningModule, evaluation: Evaluation | None, split: str) -> None:
-    """Logs an evaluation's values as `<split>/<name>`, and resets it for the next pass.
+def begin(module: LightningModule, evaluation: Evaluation | None) -> None:
+    """Prepares an evaluation, if there is one, for the first batch of a validation or test."""
+    if evaluation is not None:
+        evaluation.prepare(module.trainer.datamodule, split_of(module.trainer))
+
+
+def log_values(module: LightningModule, evaluation: Evaluation | None) -> None:
+    """Logs an evaluation's values as `val/<name>` or `test/<name>`, and resets it.
 
     Lightning's sanity check, which sees a few batches only, gets the names without values.
 
     Args:
         module: whose samples are evaluated
         evaluation: has all batches of the split; None: nothing to log
-        split: val or test
     """
     if evaluation is None:
         return
@@ -32,6 +38,7 @@ def log_values(module: LightningModule, evaluation: Evaluation | None, split: st
         evaluation.track = below(module.trainer)
         values = evaluation.compute()
         evaluation.track = silent
+    split = split_of(module.trainer)
     module.log_dict({f"{split}/{name}": value for name, value in values.items()}, sync_dist=True)
     evaluation.reset()
 

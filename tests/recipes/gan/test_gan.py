@@ -15,12 +15,12 @@ from torch import nn
 import recipes
 import recipes.gan.module
 from callbacks import GradientClip
+from datamodules.drawn import PREDICTION
 from datamodules.loading.loader import keyed_generator, keyed_seed
 from forks import ended_well, ranks
 from marks import some
 from recipes.gan import GAN
 from recipes.gan.losses import LOSSES
-from recipes.gan.module import PREDICTION
 from recipes.gan.networks import DCGANGenerator
 from recipes.gan.penalties import R1, R2
 from recipes.parts.manual_ddp import ManualDDP
