@@ -14,7 +14,7 @@ from launches import ROOT
 from marks import some
 from recipes.running.cli import main
 from recipes.running.recipe import find_recipe, recipe_names
-from snippets import blocks
+from snippets import blocks, joined
 
 EVERY = {str(path.relative_to(ROOT)): path for path in pages.pages()}
 TOOLS = sorted(
@@ -75,7 +75,7 @@ def test_a_changed_part_is_noticed(monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", EVERY)
 def test_a_page_is_short_and_its_links_lead_somewhere(name):
     text = EVERY[name].read_text()
-    assert len(text.splitlines()) <= 150
+    assert len(joined(text).splitlines()) <= 150
     prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
     for target in re.findall(r"\]\(([^)\s]+)\)", prose):
         if "://" not in target and not target.startswith("#"):
@@ -85,6 +85,13 @@ def test_a_page_is_short_and_its_links_lead_somewhere(name):
             linked = (EVERY[name].parent / page) if page else EVERY[name]
             found = [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings(linked)]
             assert anchor in found, target
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_its_commands_are_seen_whole(name):
+    """A code host cuts the lines of a block at about 110 characters, and shows a bar below it."""
+    found = re.findall(r"^```bash\n(.*?)^```", EVERY[name].read_text(), re.DOTALL | re.MULTILINE)
+    assert [line for line in "".join(found).splitlines() if len(line) > 105] == []
 
 
 @pytest.mark.parametrize("name", [*recipe_names(), *TOOLS])
@@ -105,7 +112,7 @@ OF_A_COMMAND = r"""(?:'[^'\n]*'|"[^"\n]*"|[^\n#;|'"])"""
 def test_its_commands_are_understood(name, capsys, monkeypatch):
     """Each `fit` of a recipe, as far as it can be told without the files of its user."""
     monkeypatch.setenv("RECIPES_DEBUG", "1")
-    text = "\n".join(blocks(EVERY[name], "bash")).replace("\\\n", " ")
+    text = "\n".join(blocks(EVERY[name], "bash"))
     found = re.findall(rf"python -m recipes\.(\w+) fit\b({OF_A_COMMAND}*)", text)
     for recipe, line in found:
         flags = shlex.split(re.sub(r"\$\w+", "3", line))
