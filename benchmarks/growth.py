@@ -36,6 +36,7 @@ from recipes.running.messages import silence_noise
 HERE = Path(__file__).parent
 FILE, PICTURE = HERE / "growth.json", HERE / "pictures" / "growth.png"
 ROUNDS = 3
+ACROSS = 4  # series side by side in the picture
 
 
 def measure(name: str, which: str, value: int) -> dict[str, float]:
@@ -119,15 +120,19 @@ def grown() -> list[list[str]]:
 
 
 def draw() -> None:
-    """Draws seconds above and memory below, a column for each series."""
+    """Draws each series' seconds, and below them its memory; as many side by side as a page has."""
     done = kept()
     shown = [name for name in SERIES if len(curve(done, name, "make")) > 1]
-    figure = Figure(figsize=(3 * len(shown), 6), layout="constrained")
-    axes = figure.subplots(2, len(shown), squeeze=False)
-    for column, name in enumerate(shown):
-        series = SERIES[name]
-        for row, unit in enumerate(("seconds", "MiB")):
+    bands = -(-len(shown) // ACROSS)
+    figure = Figure(figsize=(3 * ACROSS, 5.5 * bands), layout="constrained")
+    axes = figure.subplots(2 * bands, ACROSS, squeeze=False)
+    for panel in axes.flat:
+        panel.set_visible(False)
+    for number, name in enumerate(shown):
+        series, (band, column) = SERIES[name], divmod(number, ACROSS)
+        for row, unit in enumerate(("seconds", "MiB"), start=2 * band):
             panel = axes[row, column]
+            panel.set_visible(True)
             points = curve(done, name, "make")
             panel.plot(
                 list(points),
@@ -147,8 +152,8 @@ def draw() -> None:
             panel.set(xscale="log", yscale="log", ylabel=unit if not column else "")
             panel.grid(alpha=0.3)
             panel.legend(fontsize="x-small")
-        axes[0, column].set_title(series.what, fontsize="small")
-        axes[1, column].set_xlabel(series.of)
+        axes[2 * band, column].set_title(series.what, fontsize="medium")
+        axes[2 * band + 1, column].set_xlabel(series.of)
     figure.savefig(PICTURE, dpi=100)
 
 

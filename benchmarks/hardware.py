@@ -1,4 +1,4 @@
-"""Every recipe with every overlay: works, at which speed and in how much memory, or why not.
+"""Recipes with every overlay: works, at which speed and in how much memory, or why not.
 
 python benchmarks/hardware.py [--rounds 3] [--only classify gan ...]
 

@@ -282,12 +282,12 @@ def acting(recipe: str, path: Path) -> None:
 def vae(path: Path) -> None:
     """What the default run draws: samples, reconstructions, interpolations and codes."""
     run = finished("vae", "digits", "page", test=False)
-    figure, axes = panels(4, 13, 3.4)
-    for panel, name in zip(axes, ("samples", "reconstructions", "interpolation"), strict=False):
-        panel.imshow(imread(run / f"{name}.png"))
-        panel.set(title=name)
-    axes[3].imshow(imread(run / "latent.png"))
-    for panel in axes:
+    figure = Figure(figsize=(10, 8), dpi=110, layout="constrained")
+    names = ("samples", "reconstructions", "interpolation", "latent")
+    for panel, name in zip(figure.subplots(2, 2).flat, names, strict=True):
+        is_drawn = name == "latent"  # and not of pixels, with a title of its own
+        panel.imshow(imread(run / f"{name}.png"), interpolation=None if is_drawn else "nearest")
+        panel.set_title("" if is_drawn else name)
         panel.axis("off")
     figure.savefig(path)
 
