@@ -3,15 +3,16 @@
 python benchmarks/sentence_encoder.py [--data data/text] [--model data/minilm]
 
 TREC by the config recipes/classify/trec_encoder.yaml, on the given test set, from seeds 0 to 2,
-which also draw the validation texts: the rate is the one of the highest validation accuracy of
-seed 0. The probe is logistic regression on frozen features, which are computed once; each run's
-validation texts choose its C. It costs so little that CR is probed too, on ten folds. Test texts
-are used once. It may be stopped and started again: sentence_encoder.json keeps each run.
+which also draw the validation texts; CR, on ten folds. The rate of both is the one of the highest
+validation accuracy of TREC's seed 0. The probe is logistic regression on frozen features, which are
+computed once; each run's validation texts choose its C. Test texts are used once by each method.
+It may be stopped and started again: sentence_encoder.json keeps each run.
 """
 
 import argparse
 import json
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from recipes.seeds.wanted import Wanted
 from tables import finish, mean_std
 
 FILE = Path(__file__).with_name("sentence_encoder.json")
-SEEDS, FOLDS, CHOOSING = 3, 10, 0
+RUNS, CHOOSING = {"TREC": 3, "CR": 10}, 0  # seeds, folds; the seed that chooses rates
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)  # C: the larger, the less regularisation
 # Of Kim 2014, table 2, CNN-non-static: words start as word2vec's, and are trained.
 PAPER = {"TREC": 93.6, "CR": 84.3}
@@ -35,14 +36,13 @@ PROBE = "linear probe"
 LORA = (
     "--model.network=recipes.parts.wrappers.lora",
     "--model.network.network=TextEncoder",
-    "--model.network.network.outputs=6",
     "--model.network.targets=/(query|value)/",  # as Hu et al. 2021
     "--model.network.rank=8",
 )
 # Flags, the prefix of the encoder's arguments, and the rates that are tried.
 METHODS: dict[str, tuple[tuple[str, ...], str, tuple[float, ...]]] = {
-    "LoRA": (LORA, "--model.network.network", (0.001, 0.003)),
-    "full": ((), "--model.network", (0.0001, 0.0003)),
+    "LoRA": (LORA, "--model.network.network", (0.001, 0.003, 0.01)),
+    "full": ((), "--model.network", (0.0001, 0.0003, 0.001)),
 }
 
 
@@ -59,15 +59,29 @@ def keep(name: str, make: Callable[[], dict[str, float]]) -> dict[str, float]:
     return stored()[name]
 
 
-def tuned(method: str, rate: float, seed: int, given: argparse.Namespace) -> Wanted:
-    """A run of fine-tuning on TREC."""
+def tuned(method: str, rate: float, name: str, number: int, given: argparse.Namespace) -> Wanted:
+    """A run of fine-tuning.
+
+    Args:
+        method: of `METHODS`
+        rate: learning rate
+        name: TREC or CR
+        number: of the seed, or of the fold
+        given: folders of the texts and of the model
+    """
     flags, encoder, _ = METHODS[method]
-    files = {"path": "TREC.train.all", "test_path": "TREC.test.all"}
-    flags += tuple(f"--data.{name}={given.data / file}" for name, file in files.items())
     flags += (f"{encoder}.path={given.model}", f"--data.tokens={given.model / 'tokenizer.json'}")
-    flags += (f"--model.optimizer.lr={rate}", f"--seed_everything={seed}", f"--data.split={seed}")
-    name = f"encoder-{method}-{rate}-s{seed}"
-    return Wanted("classify", name, ("--config=trec_encoder", *flags), "best")
+    flags += (f"--model.optimizer.lr={rate}",)
+    if name == "TREC":
+        files = {"path": "TREC.train.all", "test_path": "TREC.test.all"}
+        flags += (f"{encoder}.outputs=6", f"--seed_everything={number}", f"--data.split={number}")
+    else:
+        files = {"path": "custrev.all"}
+        flags += (f"{encoder}.outputs=2", "--seed_everything=0", "--data.test_path=null")
+        flags += (f"--data.folds={RUNS[name]}", f"--data.fold={number}")
+    flags += tuple(f"--data.{option}={given.data / file}" for option, file in files.items())
+    own = f"encoder-{method}-{name}-{rate}-{number}"
+    return Wanted("classify", own, ("--config=trec_encoder", *flags), "best")
 
 
 def validated(run: Wanted) -> dict[str, float]:
@@ -134,30 +148,36 @@ def probe(given: argparse.Namespace) -> None:
     shared |= {"max_length": 64, "on_error": "skip"}
     trec = {"path": str(given.data / "TREC.train.all")}
     trec["test_path"] = str(given.data / "TREC.test.all")
-    for seed in range(SEEDS):
+    for seed in range(RUNS["TREC"]):
         data = Sentences(**trec, **shared, split=seed)
         keep(f"{PROBE}, TREC, {seed}", lambda data=data: probe.test(data))
-    for fold in range(FOLDS):
-        data = Sentences(str(given.data / "custrev.all"), **shared, folds=FOLDS, fold=fold)
+    for fold in range(RUNS["CR"]):
+        data = Sentences(str(given.data / "custrev.all"), **shared, folds=RUNS["CR"], fold=fold)
         keep(f"{PROBE}, CR, {fold}", lambda data=data: probe.test(data))
 
 
 def tune(given: argparse.Namespace) -> None:
-    """Chooses the rates of LoRA and full fine-tuning, then tests them from each seed."""
+    """Chooses the rates of LoRA and full fine-tuning, then tests them from each seed and fold."""
     for method, (_, _, rates) in METHODS.items():
         for rate in rates:
-            run = tuned(method, rate, CHOOSING, given)
+            run = tuned(method, rate, "TREC", CHOOSING, given)
             keep(f"{method}, TREC, validation, rate {rate}", lambda run=run: validated(run))
-    for seed in range(SEEDS):
-        for method in METHODS:
-            run = tuned(method, chosen(method), seed, given)
-            keep(f"{method}, TREC, {seed}", lambda run=run: tested(run))
+    for name, count in RUNS.items():
+        for number, method in product(range(count), METHODS):
+            run = tuned(method, chosen(method), name, number, given)
+            keep(key(method, name, number), lambda run=run: tested(run))
+
+
+def key(method: str, name: str, number: int) -> str:
+    """What a test is kept by: it holds the rate that was chosen, if there is one."""
+    rate = f", rate {chosen(method)}" if method in METHODS else ""
+    return f"{method}, {name}{rate}, {number}"
 
 
 def accuracy(method: str, name: str) -> str:
     """Test accuracy in %, mean ± std of the seeds or folds that are done, if there are two."""
-    count = FOLDS if name == "CR" else SEEDS
-    found = [stored().get(f"{method}, {name}, {number}") for number in range(count)]
+    count = RUNS[name]
+    found = [stored().get(key(method, name, number)) for number in range(count)]
     done = [100 * run["test/accuracy"] for run in found if run]
     if len(done) < 2:
         return ""

@@ -135,15 +135,22 @@ def test_the_table_says_which_optimizer_and_decay(file):
 
 def test_an_encoder_s_rate_is_chosen_on_validation_texts_alone(file):
     given = argparse.Namespace(data=DATA, model=Path("minilm"))
-    run = sentence_encoder.tuned("LoRA", 0.003, 2, given)
+    fold = sentence_encoder.tuned("full", 0.001, "CR", 7, given)
+    names = ("data.fold", "data.test_path", "data.path", "model.network.outputs")
+    assert values(fold, *names) == ["7", "null", "texts/custrev.all", "2"]
+    run = sentence_encoder.tuned("LoRA", 0.003, "TREC", 2, given)
     assert run.evaluated == "best"
     names = ("data.split", "seed_everything", "data.test_path", "model.network.network.path")
     assert values(run, *names) == ["2", "2", "texts/TREC.test.all", "minilm"]
     key = "full, TREC, validation, rate {}"
-    found = {key.format(0.0001): {"val/accuracy": 0.9}, "full, TREC, 0": {"test/accuracy": 0.95}}
+    found = {key.format(rate): {"val/accuracy": 0.9} for rate in (0.0001, 0.001)}
+    found |= {f"full, TREC, rate {rate}, 0": {"test/accuracy": 0.95} for rate in (0.0003, 0.001)}
     file.write_text(json.dumps(found))
     assert sentence_encoder.chosen("full") is None, "a rate is still to be tried"
-    found |= {key.format(0.0003): {"val/accuracy": 0.91}, "full, TREC, 1": {"test/accuracy": 0.97}}
+    found |= {
+        key.format(0.0003): {"val/accuracy": 0.91},
+        "full, TREC, rate 0.0003, 1": {"test/accuracy": 0.97},
+    }
     file.write_text(json.dumps(found))
     assert sentence_encoder.chosen("full") == 0.0003
     rows = {row[0]: row[1:] for row in sentence_encoder.beside_paper()}
