@@ -1,6 +1,6 @@
 """A pretrained encoder on Kim's sentences: linear probe, LoRA and full fine-tuning of MiniLM.
 
-python benchmarks/sentence_encoder.py [--data data/text] [--model data/minilm]
+python benchmarks/sentence_encoder.py [--data data/text] [--model data/minilm] [--sets TREC CR]
 
 TREC by the config recipes/classify/trec_encoder.yaml, on the given test set, from seeds 0 to 2,
 which also draw the validation texts; CR, on ten folds. The rate of both is the one of the highest
@@ -162,8 +162,8 @@ def tune(given: argparse.Namespace) -> None:
         for rate in rates:
             run = tuned(method, rate, "TREC", CHOOSING, given)
             keep(f"{method}, TREC, validation, rate {rate}", lambda run=run: validated(run))
-    for name, count in RUNS.items():
-        for number, method in product(range(count), METHODS):
+    for name in given.sets:
+        for number, method in product(range(RUNS[name]), METHODS):
             run = tuned(method, chosen(method), name, number, given)
             keep(key(method, name, number), lambda run=run: tested(run))
 
@@ -199,6 +199,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("data/text"), help="folder of the files")
     parser.add_argument("--model", type=Path, default=Path("data/minilm"), help="folder of MiniLM")
+    parser.add_argument(
+        "--sets", nargs="+", choices=RUNS, default=list(RUNS), help="to fine-tune on"
+    )
     given = parser.parse_args()
     tune(given)
     probe(given)
