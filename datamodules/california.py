@@ -5,7 +5,6 @@ from typing import Literal
 
 import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
-from sklearn.datasets import fetch_california_housing
 from torch import Tensor
 
 from datamodules.loading.splits import Share
@@ -62,6 +61,8 @@ class California(TabularData):
         self.data_dir = Path(data_dir).expanduser()
 
     def prepare_data(self) -> None:
+        from sklearn.datasets import fetch_california_housing  # half a second
+
         try:
             fetch_california_housing(data_home=self.data_dir, n_retries=1)
         except Exception as error:  # what urllib, tarfile and joblib raise
@@ -71,6 +72,8 @@ class California(TabularData):
             ) from error
 
     def load(self) -> tuple[Tensor, Tensor]:
+        from sklearn.datasets import fetch_california_housing
+
         data = fetch_california_housing(data_home=self.data_dir, download_if_missing=False)
         self.feature_names, self.target_name = list(data.feature_names), "MedHouseVal"
         return torch.from_numpy(data.data).double(), torch.from_numpy(data.target).double()

@@ -4,7 +4,6 @@ from typing import Literal
 
 import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
-from sklearn.datasets import load_diabetes
 from torch import Tensor
 
 from datamodules.loading.splits import Share
@@ -59,6 +58,8 @@ class Diabetes(TabularData):
         )
 
     def load(self) -> tuple[Tensor, Tensor]:
+        from sklearn.datasets import load_diabetes  # half a second
+
         data = load_diabetes(scaled=False)
         self.feature_names, self.target_name = list(data.feature_names), "progression"
         return torch.from_numpy(data.data).double(), torch.from_numpy(data.target).double()

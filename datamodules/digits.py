@@ -2,7 +2,6 @@
 
 import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from datamodules.images import Images
@@ -50,6 +49,8 @@ class Digits(Images):
         self.test_size = test_size
 
     def load(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        from sklearn.datasets import load_digits  # half a second
+
         digits = load_digits()
         images = torch.from_numpy(digits.images).to(torch.uint8)
         labels = torch.from_numpy(digits.target).long()

@@ -9,7 +9,6 @@ from jsonargparse.typing import (
     PositiveInt,
     restricted_number_type,
 )
-from sklearn.datasets import make_friedman1, make_friedman2, make_friedman3
 from torch import Tensor
 
 from datamodules.loading.loader import keyed_generator
@@ -86,6 +85,8 @@ class Friedman(TabularData):
         self.noise, self.data_seed = noise, data_seed
 
     def load(self) -> tuple[Tensor, Tensor]:
+        from sklearn.datasets import make_friedman1, make_friedman2, make_friedman3  # half a second
+
         kwargs = {"n_samples": self.rows, "noise": self.noise, "random_state": self.data_seed}
         if self.variant == 1:
             inputs, targets = make_friedman1(n_features=self.inputs, **kwargs)

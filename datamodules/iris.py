@@ -1,7 +1,6 @@
 """Scikit-learn's bundled iris data: three kinds of flowers without a download."""
 
 import torch
-from sklearn.datasets import load_iris
 from torch import Tensor
 
 from datamodules.tabular import TabularData
@@ -15,6 +14,8 @@ class Iris(TabularData):
     """
 
     def load(self) -> tuple[Tensor, Tensor]:
+        from sklearn.datasets import load_iris  # half a second
+
         data = load_iris()
         self.feature_names, self.target_name = list(data.feature_names), "species"
         self.class_names = data.target_names.tolist()

@@ -393,7 +393,7 @@ def test_california_comes_from_scikit_learns_loader(monkeypatch, tmp_path):
             data=np.ones((20, 8)), target=np.arange(20.0), feature_names=["MedInc"] * 8
         )
 
-    monkeypatch.setattr("datamodules.california.fetch_california_housing", fetch)
+    monkeypatch.setattr("sklearn.datasets.fetch_california_housing", fetch)
     data = datamodules.California(str(tmp_path / "housing"), batch_size=4)
     data.prepare_data()
     data.setup("fit")
@@ -405,6 +405,6 @@ def test_california_offline_ends_in_one_line(monkeypatch, tmp_path):
     def fetch(**kwargs):
         raise ConnectionError
 
-    monkeypatch.setattr("datamodules.california.fetch_california_housing", fetch)
+    monkeypatch.setattr("sklearn.datasets.fetch_california_housing", fetch)
     with pytest.raises(OSError, match=r"cannot download California housing .*data_dir"):
         datamodules.California(str(tmp_path)).prepare_data()
