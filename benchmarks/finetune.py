@@ -18,6 +18,7 @@ import statistics
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from recipes.parts.files import replace_file
@@ -54,9 +55,6 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 
 
-FOLDERS = {"mnist": "data/mnist", "fashion": "data/fashion-mnist"}  # or as the command line says
-
-
 @dataclass(frozen=True)
 class Task:
     """What is learned first, and then from few labels.
@@ -73,12 +71,12 @@ class Task:
 
     def base(self, seed: int) -> Wanted:
         """The run whose weights the others start from."""
-        flags = (f"--seed_everything={seed}", f"--data.split_seed={seed}", *placed(self.before))
+        flags = (f"--seed_everything={seed}", f"--data.split_seed={seed}", *self.before)
         return Wanted("classify", f"{self.name}pretrain-s{seed}", ("--config=pretrain", *flags))
 
     def wanted(self, method: str, labels: int, rate: float, seed: int) -> Wanted:
         """One run by few labels."""
-        flags = (*placed(self.after), f"--data.per_class={labels}")
+        flags = (*self.after, f"--data.per_class={labels}")
         flags += (f"--model.optimizer.lr={rate}", f"--seed_everything={seed}")
         flags += (f"--data.split_seed={seed}", *METHODS[method])
         if method != START:
@@ -88,17 +86,17 @@ class Task:
         return Wanted("classify", name, ("--config=finetune", *flags))
 
 
-def placed(flags: tuple[str, ...]) -> tuple[str, ...]:
-    """Flags with the folders of the data."""
-    return tuple(flag.format(**FOLDERS) for flag in flags)
+def tasks(mnist: str = "data/mnist", fashion_mnist: str = "data/fashion-mnist") -> dict[str, Task]:
+    """Both tasks by name, with the folders of their data."""
+    digits = ("--data=MNIST", f"--data.data_dir={mnist}", "--data.batch_size=100")
+    clothes = ("--data=FashionMNIST", f"--data.data_dir={fashion_mnist}", "--data.batch_size=25")
+    return {
+        "digits": Task(),
+        "fashion": Task("fashion-", digits, (*clothes, "--data.val_size=1000")),
+    }
 
 
-MNIST = ("--data=MNIST", "--data.data_dir={mnist}", "--data.batch_size=100")
-CLOTHES = ("--data=FashionMNIST", "--data.data_dir={fashion}", "--data.batch_size=25")
-TASKS = {
-    "digits": Task(),
-    "fashion": Task("fashion-", MNIST, (*CLOTHES, "--data.val_size=1000")),
-}
+TASKS = tasks()
 
 
 def stored() -> dict[str, dict[str, float]]:
@@ -187,15 +185,13 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--labels", type=int, nargs="+", choices=LABELS, default=list(LABELS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    for name, folder in FOLDERS.items():
-        parser.add_argument(f"--{name}_dir", default=folder, help="where its files lie")
+    parser.add_argument("--mnist_dir", default="data/mnist", help="where its files lie")
+    parser.add_argument("--fashion_dir", default="data/fashion-mnist", help="likewise")
     given = parser.parse_args()
     os.environ.setdefault("WANDB_MODE", "disabled")
-    FOLDERS.update(mnist=given.mnist_dir, fashion=given.fashion_dir)
-    for name in given.tasks:
-        for labels in given.labels:
-            for method in given.methods:
-                make(TASKS[name], method, labels)
+    placed = tasks(given.mnist_dir, given.fashion_dir)
+    for name, labels, method in product(given.tasks, given.labels, given.methods):
+        make(placed[name], method, labels)
     for row in compared():
         print(f"| {' | '.join(row)} |")
 
