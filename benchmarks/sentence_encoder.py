@@ -5,8 +5,9 @@ python benchmarks/sentence_encoder.py [--data data/text] [--model data/minilm] [
 TREC by the config recipes/classify/trec_encoder.yaml, on the given test set, from seeds 0 to 2,
 which also draw the validation texts; CR, on ten folds. The rate of both is the one of the highest
 validation accuracy of TREC's seed 0. The probe is logistic regression on frozen features, which are
-computed once; each run's validation texts choose its C. Test texts are used once by each method.
-It may be stopped and started again: sentence_encoder.json keeps each run.
+computed once; each run's validation texts choose its C. Test texts are used once by each rate that
+is chosen; the page says which were added later. It may be stopped and started again:
+sentence_encoder.json keeps each run.
 """
 
 import argparse

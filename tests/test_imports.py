@@ -2,13 +2,15 @@
 
 import ast
 import shutil
+import subprocess
+import sys
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-from launches import ROOT
+from launches import ROOT, environment
 from marks import some
 
 PACKAGES = ("recipes", "callbacks", "datamodules")
@@ -148,3 +150,11 @@ def test_a_planted_import_is_found(tmp_path, module, line, fault):
     found = faults(tmp_path)
     assert found and all(fault in said or "a circle" in said for said in found)
     assert any(fault in said for said in found)
+
+
+def test_data_that_are_not_asked_for_import_nothing():
+    """Half a second of scikit-learn and pandas, which --help would wait for."""
+    code = "import sys, recipes.classify; print({'sklearn', 'pandas'} & set(sys.modules))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
+    assert done.stdout == "set()\n"

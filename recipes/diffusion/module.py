@@ -17,9 +17,10 @@ from datamodules.drawn import Drawn
 from datamodules.loading.missing import is_known
 from datamodules.loading.splits import AtLeastTwo, Share
 from recipes.diffusion.checks import check_arguments, check_drawn, check_guidance, check_network
+from recipes.diffusion.keys import DRAWN, LABELS, NOISE, ON_THE_WAY, START, TIMES
 from recipes.diffusion.process import DDPM, Estimate, Path
 from recipes.diffusion.samplers import DDIM, Heun, Sampler
-from recipes.diffusion.samples import DRAWN, LABELS, NOISE, ON_THE_WAY, START, TIMES, predict
+from recipes.diffusion.samples import predict
 from recipes.parts.centred import centred, uncentred
 from recipes.parts.conditional import check_classes
 from recipes.parts.evaluation import Evaluation

@@ -4,11 +4,8 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from datamodules.drawn import slerp
+from recipes.diffusion.keys import INTERPOLATION, PREDICTION, START
 from recipes.parts.noise import places
-
-# The first number in the key of what is drawn for a row.
-TIMES, NOISE, LABELS, START, ON_THE_WAY = 20, 21, 22, 23, 24
-PREDICTION, INTERPOLATION, DRAWN = -2, -3, -4  # in the key, in place of an epoch
 
 
 def predict(

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from callbacks.write_pictures import WritePictures
 from datamodules.drawn import Drawn
+from datamodules.loading.loader import keyed_generator
 from datamodules.loading.splits import AtLeastTwo
 from recipes.gan.checks import check_arguments, check_batch, check_fit, check_networks
 from recipes.gan.constraints import apply_spectral_norm, clip_weights
@@ -21,7 +22,7 @@ from recipes.gan.examples import Share, packed, shared_out
 from recipes.gan.gradients import Method
 from recipes.gan.losses import LOSSES, RELATIVISTIC, Name
 from recipes.gan.penalties import Penalty, total
-from recipes.gan.samples import drawn, evaluate, predict
+from recipes.gan.samples import evaluate, predict
 from recipes.gan.terms import critic_alarms, descend, refuse_closures, summed, watch_gradient
 from recipes.parts.centred import centred, uncentred
 from recipes.parts.conditional import check_classes
@@ -232,7 +233,9 @@ class GAN(LightningModule):
 
         A pure function of the key, which leaves the generators of random numbers as they are.
         """
-        return drawn(self, count, *key)
+        latents = torch.randn(count, self.latent, generator=keyed_generator(*key))
+        labels = torch.arange(count, device=self.device) % self.classes if self.classes else None
+        return latents.to(self.device, self.dtype), labels
 
     @torch.no_grad()
     def sample(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -1,11 +1,9 @@
-"""What a GAN makes outside training: samples by key, their evaluation, and those of `predict`."""
+"""What a GAN does outside training: the evaluation of its samples, and those of `predict`."""
 
-import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from datamodules.drawn import PREDICTION
-from datamodules.loading.loader import keyed_generator
 from recipes.gan.examples import packed
 from recipes.parts.centred import centred
 from recipes.parts.logs import log_means, split_of
@@ -14,20 +12,10 @@ from recipes.parts.noise import global_seed
 EVALUATION = 1  # the first number in the key of its latents; PREDICTION is that of predict's
 
 
-def drawn(gan: LightningModule, count: int, *key: int) -> tuple[Tensor, Tensor | None]:
-    """Latents (count, latent), and labels (count,) in turn if the networks are conditional.
-
-    A pure function of the key, which leaves the generators of random numbers as they are.
-    """
-    latents = torch.randn(count, gan.latent, generator=keyed_generator(*key))
-    labels = torch.arange(count, device=gan.device) % gan.classes if gan.classes else None
-    return latents.to(gan.device, gan.dtype), labels
-
-
 def evaluate(gan: LightningModule, batch: tuple[Tensor, ...], batch_idx: int) -> None:
     """Logs the losses of a batch of validation or test data, and shows it to the evaluation."""
     real, labels = gan.inputs(batch)
-    latents, _ = drawn(gan, len(real), EVALUATION, batch_idx, gan.global_rank)
+    latents, _ = gan.draw(len(real), EVALUATION, batch_idx, gan.global_rank)
     samples = gan.sample(latents, labels)
     fake, usable = centred(samples).to(real.dtype), len(real) // gan.pack * gan.pack
     packs = [packed(examples[:usable], gan.pack) for examples in (real, fake)]
@@ -41,7 +29,7 @@ def evaluate(gan: LightningModule, batch: tuple[Tensor, ...], batch_idx: int) ->
 def predict(gan: LightningModule, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
     """As many samples as there are examples in a batch, or those that `--count` asks for."""
     if gan.drawn is None:
-        latents, labels = drawn(gan, len(batch[0]), PREDICTION, global_seed(), batch_idx)
+        latents, labels = gan.draw(len(batch[0]), PREDICTION, global_seed(), batch_idx)
     else:
         numbers = batch[0].cpu()
         latents, labels = gan.drawn.latents(numbers, gan.latent, gan.classes, global_seed())

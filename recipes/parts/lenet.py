@@ -41,7 +41,7 @@ class LeNet(nn.Module):
         super().__init__()
         check_layers("channels", channels)
         if len(shape) != 3:
-            raise ValueError(f"shape {shape} is not that of images")
+            raise ValueError(f"shape {shape} is of rows, not of images: such as MLP")
         layers: list[nn.Module] = []
         height, width = shape[1:]
         for fan_in, fan_out in pairwise([shape[0], *channels]):

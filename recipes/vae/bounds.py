@@ -3,7 +3,12 @@
 import math
 
 import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor
+
+from recipes.parts.noise import Noise
+
+BLOCK = 50  # importance samples that are decoded at a time
 
 
 def sampled(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
@@ -85,3 +90,22 @@ def log_weights(log_likelihood: Tensor, z: Tensor, mean: Tensor, log_variance: T
         log_variance: likewise
     """
     return log_likelihood + log_normal(z, 0.0, 0.0) - log_normal(z, mean, log_variance)
+
+
+def negative_log_likelihood(vae: LightningModule, x: Tensor, noise: Noise, samples: int) -> Tensor:
+    """-log p(x) by importance sampling, nats an example, (batch,): Burda et al. 2016, eq. 8.
+
+    Args:
+        vae: whose encoder proposes the codes
+        x: observed, (batch, ...)
+        noise: of these rows
+        samples: k, codes of each example
+    """
+    mean, log_variance = vae.encode(x)
+    blocks = []
+    for start in range(0, samples, BLOCK):
+        count = min(BLOCK, samples - start)
+        z = sampled(mean, log_variance, noise.codes(count, vae.latent, 1 + start // BLOCK))
+        log_w = log_weights(vae.likelihood(x, vae.decode(z)), z, mean, log_variance)
+        blocks.append(log_w.logsumexp(0))
+    return -torch.stack(blocks).logsumexp(0) + math.log(samples)

@@ -31,12 +31,13 @@ from recipes.vae.bounds import (
     kl_to_prior,
     log_weights,
     negative_elbo,
+    negative_log_likelihood,
     sampled,
 )
 from recipes.vae.checks import check_arguments, check_networks, check_setup
 from recipes.vae.corruption import Corruption
 from recipes.vae.likelihoods import Bernoulli, Likelihood
-from recipes.vae.report import in_a_line, negative_log_likelihood
+from recipes.vae.report import in_a_line
 from recipes.vae.units import ActiveUnits
 
 Method = Literal["autoencoder", "vae", "iwae"]
@@ -63,7 +64,7 @@ class VAE(LightningModule):
         evaluation: of samples from the prior, on the validation or test data: ImageQuality, or any
             class_path
         anomalies: classes that training never sees: logs how well the loss tells them from others
-        optimizer: of all weights; any class_path; default: fused Adam at 0.001
+        optimizer: of encoder, decoder and likelihood; any class_path; default: fused Adam at 0.001
         groups: parameter groups: rates and weight decay by patterns of names, and layer-wise
             decay; by default none
     """

@@ -1,36 +1,10 @@
-"""What a fit says at its end, and log p(x) by many samples."""
+"""What a fit says at its end."""
 
-import math
 from collections.abc import Mapping
 
-import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from recipes.parts.noise import Noise
-from recipes.vae.bounds import log_weights, sampled
 from recipes.vae.units import in_words
-
-BLOCK = 50  # importance samples that are decoded at a time
-
-
-def negative_log_likelihood(vae: LightningModule, x: Tensor, noise: Noise, samples: int) -> Tensor:
-    """-log p(x) by importance sampling, nats an example, (batch,): Burda et al. 2016, eq. 8.
-
-    Args:
-        vae: whose encoder proposes the codes
-        x: observed, (batch, ...)
-        noise: of these rows
-        samples: k, codes of each example
-    """
-    mean, log_variance = vae.encode(x)
-    blocks = []
-    for start in range(0, samples, BLOCK):
-        count = min(BLOCK, samples - start)
-        z = sampled(mean, log_variance, noise.codes(count, vae.latent, 1 + start // BLOCK))
-        log_w = log_weights(vae.likelihood(x, vae.decode(z)), z, mean, log_variance)
-        blocks.append(log_w.logsumexp(0))
-    return -torch.stack(blocks).logsumexp(0) + math.log(samples)
 
 
 def in_a_line(metrics: Mapping[str, Tensor], latent: int) -> str:

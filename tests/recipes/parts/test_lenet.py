@@ -24,7 +24,7 @@ def test_outputs_are_those_of_the_definition():
 
 
 def test_what_is_too_small_or_no_image_is_named():
-    with pytest.raises(ValueError, match=r"shape \[10\] is not that of images"):
+    with pytest.raises(ValueError, match=r"shape \[10\] is of rows, not of images"):
         LeNet([10])
     with pytest.raises(ValueError, match=r"shape \[1, 12, 12\] is too small for 2 layers"):
         LeNet([1, 12, 12])

@@ -24,12 +24,12 @@ from recipes.vae.bounds import (
     log_normal,
     log_weights,
     negative_elbo,
+    negative_log_likelihood,
     sampled,
 )
 from recipes.vae.corruption import GaussianNoise, Masking, SaltAndPepper
 from recipes.vae.likelihoods import Bernoulli, DiscretizedLogistic, Gaussian
 from recipes.vae.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
-from recipes.vae.report import negative_log_likelihood
 from recipes.vae.units import ActiveUnits, in_words
 from trains import fit
 
