@@ -5,10 +5,11 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 from torch.optim import LBFGS, Optimizer
 
-from callbacks.lengths import Length, batches, check_steps
+from callbacks.lengths import Length, batches, check_steps, known_length
 from callbacks.optimizers import (
     FOR_GOOD,
     FROZEN,
@@ -59,17 +60,20 @@ class Unfreeze(Callback):
         if all(float(str(length).rstrip("epba%")) for length in schedule.values()):
             raise ValueError("Unfreeze's schedule: nothing is trained from the start: give a 0")
         self.schedule, self.module = schedule, module
-        self.step = 0
+        self.step, self.starts = 0, []
+        # Of the run that is gone on with: each pattern's length as given, and in batches.
+        self.before: dict[str, tuple[Length, int]] = {}
 
     @property
     def state_key(self) -> str:
         return f"Unfreeze{{{self.module}}}"
 
     def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step}
+        starts = zip(self.schedule.items(), self.starts, strict=False)  # none before a fit
+        return {"step": self.step, "starts": {k: (length, start) for (k, length), start in starts}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.step = state_dict["step"]
+        self.step, self.before = state_dict["step"], state_dict["starts"]
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # Before those that look at the optimizers' groups.
@@ -141,7 +145,28 @@ class Unfreeze(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for parameter, is_needed in self.needed.items():
             parameter.requires_grad_(is_needed)
-        self.starts = [batches(length, trainer) for length in self.schedule.values()]
+        self.starts = [self._start(trainer, *given) for given in self.schedule.items()]
+        is_of_no_file = getattr(getattr(pl_module, "start", None), "read", None) == {}
+        if is_of_no_file and not trainer.ckpt_path:
+            rank_zero_info("Unfreeze: what is frozen is as initialised: give it --model.weights")
+
+    def _start(self, trainer: Trainer, pattern: str, length: Length) -> int:
+        """The batch that a pattern's layers are trained from; what has begun stays as it was.
+
+        Raises:
+            ValueError: if a resumed run has begun with it by another length
+        """
+        start, end = batches(length, trainer), known_length(trainer)
+        given, before = self.before.get(pattern, (length, start))
+        if before < self.step:
+            if given != length:
+                said = f"Unfreeze's schedule: {pattern}: {length}: the run has trained it from"
+                raise ValueError(f"{said} {given} on")
+            start = before  # a share of a run that has become longer is later
+        if end is not None and start >= end:
+            said = f"{length} is behind the run's end: it stays frozen"
+            rank_zero_info(f"Unfreeze: {pattern}: {said}")
+        return start
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int

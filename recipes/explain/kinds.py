@@ -12,6 +12,7 @@ from datamodules.reading.vocabulary import PADDING, Vocabulary
 from datamodules.tabular import TabularData
 from recipes.explain.subjects import Function, Masked, Subject, Words
 from recipes.export.deployed import Deployed
+from recipes.parts.weight_files import short
 from recipes.running.options import similar
 
 
@@ -85,17 +86,18 @@ class Wanted:
         elif self.label in names:
             place = names.index(self.label)
         else:
-            raise ValueError(f"--class={self.label}: no such class{similar(self.label, names)}")
+            hint = similar(self.label, names) or f", but {short(names, 10)}"
+            raise ValueError(f"--class={self.label}: no such class{hint}")
         return Explained("probability", place, names[place])
 
     def _of_target(self, columns: list[str]) -> Explained:
         names = [name.removeprefix("prediction").removeprefix("_") for name in columns]
+        if names == [""]:
+            names = [getattr(self.deployed.data, "target_name", None) or "target"]
         wanted = names[0] if self.target is None else self.target
         if wanted not in names:
-            known = ", ".join(names) if names != [""] else "a single one"
-            raise ValueError(f"--target={wanted}: the run has {known}")
-        own = getattr(self.deployed.data, "target_name", None)
-        return Explained(columns[names.index(wanted)], None, wanted or own or "target")
+            raise ValueError(f"--target={wanted}: the run has {', '.join(names)}")
+        return Explained(columns[names.index(wanted)], None, wanted)
 
 
 Maker = Callable[[Function, Tensor], Subject]  # from what is explained, and an input of the network

@@ -43,6 +43,8 @@ def export(arguments: argparse.Namespace, flags: Sequence[str]) -> str:
         ValueError, OSError: if the run cannot be read
         SystemExit: with the line of what else went wrong
     """
+    if arguments.output and arguments.output.is_dir():
+        raise ValueError(f"--output={arguments.output}: a folder, not a file")
     run = Trained.of(arguments.run, arguments.which)
     from recipes.export.formats import FORMATS  # seconds of imports
     from recipes.export.writer import Writer

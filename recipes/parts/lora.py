@@ -192,13 +192,18 @@ def is_trained(name: str, trained: list[str]) -> bool:
     return name.endswith(ADAPTERS) or any(is_named(pattern, name) for pattern in trained)
 
 
+def is_adapted(network: object) -> bool:
+    """Whether a network has adapters."""
+    return hasattr(network, TRAINED)
+
+
 def learned(network: nn.Module) -> dict[str, Tensor]:
     """The tensors of an adapted network that its training changed: the adapters' and the head's.
 
     Raises:
         ValueError: if the network has no adapters
     """
-    if not hasattr(network, TRAINED):
+    if not is_adapted(network):
         raise ValueError(f"{type(network).__name__} has no adapters: recipes.parts.wrappers.lora")
     state = network.state_dict()
     return {name: v for name, v in state.items() if is_trained(name, getattr(network, TRAINED))}
@@ -206,7 +211,7 @@ def learned(network: nn.Module) -> dict[str, Tensor]:
 
 def merged(network: nn.Module) -> nn.Module:
     """The network without adapters that computes the same; of one that has none, itself."""
-    if not hasattr(network, TRAINED):
+    if not is_adapted(network):
         return network
     network = copy.deepcopy(network)
     for name, module in list(network.named_modules()):

@@ -5,6 +5,7 @@ checkpoint, ours or another's. Names may have a prefix, as `module.` of DDP or `
 torch.compile.
 """
 
+import json
 import re
 import zipfile
 from collections import Counter
@@ -20,6 +21,7 @@ from torch import Tensor
 from recipes.parts.averages import evaluated_weights
 from recipes.parts.checkpoints import is_of_lightning, read_archive
 
+ADAPTER = "adapter"  # the `kind` in the metadata of a file that has adapters and head alone
 # What torch puts into names, wherever in them: of compiled, sharded and checkpointed modules.
 WRAPPERS = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 
@@ -97,6 +99,29 @@ def read_safetensors(path: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     return load_file(path)
+
+
+def base_of_adapter(path: Path) -> dict[str, dict[str, str]] | None:
+    """The files that an exported adapter's networks started from; None of any other file.
+
+    Args:
+        path: of a file of weights
+
+    Returns:
+        path and sha256 by the network's name; empty if they started from none
+    """
+    if not path.is_file() or not is_safetensors(path):
+        return None
+    try:
+        from safetensors import SafetensorError, safe_open
+
+        with safe_open(path, "pt") as file:
+            facts = file.metadata() or {}
+    except (ModuleNotFoundError, SafetensorError):
+        return None  # `read_plain` says so
+    if facts.get("kind") != ADAPTER:
+        return None
+    return json.loads(facts.get("weights", "{}"))
 
 
 def tensors(mapping: Mapping[Any, Any]) -> dict[str, Tensor]:

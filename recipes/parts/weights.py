@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from recipes.parts.averages import placed
 from recipes.parts.finite import first_diverged
-from recipes.parts.lora import ADAPTERS
-from recipes.parts.weight_files import chosen, short, tensors
+from recipes.parts.lora import ADAPTERS, is_adapted
+from recipes.parts.trained_on import other_data
+from recipes.parts.weight_files import base_of_adapter, chosen, short, tensors
 
 Patterns = list[str] | str | None
 EXCEPT = "--model.weights_except"
@@ -61,11 +62,17 @@ class Start:
             FileNotFoundError, ValueError: from the function `give`
         """
         for option, network in networks.items():
-            if source := getattr(network, "source", None):  # of a pretrained network
+            source = getattr(network, "source", None)
+            if source:  # of a pretrained network
                 self.note("network", source)
-            if (path := self.files.get(option)) is None or option in self.begun:
+            if option in self.begun:
                 continue
             self.begun.add(option)
+            if (path := self.files.get(option)) is None:
+                if is_adapted(network) and not (source or module.trainer.ckpt_path):
+                    said = "the weights beside the adapters are as initialised: give trained ones"
+                    rank_zero_info(f"--model.{option}: {said}")
+                continue
             if module.trainer.ckpt_path:
                 continue
             name = option.removesuffix("weights").rstrip("_") or "network"
@@ -73,14 +80,14 @@ class Start:
                 if each is not None:
                     note = give(each, path, f"--model.{option}", self.leave_out, name)
             rank_zero_info(note)
+            for line in other_data(path, module.trainer.datamodule, not self.leave_out):
+                rank_zero_info(f"--model.{option}={path}: {line}")
             self.note(name, path)
 
     def note(self, name: str, path: str | None) -> None:
         """Notes the file that a network has its weights of."""
         if path is not None:
-            with Path(path).expanduser().open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            self.read[name] = {"path": path, "sha256": digest}
+            self.read[name] = {"path": path, "sha256": sha256(Path(path).expanduser())}
 
 
 @torch.no_grad()
@@ -113,6 +120,8 @@ def give(
             pattern matches nothing
     """
     own = tensors(network.state_dict())
+    if (base := base_of_adapter(Path(path).expanduser())) is not None:
+        return give_adapter(network, path, option, leave_out, name, base)
     table = chosen(Path(path).expanduser(), option, own, name)
     patterns = [leave_out] if isinstance(leave_out, str) else leave_out or []
     for pattern in patterns:
@@ -133,6 +142,61 @@ def give(
     where = f" ({table})" if str(table) else ""
     kept = f"; {short(left)} left as initialised" if left else ""
     return f"{option}={path}: {len(found)} tensors{where}{kept}"
+
+
+def give_adapter(
+    network: nn.Module,
+    path: str,
+    option: str,
+    leave_out: Patterns,
+    name: str,
+    base: dict[str, dict[str, str]],
+) -> str:
+    """Gives an adapted network the weights of an exported adapter, and of the file that it is of.
+
+    Args:
+        network: with adapters of the same layers and rank
+        path: of the adapter
+        option: as in `give`, like what follows
+        leave_out: likewise
+        name: likewise
+        base: as `base_of_adapter` finds it
+
+    Returns:
+        what was read, in a line
+
+    Raises:
+        FileNotFoundError, ValueError: from `give`; ValueError, too, if the base is not known, or is
+            another file than the adapter was trained beside
+    """
+    own = tensors(network.state_dict())
+    found = chosen(Path(path).expanduser(), option, own, name).tensors
+    wanted = {k: v for k, v in own.items() if k in found or k.endswith(ADAPTERS)}
+    said = [f"it lacks {k}" for k in wanted if k not in found]
+    if misfits := differences(found, wanted, network):
+        said = [misfits[1]]
+    if said:
+        way = "--model.network=recipes.parts.wrappers.lora, with the rank and targets of its fit"
+        raise ValueError(f"{option}={path} is an adapter of another network: {said[0]}; {way}")
+    if (whole := base.get(name)) is None:
+        raise ValueError(f"{option}={path} is an adapter of weights that were in no file")
+    there = Path(whole["path"]).expanduser()
+    if not there.is_file() or sha256(there) != whole["sha256"]:
+        gone = "another file by now" if there.is_file() else "not there"
+        raise ValueError(f"{option}={path} is an adapter of {there}, which is {gone}")
+    patterns = [leave_out] if isinstance(leave_out, str) else leave_out or []
+    line = give(network, whole["path"], option, [*patterns, *found], name)
+    found = {k: v for k, v in found.items() if not is_matched(k, patterns)}
+    for each, value in found.items():
+        wanted[each].copy_(placed(value, wanted[each]))
+    read = line.removeprefix(f"{option}=").partition(";")[0]
+    return f"{option}={path}: an adapter's {len(found)} tensors beside {read}"
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_matched(name: str, patterns: Sequence[str]) -> bool:

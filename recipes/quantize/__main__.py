@@ -61,6 +61,8 @@ def quantize(arguments: argparse.Namespace, flags: Sequence[str]) -> str:
         ValueError, OSError: if the run cannot be read or quantized
         SystemExit: with the line of what else went wrong
     """
+    if arguments.output and arguments.output.is_dir():
+        raise ValueError(f"--output={arguments.output}: a folder, not a file")
     run = Trained.of(arguments.run, arguments.which)
     from recipes.quantize.loading import Loaded  # seconds of imports
     from recipes.quantize.measuring import measured, table

@@ -23,6 +23,11 @@ TYPES = {
     "AtLeastOne": "a number, 1 or above",
     "AtLeastTwo": "a whole number, 2 or above",
     "Factor": "a number, 1 or above",
+    "Decay": "a number above 0, 1 at most",
+    "StepExponent": "a number above 0.5, 1 at most",
+    "BelowHalf": "a number above 0 and below 0.5",
+    "Levels": "a whole number from 2 to 65536",
+    "Steps": "a whole number from 2 to 1048576",
     "Temperature": "a number from 0.001 to 1000",
     "ClosedUnitInterval": "a number from 0 to 1",
     "OpenUnitInterval": "a number between 0 and 1",
@@ -46,7 +51,7 @@ OPTION, REQUIRED, RAISED, CLASS, TYPE = range(5)
 # What a line says: the kind of fault, what is wrong, and perhaps the value.
 LEAVES = (
     (OPTION, r"Option '([\w.]+)' is not accepted"),
-    (REQUIRED, r"the following arguments are required: (.+)"),
+    (REQUIRED, r"the following arguments are required: (.+?)(?:\. Got value: .*)?$"),
     (TYPE, r"Not of type (\w+): (?:(\S+) does not conform.*|.*: '(.*)')?"),
     (TYPE, r"Expected an? (Literal\[.*?\])(?:\. Got value: (.*))?$"),
     (TYPE, r"Expected (?:an? )?<class '(?:\w+\.)*(\w+)'>(?:\. Got value: (.*))?$"),

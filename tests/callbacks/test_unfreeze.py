@@ -270,6 +270,38 @@ def test_a_run_interrupted_before_or_after_thawing_resumes_identically(
     assert rates == [0.0] * 16, "and then all rates are one"
 
 
+def test_what_has_begun_stays_as_it_was_on_resume(recipe, monkeypatch):
+    """Another length of layers that are trained already is refused; a share of a longer run not."""
+    schedule = {"head": 0, "features.7": "25%", "features": "1ep"}
+    flags = ("--config=digits", config(schedule=schedule), *FLAGS[:3])
+    flags += ("--trainer.limit_train_batches=4",)
+    recipe("classify", "fit", "--name=a", *flags)
+    last = "--ckpt_path=runs/classify/a/checkpoints/last.ckpt"
+    changed = config(schedule=schedule | {"features": 3})
+    with pytest.raises(ValueError, match=r"features: 3: the run has trained it from 1ep on"):
+        recipe("classify", "fit", last, changed, "--trainer.max_epochs=4")
+    starts = []
+    monkeypatch.setattr(Unfreeze, "on_train_end", lambda self, *_: starts.append(self.starts))
+    recipe("classify", "fit", last, "--trainer.max_epochs=4")
+    assert [sorted(each) for each in starts] == [[0, 2, 4]], (
+        "a quarter of four epochs would be four batches"
+    )
+
+
+def test_what_stays_as_initialised_or_frozen_is_said(recipe, caplog):
+    flags = ("--config=digits", *FLAGS[:3], "--trainer.limit_train_batches=4")
+    given = config(schedule={"head": 0, "features": "5ep"})
+    recipe("classify", "fit", "--name=old", *flags)
+    assert "Unfreeze" not in caplog.text
+    recipe("classify", "fit", "--name=a", *flags, given)
+    assert "Unfreeze: what is frozen is as initialised: give it --model.weights" in caplog.text
+    assert "Unfreeze: features: 5ep is behind the run's end: it stays frozen" in caplog.text
+    caplog.clear()
+    weights = "--model.weights=runs/classify/old/network.pt"
+    recipe("classify", "fit", "--name=b", *flags, given, weights)
+    assert "what is frozen" not in caplog.text
+
+
 def test_another_schedule_on_resume_is_one_line(recipe):
     flags = ("--config=digits", config(schedule={"head": 0}), *FLAGS[:3])
     recipe("classify", "fit", "--name=a", *flags)

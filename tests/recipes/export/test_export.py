@@ -234,6 +234,8 @@ def test_what_cannot_be_exported_is_said(fit, recipe):
         FileNotFoundError, match=r"nothing has no checkpoints/last.ckpt: not a run's"
     ):
         main(["nothing", "--format=onnx"])
+    with pytest.raises(ValueError, match=r"--output=\.: a folder, not a file"):
+        main(["nothing", "--format=onnx", "--output=."])
     with pytest.raises(ValueError, match=r"argument|--format|invalid choice"):
         main(["nothing", "--format=tflite"])
     folder = fit("regress", "--model.mc_samples=4", "--model.network.dropout=0.1")

@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from recipes.classify import Classify
 from recipes.parts.lora import ADAPTERS, learned, merged
 from recipes.parts.networks import MLP, ConvNet
 from recipes.parts.transformer import TransformerLanguageModel
+from recipes.parts.weights import give
 from recipes.parts.wrappers import lora
 from trains import digits, fit, rows
 
@@ -180,6 +182,46 @@ def test_pretrained_adapted_resumed_alone_and_exported(recipe, capsys):
     assert plain.keys() == merged_weights.keys()
     assert all(torch.equal(value, merged_weights[name]) for name, value in plain.items())
     assert "largest difference" in capsys.readouterr().out
+
+
+def test_an_exported_adapter_is_read_beside_the_file_that_it_is_of(tmp_path):
+    """By --model.weights: the base's weights, and then the adapters and the head."""
+    from recipes.export.formats import adapter
+    from recipes.parts.weights import sha256
+
+    base, path = tmp_path / "base.pt", tmp_path / "adapter.safetensors"
+    torch.save(MLP(64, [16, 16]).state_dict(), base)
+    tuned = lora(lambda: MLP(64, [16, 16]), rank=4)
+    give(tuned, str(base), "--model.weights")
+    with torch.no_grad():
+        for value in learned(tuned).values():
+            value.normal_()
+    expected = {name: value.clone() for name, value in tuned.state_dict().items()}
+    facts = {"weights": {"network": {"path": str(base), "sha256": sha256(base)}}}
+    adapter(SimpleNamespace(network=tuned), None, facts, path)
+
+    again = lora(lambda: MLP(64, [16, 16]), rank=4)
+    line = give(again, str(path), "--model.weights")
+    assert line == f"--model.weights={path}: an adapter's 6 tensors beside {base}: 4 tensors"
+    assert all(torch.equal(value, expected[name]) for name, value in again.state_dict().items())
+    other = lora(lambda: MLP(64, [16, 16]), rank=4)
+    kept = other.head.weight.clone()
+    give(other, str(path), "--model.weights", "head")
+    assert torch.equal(other.head.weight, kept)
+    assert torch.equal(other.features[1].lora_b, expected["features.1.lora_b"])
+
+    for network in (MLP(64, [16, 16]), lora(lambda: MLP(64, [16, 16]), rank=2)):
+        with pytest.raises(ValueError, match=r"is an adapter of another network: .*wrappers\.lora"):
+            give(network, str(path), "--model.weights")
+    torch.save(MLP(64, [16, 16]).state_dict(), base)
+    with pytest.raises(ValueError, match=r"an adapter of .*base.pt, which is another file by now"):
+        give(again, str(path), "--model.weights")
+    base.unlink()
+    with pytest.raises(ValueError, match=r"an adapter of .*base.pt, which is not there"):
+        give(again, str(path), "--model.weights")
+    adapter(SimpleNamespace(network=tuned), None, {}, path)
+    with pytest.raises(ValueError, match="is an adapter of weights that were in no file"):
+        give(again, str(path), "--model.weights")
 
 
 @pytest.mark.slow

@@ -321,6 +321,49 @@ def test_networks_of_this_project_are_such_files(recipe):
     assert not torch.equal(first(folder)["network.head.weight"], exported["head.weight"])
 
 
+def test_other_columns_words_and_classes_are_said(recipe, caplog):
+    """Of data with as many of them: all shapes fit, and nothing else would tell."""
+
+    def table(names, kinds):
+        lines = [",".join([*names, "kind"])]
+        lines += [f"{n % 7},{n % 5},{kinds[n % 2]}" for n in range(60)]
+        Path("table.csv").write_text("\n".join(lines) + "\n")
+
+    tabular = (
+        "--data=Tabular",
+        "--data.path=table.csv",
+        "--data.target=kind",
+        "--data.batch_size=16",
+    )
+    tabular += ("--model.network=MLP", "--model.network.widths=[4]", *SHORT)
+    start = "--model.weights=runs/classify/old/network.pt"
+    table(("width", "height"), ("pine", "oak"))
+    recipe("classify", "fit", "--name=old", *tabular)
+    recipe("classify", "fit", "--name=same", *tabular, start)
+    assert "of a run with other" not in caplog.text
+    table(("width", "weight"), ("pine", "elm"))
+    recipe("classify", "fit", "--name=new", *tabular, start)
+    assert "other columns: number 1 was height there, and is weight here" in caplog.text
+    assert "other classes of rows: number 0 was oak there, and is elm here" in caplog.text
+    caplog.clear()
+    recipe("classify", "fit", "--name=head", *tabular, start, "--model.weights_except=head")
+    assert "other columns" in caplog.text and "other classes" not in caplog.text
+
+    def texts(words):
+        lines = [f"{n % 2} {words[n % 2]} {words[2]}" for n in range(60)]
+        Path("texts.txt").write_text("\n".join(lines) + "\n")
+
+    sentences = ("--data=Sentences", "--data.path=texts.txt", "--data.batch_size=16", *SHORT)
+    sentences += ("--model.network=TextCNN", "--model.network.width=4", "--model.network.filters=2")
+    texts(("good", "bad", "film"))
+    recipe("classify", "fit", "--name=read", *sentences)
+    texts(("nice", "bad", "film"))
+    caplog.clear()
+    start = "--model.weights=runs/classify/read/network.pt"
+    recipe("classify", "fit", "--name=reread", *sentences, start)
+    assert "of a run with other words: number" in caplog.text
+
+
 def test_an_ensemble_starts_from_an_ensemble(recipe):
     from recipes.regress import Regress
 

@@ -186,6 +186,8 @@ def test_what_would_be_another_file_is_not_written(recipe):
 def test_what_cannot_be_quantized_is_said(recipe):
     with pytest.raises(FileNotFoundError, match=r"nothing has no checkpoints/last\.ckpt"):
         main(["nothing", "--scheme=bf16"])
+    with pytest.raises(ValueError, match=r"--output=\.: a folder, not a file"):
+        main(["nothing", "--scheme=bf16", "--output=."])
     with pytest.raises(ValueError, match=r"--rows.*0 is no number from 1 on"):
         main(["nothing", "--scheme=bf16", "--rows=0"])
     recipe("regress", "fit", "--model.ensemble=2", "--name=two", *SHORT)

@@ -20,6 +20,7 @@ from marks import slow, some
 from recipes.classify import Classify
 from recipes.distill import Distill
 from recipes.parts.networks import ConvNet
+from recipes.running import diagnosis
 from recipes.running.cli import main
 from recipes.running.messages import one_line
 from trains import rows
@@ -235,6 +236,10 @@ def test_test_and_predict_add_to_the_run(run, recipe):
             ),
             (("fit", "--model.temprature=1"), "is it --model.temperature?"),
             (
+                ("fit", "--model.groups.layer_decay=80"),
+                "--model.groups.layer_decay=80 must be a number above 0, 1 at most",
+            ),
+            (
                 ("fit", "--model.scheme=frosen"),
                 "--model.scheme=frosen must be one of frozen, online, mutual",
             ),
@@ -427,3 +432,11 @@ def test_a_warning_of_lightning_s_is_one_line_that_names_the_option():
     found = warnings.formatwarning(few.message, few.category, *place)
     assert found == f"{line} nothing of training\n"
     assert warnings.formatwarning("two\nlines", UserWarning, *place) == "warning: two lines\n"
+
+
+def test_every_restricted_number_has_words():
+    """Else its name in Python is what a mistake's line says: must be Decay."""
+    packages = ("recipes", "callbacks", "datamodules")
+    text = "".join(f.read_text() for folder in packages for f in (ROOT / folder).rglob("*.py"))
+    names = re.findall(r"restricted_(?:number|string)_type\(\s*\"(\w+)\"", text)
+    assert len(names) > 5 and set(names) <= diagnosis.TYPES.keys()
