@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from recipes.export.deployed import Deployed
-from recipes.parts.lora import learned
+from recipes.parts.lora import learned, scales
 from recipes.parts.weight_files import ADAPTER
 from recipes.parts.weights import give
 
@@ -153,7 +153,8 @@ def adapter(deployed: Deployed, example: Tensor, facts: dict[str, Any], path: Pa
     from safetensors.torch import load_file, save_file
 
     found = learned(deployed.network)
-    texts = {name: json.dumps(value) for name, value in facts.items()} | {"kind": ADAPTER}
+    own = {"scales": scales(deployed.network)}
+    texts = {name: json.dumps(value) for name, value in (facts | own).items()} | {"kind": ADAPTER}
     save_file({name: value.clone() for name, value in found.items()}, path, metadata=texts)
     for value in found.values():  # what is read must come from the file
         value.zero_()

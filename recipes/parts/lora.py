@@ -209,6 +209,11 @@ def learned(network: nn.Module) -> dict[str, Tensor]:
     return {name: v for name, v in state.items() if is_trained(name, getattr(network, TRAINED))}
 
 
+def scales(network: nn.Module) -> dict[str, float]:
+    """The scale alpha / r of each adapted layer, by its name."""
+    return {k: m.scale for k, m in network.named_modules() if isinstance(m, ADAPTED)}
+
+
 def merged(network: nn.Module) -> nn.Module:
     """The network without adapters that computes the same; of one that has none, itself."""
     if not is_adapted(network):

@@ -101,27 +101,33 @@ def read_safetensors(path: Path) -> dict[str, Any]:
     return load_file(path)
 
 
-def base_of_adapter(path: Path) -> dict[str, dict[str, str]] | None:
-    """The files that an exported adapter's networks started from; None of any other file.
+@dataclass(frozen=True)
+class Origin:
+    """What an exported adapter was trained beside.
 
-    Args:
-        path: of a file of weights
-
-    Returns:
-        path and sha256 by the network's name; empty if they started from none
+    Attributes:
+        files: path and sha256 of what its networks started from, by their names
+        scales: alpha / r of each adapted layer, by its name
     """
-    if not path.is_file() or not is_safetensors(path):
-        return None
-    try:
-        from safetensors import SafetensorError, safe_open
 
-        with safe_open(path, "pt") as file:
-            facts = file.metadata() or {}
-    except (ModuleNotFoundError, SafetensorError):
-        return None  # `read_plain` says so
-    if facts.get("kind") != ADAPTER:
-        return None
-    return json.loads(facts.get("weights", "{}"))
+    files: dict[str, dict[str, str]]
+    scales: dict[str, float]
+
+    @classmethod
+    def of(cls, path: Path) -> "Origin | None":
+        """That of a file of weights; None if it is no adapter."""
+        if not path.is_file() or not is_safetensors(path):
+            return None
+        try:
+            from safetensors import SafetensorError, safe_open
+
+            with safe_open(path, "pt") as file:
+                facts = file.metadata() or {}
+        except (ModuleNotFoundError, SafetensorError):
+            return None  # `read_plain` says so
+        if facts.get("kind") != ADAPTER:
+            return None
+        return cls(json.loads(facts.get("weights", "{}")), json.loads(facts["scales"]))
 
 
 def tensors(mapping: Mapping[Any, Any]) -> dict[str, Tensor]:

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from recipes.parts.averages import placed
 from recipes.parts.finite import first_diverged
-from recipes.parts.lora import ADAPTERS, is_adapted
+from recipes.parts.lora import ADAPTERS, is_adapted, scales
 from recipes.parts.trained_on import other_data
-from recipes.parts.weight_files import base_of_adapter, chosen, short, tensors
+from recipes.parts.weight_files import Origin, chosen, short, tensors
 
 Patterns = list[str] | str | None
 EXCEPT = "--model.weights_except"
@@ -80,7 +80,7 @@ class Start:
                 if each is not None:
                     note = give(each, path, f"--model.{option}", self.leave_out, name)
             rank_zero_info(note)
-            for line in other_data(path, module.trainer.datamodule, not self.leave_out):
+            for line in other_data(path, module, not self.leave_out):
                 rank_zero_info(f"--model.{option}={path}: {line}")
             self.note(name, path)
 
@@ -120,8 +120,8 @@ def give(
             pattern matches nothing
     """
     own = tensors(network.state_dict())
-    if (base := base_of_adapter(Path(path).expanduser())) is not None:
-        return give_adapter(network, path, option, leave_out, name, base)
+    if (origin := Origin.of(Path(path).expanduser())) is not None:
+        return give_adapter(network, path, option, leave_out, name, origin)
     table = chosen(Path(path).expanduser(), option, own, name)
     patterns = [leave_out] if isinstance(leave_out, str) else leave_out or []
     for pattern in patterns:
@@ -150,7 +150,7 @@ def give_adapter(
     option: str,
     leave_out: Patterns,
     name: str,
-    base: dict[str, dict[str, str]],
+    origin: Origin,
 ) -> str:
     """Gives an adapted network the weights of an exported adapter, and of the file that it is of.
 
@@ -160,7 +160,7 @@ def give_adapter(
         option: as in `give`, like what follows
         leave_out: likewise
         name: likewise
-        base: as `base_of_adapter` finds it
+        origin: of the adapter
 
     Returns:
         what was read, in a line
@@ -175,10 +175,12 @@ def give_adapter(
     said = [f"it lacks {k}" for k in wanted if k not in found]
     if misfits := differences(found, wanted, network):
         said = [misfits[1]]
+    if not said and scales(network) != origin.scales:
+        said = ["alpha is another one"]
     if said:
-        way = "--model.network=recipes.parts.wrappers.lora, with the rank and targets of its fit"
+        way = "--model.network=recipes.parts.wrappers.lora, with the arguments of its fit"
         raise ValueError(f"{option}={path} is an adapter of another network: {said[0]}; {way}")
-    if (whole := base.get(name)) is None:
+    if (whole := origin.files.get(name)) is None:
         raise ValueError(f"{option}={path} is an adapter of weights that were in no file")
     there = Path(whole["path"]).expanduser()
     if not there.is_file() or sha256(there) != whole["sha256"]:

@@ -210,7 +210,10 @@ def test_an_exported_adapter_is_read_beside_the_file_that_it_is_of(tmp_path):
     assert torch.equal(other.head.weight, kept)
     assert torch.equal(other.features[1].lora_b, expected["features.1.lora_b"])
 
-    for network in (MLP(64, [16, 16]), lora(lambda: MLP(64, [16, 16]), rank=2)):
+    two, alpha = (
+        lora(lambda: MLP(64, [16, 16]), **o) for o in ({"rank": 2}, {"rank": 4, "alpha": 1})
+    )
+    for network in (MLP(64, [16, 16]), two, alpha):
         with pytest.raises(ValueError, match=r"is an adapter of another network: .*wrappers\.lora"):
             give(network, str(path), "--model.weights")
     torch.save(MLP(64, [16, 16]).state_dict(), base)

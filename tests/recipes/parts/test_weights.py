@@ -364,6 +364,22 @@ def test_other_columns_words_and_classes_are_said(recipe, caplog):
     assert "of a run with other words: number" in caplog.text
 
 
+def test_other_symbols_of_a_text_are_said(recipe, caplog):
+    flags = (
+        "--data=Text",
+        "--data.path=text.txt",
+        "--data.length=4",
+        "--data.batch_size=2",
+        *SHORT,
+    )
+    flags += ("--model.network.width=4",)
+    Path("text.txt").write_text("abc\n" * 60)
+    recipe("language", "fit", "--name=old", *flags)
+    Path("text.txt").write_text("abd\n" * 60)
+    recipe("language", "fit", "--name=new", *flags, "--model.weights=runs/language/old/network.pt")
+    assert "other symbols: number 3 was c there, and is d here" in caplog.text
+
+
 def test_an_ensemble_starts_from_an_ensemble(recipe):
     from recipes.regress import Regress
 
