@@ -53,7 +53,8 @@ class Unfreeze(Callback):
 
     Raises:
         ValueError: if a pattern matches nothing, nothing is trained from the start, there is no
-            such sub-module, or the optimizer is LBFGS, or has a scheduler of the module's own
+            such sub-module, or the optimizer is LBFGS, or has a scheduler of the module's own; of a
+            resumed run, if what it trains already gets another length
     """
 
     def __init__(self, schedule: dict[str, Length], module: str = "") -> None:
