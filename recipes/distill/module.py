@@ -26,6 +26,7 @@ from recipes.parts.logs import log_count, log_means, log_terms
 from recipes.parts.networks import Frozen
 from recipes.parts.outputs import Output, take_output
 from recipes.parts.sharding import distribute, shard_over_all
+from recipes.parts.trained_on import say_other_data
 from recipes.parts.weights import Patterns, Start
 
 # Beyond it float32 rounds the softened classes to one another, or to 0 and 1.
@@ -226,6 +227,8 @@ class Distill(LightningModule):
         self.start.give(self, student_weights=[self.student, self.control])
         if isinstance(self.teacher, Frozen):
             self.start.note("teacher", self.teacher_file)
+            if self.teacher_file:
+                say_other_data("--model.teacher", self.teacher_file, self)
         else:
             self.start.give(self, teacher_weights=self.teacher)
         data = self.trainer.datamodule

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_info
 
 from recipes.parts.configs import run_of
 
@@ -51,6 +52,12 @@ def other_data(path: str, module: LightningModule, has_head: bool) -> Iterator[s
         there, here = (looked_up(state, keys) for state in (theirs, own))
         if there is not None and here is not None and there != here:
             yield f"of a run with other {what}{first_difference(there, here)}"
+
+
+def say_other_data(option: str, path: str, module: LightningModule, has_head: bool = True) -> None:
+    """Prints what `other_data` finds, a line each, with the option that the file was given by."""
+    for line in other_data(path, module, has_head):
+        rank_zero_info(f"{option}={path}: {line}")
 
 
 def looked_up(state: Mapping[str, Any], keys: tuple[str, ...]) -> object:

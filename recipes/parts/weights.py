@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from recipes.parts.averages import placed
 from recipes.parts.finite import first_diverged
 from recipes.parts.lora import ADAPTERS, is_adapted, scales
-from recipes.parts.trained_on import other_data
+from recipes.parts.trained_on import say_other_data
 from recipes.parts.weight_files import Origin, chosen, short, tensors
 
 Patterns = list[str] | str | None
@@ -80,8 +80,7 @@ class Start:
                 if each is not None:
                     note = give(each, path, f"--model.{option}", self.leave_out, name)
             rank_zero_info(note)
-            for line in other_data(path, module, not self.leave_out):
-                rank_zero_info(f"--model.{option}={path}: {line}")
+            say_other_data(f"--model.{option}", path, module, has_head=not self.leave_out)
             self.note(name, path)
 
     def note(self, name: str, path: str | None) -> None:

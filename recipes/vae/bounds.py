@@ -1,4 +1,4 @@
-"""The bounds on log p(x), and what they are made of: pure functions, in nats an example."""
+"""The bounds on log p(x), what they are made of, and its estimate; in nats an example."""
 
 import math
 

@@ -184,6 +184,17 @@ def test_pretrained_adapted_resumed_alone_and_exported(recipe, capsys):
     assert "largest difference" in capsys.readouterr().out
 
 
+def test_adapters_beside_weights_that_nobody_trained_are_said(recipe, caplog):
+    few = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=2")
+    recipe("classify", "fit", "--name=a", *LORA, *few)
+    line = "--model.weights: the weights beside the adapters are as initialised"
+    assert line in caplog.text
+    caplog.clear()
+    checkpoint = "--ckpt_path=runs/classify/a/checkpoints/last.ckpt"
+    recipe("classify", "fit", checkpoint, "--trainer.max_epochs=2")
+    assert line not in caplog.text, "a resumed run has its own"
+
+
 def test_an_exported_adapter_is_read_beside_the_file_that_it_is_of(tmp_path):
     """By --model.weights: the base's weights, and then the adapters and the head."""
     from recipes.export.formats import adapter

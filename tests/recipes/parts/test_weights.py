@@ -362,6 +362,14 @@ def test_other_columns_words_and_classes_are_said(recipe, caplog):
     start = "--model.weights=runs/classify/read/network.pt"
     recipe("classify", "fit", "--name=reread", *sentences, start)
     assert "of a run with other words: number" in caplog.text
+    caplog.clear()
+    taught = [flag.replace("--model.network", "--model.student") for flag in sentences]
+    taught += ["--model.scheme=frozen"]
+    teacher = "--model.teacher_checkpoint=runs/classify/{}/checkpoints/last.ckpt"
+    recipe("distill", "fit", "--name=same", *taught, teacher.format("reread"))
+    assert "of a run with other" not in caplog.text
+    recipe("distill", "fit", "--name=other", *taught, teacher.format("read"))
+    assert "/read/checkpoints/last.ckpt: of a run with other words: number" in caplog.text
 
 
 def test_other_symbols_of_a_text_are_said(recipe, caplog):
