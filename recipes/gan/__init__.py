@@ -1,7 +1,8 @@
 """Generative adversarial networks: a generator learns to fool a discriminator.
 
 Goodfellow et al., "Generative Adversarial Nets" (2014), https://arxiv.org/abs/1406.2661; later
-papers are named with their equations in losses.py, penalties.py, constraints.py and networks/
+papers are named with their equations in losses.py, penalties.py, constraints.py and networks/.
+A step, from top to bottom, is step.py.
 
     discriminator:  min  loss_D(D(x), D(G(z))) + weight * penalty(|grad_x D|)        n times
     generator:      min  loss_G(D(x), D(G(z)))                                       once

@@ -1,7 +1,6 @@
 """A generator and a discriminator, an optimizer each, one step a batch."""
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any
 
 import torch
@@ -16,14 +15,14 @@ from callbacks.write_pictures import WritePictures
 from datamodules.drawn import Drawn
 from datamodules.loading.loader import keyed_generator
 from datamodules.loading.splits import AtLeastTwo
-from recipes.gan.checks import check_arguments, check_batch, check_fit, check_networks
-from recipes.gan.constraints import apply_spectral_norm, clip_weights
-from recipes.gan.examples import Share, packed, shared_out
+from recipes.gan.checks import check_arguments, check_fit, check_networks
+from recipes.gan.constraints import apply_spectral_norm
 from recipes.gan.gradients import Method
 from recipes.gan.losses import LOSSES, RELATIVISTIC, Name
-from recipes.gan.penalties import Penalty, total
+from recipes.gan.penalties import Penalty
 from recipes.gan.samples import evaluate, predict
-from recipes.gan.terms import critic_alarms, descend, refuse_closures, summed, watch_gradient
+from recipes.gan.step import generate, step
+from recipes.gan.terms import refuse_closures
 from recipes.parts.centred import centred, uncentred
 from recipes.parts.conditional import check_classes
 from recipes.parts.evaluation import Evaluation
@@ -31,11 +30,10 @@ from recipes.parts.evaluation.report import begin, log_values, record, summary
 from recipes.parts.groups import Groups, make_optimizer
 from recipes.parts.hyperparameters import save_hyperparameters
 from recipes.parts.known import full
-from recipes.parts.logs import is_logging_step, log_terms
+from recipes.parts.logs import log_terms
 from recipes.parts.networks import evaluating
 from recipes.parts.numbers import PositiveFinite
 from recipes.parts.sharding import distribute
-from recipes.parts.stepping import count_steps_of
 from recipes.parts.weights import Patterns, Start
 
 
@@ -140,81 +138,16 @@ class GAN(LightningModule):
         refuse_closures(*made)
         return made
 
-    # The method.
+    # The method: step.py.
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor] | None:
         self.held.append(batch)
         if self.trainer.fit_loop._should_accumulate():
             return None  # the step is made when all of its batches are here
         batches, self.held = self.held, []
-        generator, discriminator = self.optimizers()
-        count_steps_of(generator, self)  # which steps once, and last
-
-        rounds = list(zip(*map(self._shares, batches), strict=True))
-        for number, shares in enumerate(rounds):
-            # The generator's last pass serves both networks. Not so for several batches, as all of
-            # their graphs would be kept at once: for these it makes its fakes again, one by one.
-            serve_both = shares is rounds[-1] and len(batches) == 1
-            with torch.set_grad_enabled(serve_both):
-                fakes = [self.generate(share.latents, share.labels) for share in shares]
-            update = self.global_step * self.discriminator_steps + number
-            of_share = partial(self.discriminator_terms, update=update)
-            terms = descend(self, discriminator, map(of_share, shares, fakes), len(batches))
-            if self.weight_clip is not None:
-                clip_weights(self.discriminator, self.weight_clip)
-
-        if not serve_both:
-            fakes = (self.generate(share.latents, share.labels) for share in shares)
-        with self.toggled_optimizer(generator):  # without gradients for the discriminator's weights
-            of_share = partial(self.generator_terms, batches=len(batches))
-            terms = descend(self, generator, map(of_share, shares, fakes), len(batches)) | terms
-        terms = {"train/loss": summed(terms)} | terms
+        terms = step(self, [self.inputs(each) for each in batches])
         log_terms(self, terms, len(batch[0]))
         return {"loss": terms["train/loss"]}
-
-    def discriminator_terms(self, share: Share, fake: Tensor, update: int) -> dict[str, Tensor]:
-        """What the discriminator minimises in update number `update` of the run."""
-        real, fake = share.real, packed(fake.detach(), self.pack)
-        critic = partial(self.criticize, labels=share.labels)
-        real_scores, fake_scores = critic(real), critic(fake)
-        terms = {"train/discriminator": self.loss.discriminator(real_scores, fake_scores)}
-        if self.penalties and update % self.penalty_interval == 0:
-            penalty = total(critic, self.penalties, real, fake, self.penalty_method)
-            terms["train/penalty"] = self.penalty_interval * penalty
-        if is_logging_step(self.trainer):
-            terms |= critic_alarms(real_scores, fake_scores)
-        return terms
-
-    def generator_terms(self, share: Share, fake: Tensor, batches: int) -> dict[str, Tensor]:
-        """What the generator minimises, of one of the step's batches."""
-        with torch.no_grad():
-            real_scores = self.criticize(share.real, share.labels) if self.needs_real else None
-        fake_scores = self.criticize(packed(fake, self.pack), share.labels)
-        terms = {"train/generator": self.loss.generator(real_scores, fake_scores)}
-        if is_logging_step(self.trainer):
-            watch_gradient(fake, terms, self.trainer, batches)
-        return terms
-
-    def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        """Examples (batch, ...) from latents (batch, latent); images in [-1, 1]."""
-        return self.generator(latents) if labels is None else self.generator(latents, labels)
-
-    def criticize(self, packs: Tensor, labels: Tensor | None) -> Tensor:
-        """The discriminator's scores (packs,) of packs (packs, ...), larger for real ones.
-
-        Labels (batch,) are repeated where a penalty asks for several points an example.
-        """
-        if labels is None:
-            return full(self.discriminator(packs).flatten())
-        labels = labels.repeat(len(packs) // len(labels))
-        return full(self.discriminator(packs, labels).flatten())
-
-    def _shares(self, batch: tuple[Tensor, ...]) -> list[Share]:
-        """What each of the step's updates of the discriminator sees of a batch."""
-        check_batch(len(batch[0]), self.discriminator_steps, self.pack)
-        real, labels = self.inputs(batch)
-        latents = torch.randn(len(real), self.latent, device=self.device, dtype=self.dtype)
-        return shared_out(packed(real, self.pack), labels, latents, self.discriminator_steps)
 
     def inputs(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | None]:
         """Real examples and labels as the networks take them; the first batch is checked."""
@@ -246,7 +179,7 @@ class GAN(LightningModule):
             labels: (batch,), if the networks are conditional
         """
         with evaluating(self.generator):
-            return uncentred(full(self.generate(latents, labels)))
+            return uncentred(full(generate(self, latents, labels)))
 
     def prepare_prediction(
         self, count: PositiveInt | None = None, interpolate: AtLeastTwo | None = None

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from datamodules.drawn import PREDICTION
 from recipes.gan.examples import packed
+from recipes.gan.step import criticize
 from recipes.parts.centred import centred
 from recipes.parts.logs import log_means, split_of
 from recipes.parts.noise import global_seed
@@ -19,7 +20,7 @@ def evaluate(gan: LightningModule, batch: tuple[Tensor, ...], batch_idx: int) ->
     samples = gan.sample(latents, labels)
     fake, usable = centred(samples).to(real.dtype), len(real) // gan.pack * gan.pack
     packs = [packed(examples[:usable], gan.pack) for examples in (real, fake)]
-    scores = [gan.criticize(shown, labels) for shown in packs]
+    scores = [criticize(gan, shown, labels) for shown in packs]
     losses = gan.loss.discriminator(*scores) + gan.loss.generator(*scores)
     log_means(gan, {f"{split_of(gan.trainer)}/loss": losses}, usable)
     if gan.evaluation is not None:

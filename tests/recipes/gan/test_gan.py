@@ -13,7 +13,7 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
 
 import recipes
-import recipes.gan.module
+import recipes.gan.step
 from callbacks import GradientClip
 from datamodules.drawn import PREDICTION
 from datamodules.loading.loader import keyed_generator, keyed_seed
@@ -184,7 +184,7 @@ def test_a_batch_is_a_step(tmp_path, updates):
 
 def test_stock_lightning_counts_every_optimizer_step(tmp_path, monkeypatch):
     """The negative control of the test above."""
-    monkeypatch.setattr(recipes.gan.module, "count_steps_of", lambda *args: None)
+    monkeypatch.setattr(recipes.gan.step, "count_steps_of", lambda *args: None)
     with pytest.raises(AssertionError):
         test_a_batch_is_a_step(tmp_path, 2)
 
