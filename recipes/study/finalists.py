@@ -9,7 +9,7 @@ from torch import Tensor
 from recipes.regress.losses import Loss
 from recipes.regress.prediction import mixture
 from recipes.study.members import Networks
-from recipes.study.metrics import distribution, ensembles, metrics, sums
+from recipes.study.metrics import Total, distribution, ensembles, metrics, sums
 from recipes.study.population import Population
 from recipes.study.rounds import Finalist
 from recipes.study.selection import Key
@@ -19,22 +19,32 @@ class Finalists:
     """Predictions and metrics of chosen members, over the batches of an evaluation.
 
     Args:
-        population: of the chosen members, on their device
+        population: of the chosen members
         noise: variance of each one's residuals, (members,), NaN where it is not known
-        scale: mean and standard deviation of each one's target, (members, 2)
+        scale: mean and standard deviation of the target in each stream, (streams, 2)
+        device: to evaluate on
+        dtype: of the weights
     """
 
-    def __init__(self, population: Population, noise: Tensor, scale: Tensor) -> None:
-        self.population, self.scale = population.eval(), scale
-        self.noise = None if noise.isnan().any() else noise
-        self.total: dict[str, Tensor] = {}
+    def __init__(
+        self,
+        population: Population,
+        noise: Tensor,
+        scale: Tensor,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.population = population.to(device, dtype).eval()
+        self.scale = scale.to(device)[population.stream]  # of each member, (members, 2)
+        self.noise = None if noise.isnan().any() else noise.to(device)
+        self.total = Total()
         self.batches: list[tuple[Tensor, Tensor | None, Tensor]] = []
 
-    def update(self, inputs: Tensor, targets: Tensor) -> None:
-        """Evaluates a batch, (members, batch, ...) each."""
+    def update(self, batch: tuple[Tensor, Tensor]) -> None:
+        """Evaluates a batch of the study's streams."""
+        inputs, targets = self.population.assign(batch)
         outputs = self.population(inputs)
-        found = sums(self.population.loss, outputs, targets, self.noise)
-        self.total = {name: self.total.get(name, 0) + value for name, value in found.items()}
+        self.total.add(sums(self.population.loss, outputs, targets, self.noise))
         self.batches.append((*distribution(self.population.loss, outputs, self.noise), targets))
 
     def rows(self) -> list[dict[str, str | int | float]]:
@@ -52,24 +62,30 @@ class Finalists:
         )
         return rows + ensembles(members, mean, variance, targets, self.scale)
 
-    def columns(self, inputs: Tensor, targets: Tensor, split: int) -> dict[str, Tensor]:
+    def predict(self, inputs: Tensor, targets: Tensor, split: int) -> dict[str, Tensor]:
         """The target and the prediction of each optimizer's ensemble, in the target's own unit.
 
         Args:
-            inputs: (members, batch, ...)
-            targets: (members, batch)
+            inputs: (streams, batch, ...), or a file's rows, (batch, ...)
+            targets: (streams, batch), or (batch,)
             split: that the rows are of; the members trained on it predict them
 
         Raises:
             ValueError: if the study was not of that split
         """
         groups: dict[str, list[int]] = {}
-        for number, member in enumerate(self.population.members):
+        members = self.population.members
+        for number, member in enumerate(members):
             if member.split == split:
                 groups.setdefault(member.trial.optimizer, []).append(number)
         if not groups:
-            splits = sorted({member.split for member in self.population.members})
+            splits = sorted({member.split for member in members})
             raise ValueError(f"--data.split={split}: the study is of {splits}")
+        if targets.ndim > 1:
+            inputs, targets = self.population.assign((inputs, targets))
+        else:  # a file's: for the members of that split, and others that do not count
+            many = len(members)
+            inputs, targets = (part.expand(many, *part.shape) for part in (inputs, targets))
         outputs = self.population(inputs)
         mean, variance = distribution(self.population.loss, outputs, self.noise)
         first = next(iter(groups.values()))[0]

@@ -1,9 +1,10 @@
 """Predictions of many members at once, and their metrics."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
+from lightning.pytorch import Trainer
 from torch import Tensor
 
 from datamodules.loading.missing import is_known
@@ -54,7 +55,20 @@ def sums(
     return {name: torch.where(known, values, 0).sum(1) for name, values in parts.items()}
 
 
-def metrics(total: dict[str, Tensor], std: Tensor, likelihood: bool) -> dict[str, Tensor]:
+class Total(dict[str, Tensor]):
+    """`sums` of all batches so far."""
+
+    def add(self, found: Mapping[str, Tensor]) -> None:
+        """Adds those of a batch."""
+        self.update({name: self.get(name, 0) + value for name, value in found.items()})
+
+    def over_processes(self, trainer: Trainer) -> dict[str, Tensor]:
+        """Those of all processes together."""
+        reduce = trainer.strategy.reduce
+        return {name: reduce(value, reduce_op="sum") for name, value in self.items()}
+
+
+def metrics(total: Mapping[str, Tensor], std: Tensor, likelihood: bool) -> dict[str, Tensor]:
     """Metrics of each member, (members,), in the target's own unit.
 
     Args:

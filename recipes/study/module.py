@@ -35,7 +35,7 @@ from recipes.study.checks import (
 from recipes.study.definition import check_accumulation, check_study
 from recipes.study.finalists import Finalists, training_metrics
 from recipes.study.members import Networks
-from recipes.study.metrics import metrics, sums
+from recipes.study.metrics import Total, metrics, sums
 from recipes.study.population import Population
 from recipes.study.record import Record
 from recipes.study.report import report_fit, report_test
@@ -177,16 +177,14 @@ class Study(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         check_scale(self.scale, self.trained)
-        self.total: dict[str, Tensor] = {}
+        self.total = Total()
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         inputs, targets = self.population.assign(batch)
-        for name, value in sums(self.loss, self.population(inputs), targets).items():
-            self.total[name] = self.total.get(name, 0) + value
+        self.total.add(sums(self.loss, self.population(inputs), targets))
 
     def on_validation_epoch_end(self) -> None:
-        reduce = self.trainer.strategy.reduce
-        total = {name: reduce(value, reduce_op="sum") for name, value in self.total.items()}
+        total = self.total.over_processes(self.trainer)
         std = self.scale.to(self.device)[self.population.stream, 1]
         found = metrics(total, std, self.loss.needs_noise)
         self.log("val/loss", found["loss"].nanmedian(), prog_bar=True)
@@ -203,28 +201,20 @@ class Study(LightningModule):
 
     def on_test_epoch_start(self) -> None:
         check_evaluation(self.trainer, self.scale, self.trained)
-        population, noise = self.rounds.finalists()
-        population.to(self.device, self.dtype)
-        scale = self.scale.to(self.device)[population.stream]
-        self.finalists = Finalists(population, noise.to(self.device), scale)
+        chosen = self.rounds.finalists()
+        self.finalists = Finalists(*chosen, self.scale, self.device, self.dtype)
 
     on_predict_epoch_start = on_test_epoch_start
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.finalists.update(*self.finalists.population.assign(batch))
+        self.finalists.update(batch)
 
     def on_test_epoch_end(self) -> None:
         self.log_dict(report_test(self.trainer, self.finalists.rows()))
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
         inputs, targets, *_ = batch
-        population = self.finalists.population
-        if targets.ndim > 1:
-            inputs, targets = population.assign((inputs, targets))
-        else:  # a file's, of --data.split: for its members, and others that do not count
-            many = len(population.members)
-            inputs, targets = (part.expand(many, *part.shape) for part in (inputs, targets))
-        return self.finalists.columns(inputs, targets, self.trainer.datamodule.split)
+        return self.finalists.predict(inputs, targets, self.trainer.datamodule.split)
 
     # Start and end of a fit, and checkpoints.
 

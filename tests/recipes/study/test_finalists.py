@@ -14,24 +14,31 @@ def test_ensembles_are_mixtures_in_the_targets_own_unit(loss):
     chosen = [Member(Trial("SGD", 0.1), 0, 0), Member(Trial("Adam", 0.1), 0, 0)]
     chosen.append(Member(Trial("SGD", 0.1), 1, 0))
     outputs, targets = torch.randn(3, 5, 2 if loss == "gaussian_nll" else 1), torch.randn(5)
-    noise, scale = torch.tensor([0.5, 0.2, 0.9]), torch.tensor([[10.0, 3.0]] * 3)
+    noise, scale = torch.tensor([0.5, 0.2, 0.9]), torch.tensor([[10.0, 3.0], [0.0, 1.0]])
 
     class Stub:
-        members = chosen
+        members, stream = chosen, torch.tensor([0, 0, 0])
         loss = Loss()
 
-        def eval(self):
+        def to(self, *where):
             return self
+
+        eval = to
+
+        def assign(self, batch):
+            return [part[self.stream] for part in batch]
 
         def __call__(self, inputs):
             return outputs[:, inputs[0]]
 
     Stub.loss = Loss(loss)
-    finalists = Finalists(Stub(), noise, scale)
+    finalists = Finalists(Stub(), noise, scale, torch.device("cpu"), torch.float32)
     for rows in (slice(0, 2), slice(2, 5)):  # batches
-        finalists.update(torch.arange(5)[rows].expand(3, -1), targets[rows].expand(3, -1))
+        finalists.update((torch.arange(5)[None, rows], targets[None, rows]))
     *alone_, sgd, adam = finalists.rows()
-    columns = finalists.columns(torch.arange(5).expand(3, -1), targets.expand(3, -1), split=0)
+    columns = finalists.predict(torch.arange(5), targets, split=0)
+    streams = finalists.predict(torch.arange(5).unsqueeze(0), targets.unsqueeze(0), split=0)
+    assert all(torch.equal(columns[name], streams[name]) for name in columns)
 
     own, mean = 10 + 3 * targets, 10 + 3 * outputs[..., 0]
     variance = 9 * noise.unsqueeze(1).expand(3, 5)
