@@ -5,10 +5,13 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.data import extract_batch_size
 
 from datamodules.loading.loader import data_rank
 from recipes.parts.logs import is_logging_step
+
+MANY = 0.1  # of the training rows: an epoch that leaves out as many says so
 
 
 class Totals(Callback):
@@ -41,6 +44,14 @@ class Totals(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.start = time.monotonic()
+        loader = trainer.train_dataloader
+        left_out = getattr(loader, "left_out", 0)
+        if left_out and left_out >= MANY * len(loader.table):
+            share = f"{left_out} of {len(loader.table)} training rows"
+            rank_zero_info(
+                f"note: an epoch leaves out {share}, others each time: they fill no whole batch of "
+                "--data.batch_size"
+            )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.before, self.start = self.seconds, None

@@ -154,6 +154,11 @@ class Loader:
     def __len__(self) -> int:
         return self.batches
 
+    @property
+    def left_out(self) -> int:
+        """Rows that are in no batch of an epoch: while shuffling, others in each."""
+        return len(self.table) - self.bounds[-1]
+
     def order(self) -> Tensor:
         """The row numbers in this epoch's order, on every process the same."""
         if not self.shuffle:

@@ -1,4 +1,4 @@
-"""MaxNorm, KeyedNoise, Export and WritePredictions around a stranger's LightningModule."""
+"""MaxNorm, KeyedNoise, Export, WritePredictions and Totals, most around a stranger's module."""
 
 import csv
 import math
@@ -9,10 +9,12 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 
-from callbacks import Export, KeyedNoise, MaxNorm, Threads, Throughput, WritePredictions
+from callbacks import Export, KeyedNoise, MaxNorm, Threads, Throughput, Totals, WritePredictions
 from datamodules.loading.missing import MISSING
+from recipes.classify import Classify
+from recipes.parts.networks import MLP
 from recipes.running.files import MetricsFile
-from trains import rows
+from trains import digits, fit, rows
 
 
 class Stranger(LightningModule):
@@ -208,3 +210,13 @@ def test_throughput_is_samples_over_the_time_of_training(tmp_path, monkeypatch):
     key = "throughput/samples_per_second"
     found = [row[key] for row in rows(tmp_path) if key in row]
     assert found == [4.0] * 4, "two samples every half second"
+
+
+@pytest.mark.parametrize(("batch_size", "left_out"), [(64, 53), (100, 77), (600, 477)])
+def test_an_epoch_that_leaves_out_many_rows_says_so(tmp_path, caplog, batch_size, left_out):
+    """Those that fill no whole batch, if they are a tenth or more of the 1,077."""
+    caplog.set_level("INFO")
+    module, data = Classify(MLP(64, [16])), digits(batch_size=batch_size)
+    fit(module, data, tmp_path, [Totals()], max_epochs=1)
+    said = f"an epoch leaves out {left_out} of 1077 training rows" in caplog.text
+    assert said == (left_out > 107)
