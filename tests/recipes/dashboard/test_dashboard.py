@@ -59,7 +59,7 @@ def test_it_is_saved_where_it_was_told_to(monkeypatch, capsys):
     [
         ((), "error: the following arguments are required: recipe"),
         (("gna",), "error: recipe: invalid choice: 'gna' (choose from 'classify', "),
-        (("gan", "--entitty=us"), "error: unrecognized arguments: --entitty=us"),
+        (("gan", "--entitty=us"), "error: --entitty: there is no such option; is it --entity?"),
         (("gan",), "error: --entity is missing: the W&B user or team whose project it is"),
         (("gan", "--entity=us"), "error: no W&B account is known here: wandb login, or --print"),
     ],

@@ -107,7 +107,7 @@ def test_a_seed_that_fails_is_named_and_the_others_go_on(seeds, capfd):
 @pytest.mark.parametrize(
     ("args", "line"),
     [
-        (("--seed=3",), "unrecognized arguments: --seed=3"),
+        (("--seed=3",), "--seed: there is no such option; is it --seeds?"),
         (("--seeds=x",), "--seeds: x is neither a number, such as 5, nor 0-4, nor 3,7,9"),
         (("--seed_everything=3",), "--seed_everything=3: recipes.seeds sets it, see --seeds"),
         (("--recipe=nope",), "--recipe=nope: the recipes are classify, "),
