@@ -10,6 +10,7 @@ import csv
 import json
 import math
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,17 +19,23 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from onnxruntime import InferenceSession
 from torch import nn
 
+import finetune as finetuning
+import quantize as quantizing
 from datamodules import Diabetes, Digits, Grid, Iris, Ring
+from recipes.classify import Classify
 from recipes.compare import report
 from recipes.ensemble.__main__ import METHODS
 from recipes.ensemble.__main__ import main as ensemble_command
 from recipes.explain.__main__ import main as explain_command
+from recipes.export.__main__ import main as export_command
+from recipes.folds.__main__ import main as folds_command
 from recipes.parts.drawing import style
 from recipes.running.commands import run_recipe
 from recipes.seeds.__main__ import main as seeds_command
@@ -110,6 +117,97 @@ def ensemble(path: Path) -> None:
     panel.minorticks_off()
     panel.set_xlabel("test error, %")
     panel.legend(frameon=False, loc="center right")
+    figure.savefig(path)
+
+
+def folds(path: Path) -> None:
+    """The default regression on five folds: RMSE of each, and every row's own prediction."""
+    folds_command(["--recipe=regress", "--folds=5", "--name=folds"])
+    folder = Path("runs/regress/folds")
+    errors = json.loads((folder / "folds.json").read_text())["test/rmse"]
+    with (folder / "out_of_fold.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    figure, (left, right) = panels(2)
+    mean = statistics.mean(errors)
+    left.axhline(mean, color=GREY, linewidth=1)
+    left.annotate(f"mean {mean:.1f}", (4.1, mean), va="bottom", ha="right", color=GREY)
+    for fold, error in enumerate(errors):
+        left.plot(fold, error, "o", color=f"C{fold}")
+        own = [row for row in rows if int(row["fold"]) == fold]
+        target, found = ([float(row[key]) for row in own] for key in ("target", "prediction"))
+        right.plot(target, found, "o", markersize=3, alpha=0.7, color=f"C{fold}")
+    left.set(xlabel="fold", ylabel="RMSE of the fold, on the run without it", xlim=(-0.5, 4.5))
+    ends = [float(end([float(row["target"]) for row in rows])) for end in (min, max)]
+    right.plot(ends, ends, color=GREY, linewidth=1)
+    right.set(xlabel="progression of diabetes", ylabel="prediction, out of fold")
+    figure.savefig(path)
+
+
+def export(path: Path) -> None:
+    """How far the files of the default classifier are from the run, over the test images."""
+    run = finished("classify", "digits", "exported", test=False)
+    for file in ("onnx", "torch_export"):
+        export_command([str(run), f"--format={file}"])
+    data, module = Digits(), Classify.load_from_checkpoint(run / "checkpoints" / "best.ckpt")
+    trainer = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    own = torch.cat([found["probability"] for found in trainer.predict(module, data)])
+    images = torch.cat([inputs for inputs, *_ in data.predict_dataloader()])
+    portable = torch.export.load(run / "model.pt2").module()(images)["probability"].detach()
+    (onnx,) = InferenceSession(run / "model.onnx").run(["probability"], {"inputs": images.numpy()})
+    figure, (panel,) = panels(1, width=7.5)
+    found = {"onnx, by ONNX Runtime": torch.as_tensor(onnx), "torch_export, by torch": portable}
+    for place, (label, answer) in enumerate(found.items()):
+        differences = (answer - own).abs().amax(1).clamp(min=1e-9).log10()
+        look = {"bins": torch.arange(-9, -3, 0.125).tolist(), "alpha": 0.7}
+        panel.hist(differences.tolist(), label=label, color=(BLUE, ORANGE)[place], **look)
+    panel.axvline(-4, color=GREY, linestyle="--")
+    panel.annotate("refused beyond --tolerance", (-4.05, 0), (-4.05, 20), rotation=90, ha="right")
+    panel.set_xticks(range(-9, -3), [f"$10^{{{power}}}$" for power in range(-9, -3)])
+    panel.set(xlabel="largest difference of a picture's probabilities", ylabel="test pictures")
+    panel.legend(frameon=False, loc="upper center")
+    figure.savefig(path)
+
+
+def finetune(path: Path) -> None:
+    """Accuracy on Fashion-MNIST from few labels, of networks that know MNIST: finetune.json."""
+    figure, (panel,) = panels(1, width=7.5)
+    task = finetuning.TASKS["fashion"]
+    for method in finetuning.METHODS:
+        found = [finetuning.accuracies(task, method, labels) for labels in finetuning.LABELS]
+        means, spread = ([of(each) for each in found] for of in (statistics.mean, statistics.stdev))
+        is_start = method == finetuning.START
+        look = {"color": GREY, "linestyle": "--"} if is_start else {"linestyle": "-"}
+        look |= {"marker": "o", "capsize": 3, "label": method}
+        panel.errorbar(finetuning.LABELS, means, spread, **look)
+    panel.set_xscale("log")
+    panel.set_xticks(finetuning.LABELS, map(str, finetuning.LABELS))
+    panel.minorticks_off()
+    panel.set(xlabel="labels a class", ylabel="test accuracy, %")
+    panel.legend(frameon=False)
+    figure.savefig(path)
+
+
+def quantize(path: Path) -> None:
+    """Size of the digits' files, and milliseconds of a wide network's: quantize.json."""
+    figure, (left, right) = panels(2, width=10)
+    _, *rows = quantizing.accuracies()
+    plain = [row for row in rows if "," not in row[1]]
+    for place, network in enumerate(("MLP", "ConvNet")):
+        sizes = {"float32": next(row[5] for row in plain if row[0] == network)}
+        sizes |= {row[1]: row[6] for row in plain if row[0] == network}
+        kinds = ("float32", "bf16", "static_int8", "dynamic_int8", "int4_weight")
+        shown = [kind for kind in kinds if kind in sizes]
+        heights = [-kinds.index(kind) + 0.2 - 0.4 * place for kind in shown]
+        color = (BLUE, ORANGE)[place]
+        left.barh(heights, [int(sizes[kind]) for kind in shown], 0.36, color=color, label=network)
+    left.set_yticks(range(0, -len(kinds), -1), kinds)
+    left.set_xlabel("KB of the file")
+    left.legend(frameon=False)
+    speeds = quantizing.stored()["speed"]
+    times = [speeds[f"{kind}, {quantizing.ONNX}"] for kind in kinds]
+    right.barh(range(0, -len(kinds), -1), times, 0.5, color=GREY)
+    right.set(yticks=[], ylim=left.get_ylim())
+    right.set_xlabel("ms of 64 rows, four layers of 1024, one thread")
     figure.savefig(path)
 
 
@@ -354,10 +452,14 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     "ensemble": ensemble,
     "explain": explain,
     "explain_pictures": explain_pictures,
+    "export": export,
     "feedback": feedback,
+    "finetune": finetune,
+    "folds": folds,
     "language": language,
     "lesson": lesson,
     "policy_gradient": partial(acting, "policy_gradient"),
+    "quantize": quantize,
     "regress": regress,
     "ring": ring,
     "seeds": seeds,

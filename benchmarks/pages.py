@@ -11,6 +11,7 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- configs: FOLDER -->              a folder's configs, with the first sentence of each header
 <!-- classes: MODULE -->              what a module exports, with the first line of each docstring
 <!-- arguments: CLASS -->             a constructor's arguments, as its docstring has them
+<!-- flags -->                        flags of the Trainer and overlays that recipes refuse
 <!-- scripts: FOLDER -->              a folder's scripts, with the first line of each docstring
 <!-- killed by -->                    runs that were killed, by what, and what became of them
 <!-- killed at -->                    the same at points of training
@@ -51,6 +52,7 @@ import control
 import feedback_depth
 import feedback_mnist
 import finetune
+import flags
 import generative
 import growth
 import language_optimizers
@@ -159,6 +161,7 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "classes": classes,
     "arguments": arguments,
     "scripts": scripts,
+    "flags": lambda _: flags.table(),
     "killed by": lambda _: by_kind(read(FILE)),
     "killed at": lambda _: by_point(read(FILE)),
     "soak": lambda _: soaked(read(SOAK)),

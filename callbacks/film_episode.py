@@ -25,7 +25,7 @@ class FilmEpisode(Callback):
 
     `<run folder>/episode.gif` is the film, `episode.png` a strip of it; W&B has the strip as
     `episode`. By the weights that are evaluated: their average, if there is an `EMA`. Environments
-    of gymnasium have no picture here, and are left out.
+    of gymnasium, and others without an `outline`, have no picture: a line says so.
 
     ```yaml
     - class_path: FilmEpisode
@@ -47,7 +47,11 @@ class FilmEpisode(Callback):
             return
         with averaged(trainer, pl_module), evaluating(pl_module.network):
             states = played(trainer, pl_module, self.episode)
-        pictures = [drawn(environment.outline(state)) for state in some(states, MOST)]
+        outlines = [environment.outline(state) for state in some(states, MOST)]
+        if None in outlines:
+            rank_zero_info(f"note: no film: {type(environment).__name__} has no outline")
+            return
+        pictures = list(map(drawn, outlines))
         folder = Path(trainer.default_root_dir)
         # Played as fast as it happens, however many states are left out.
         seconds = len(states) / environment.frames_per_second

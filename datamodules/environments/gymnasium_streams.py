@@ -1,5 +1,6 @@
 """Environments of gymnasium side by side, which go on exactly where a killed run left them."""
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ def make(name: str, options: dict[str, Any]) -> "Callable[[], gymnasium.Env]":
             return gymnasium.make(name, **options)
         except (gymnasium.error.Error, ImportError, TypeError) as error:
             said = str(error).splitlines()[0]
+            if lacking := re.findall(r"pip install ['\"]?([\w\[\]-]+)", said):
+                said = f"it needs {' and then '.join(lacking)}, by pip"
             raise ValueError(f"--data.id={name}: {said}") from error
 
     return made

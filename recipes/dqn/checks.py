@@ -10,7 +10,7 @@ from recipes.parts.fitting import named, outputs
 
 
 def check_setup(trainer: Trainer) -> None:
-    """Refuses data that are no environments with choices, and several processes.
+    """Refuses data that are no environments with choices, several processes, and accumulation.
 
     Raises:
         ValueError: naming the option
@@ -29,6 +29,31 @@ def check_setup(trainer: Trainer) -> None:
         )
     if data.batch_size == "full":
         raise ValueError("--data.batch_size=full: rows are drawn from the replay: give a number")
+    if (accumulated := trainer.accumulate_grad_batches) > 1:
+        raise ValueError(
+            f"--trainer.accumulate_grad_batches={accumulated}: rows are drawn from the replay: "
+            f"--data.batch_size={accumulated * data.batch_size} takes as many for a step"
+        )
+
+
+def check_warmup(warmup: int, steps: int, n_steps: int, environments: int) -> None:
+    """Refuses a first update before anything can be remembered.
+
+    Args:
+        warmup: steps of all environments before it
+        steps: of each environment that belong to an update
+        n_steps: that a transition is of
+        environments: their number
+
+    Raises:
+        ValueError: naming the options
+    """
+    if -(-warmup // environments) + steps < n_steps:
+        least = (n_steps - steps) * environments
+        raise ValueError(
+            f"--model.warmup={warmup}: nothing is remembered before the first update, as a "
+            f"transition is of --model.n_steps={n_steps}: give {least} or more"
+        )
 
 
 def check_network(network: nn.Module, data: Control, device: torch.device) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.loading.keyed import uniforms
-from recipes.dqn.checks import check_network, check_setup
+from recipes.dqn.checks import check_network, check_setup, check_warmup
 from recipes.dqn.losses import epsilon, next_values
 from recipes.dqn.progress import Progress
 from recipes.parts.episodes import evaluate, in_words, spaces_of
@@ -190,6 +190,8 @@ class DQN(LightningModule):
         check_network(self.network, self.trainer.datamodule, self.device)
 
     def on_fit_start(self) -> None:
+        environments = self.trainer.datamodule.total
+        check_warmup(self.warmup, self.steps, self.remembered[2], environments)
         self.start.give(self, weights=self.network)
 
     def on_train_start(self) -> None:

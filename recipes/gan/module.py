@@ -145,7 +145,7 @@ class GAN(LightningModule):
         if self.trainer.fit_loop._should_accumulate():
             return None  # the step is made when all of its batches are here
         batches, self.held = self.held, []
-        terms = step(self, [self.inputs(each) for each in batches])
+        terms = step(self, batches)
         log_terms(self, terms, len(batch[0]))
         return {"loss": terms["train/loss"]}
 

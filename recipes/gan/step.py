@@ -15,22 +15,20 @@ from recipes.parts.known import full
 from recipes.parts.logs import is_logging_step
 from recipes.parts.stepping import count_steps_of
 
-Inputs = tuple[Tensor, Tensor | None]  # real examples (batch, ...); labels (batch,) or none
 
-
-def step(gan: LightningModule, batches: list[Inputs]) -> dict[str, Tensor]:
+def step(gan: LightningModule, batches: list[tuple[Tensor, ...]]) -> dict[str, Tensor]:
     """The updates of the discriminator, each on a share of every batch, then the generator's.
 
     Args:
         gan: whose networks learn
-        batches: that are accumulated; mostly one
+        batches: (inputs, targets), that are accumulated; mostly one
 
     Returns:
         what is logged of the last batch, log key to scalar: train/loss is the sum of all losses
     """
     generator, discriminator = gan.optimizers()
     count_steps_of(generator, gan)  # which steps once, and last
-    rounds = list(zip(*(shares_of(gan, *batch) for batch in batches), strict=True))
+    rounds = list(zip(*(shares_of(gan, batch) for batch in batches), strict=True))
     for number, shares in enumerate(rounds):
         # The generator's last pass serves both networks. Not so for several batches, as all of
         # their graphs would be kept at once: for these it makes its fakes again, one by one.
@@ -51,9 +49,10 @@ def step(gan: LightningModule, batches: list[Inputs]) -> dict[str, Tensor]:
     return {"train/loss": summed(terms)} | terms
 
 
-def shares_of(gan: LightningModule, real: Tensor, labels: Tensor | None) -> list[Share]:
+def shares_of(gan: LightningModule, batch: tuple[Tensor, ...]) -> list[Share]:
     """What each of the step's updates of the discriminator sees of a batch, with new latents."""
-    check_batch(len(real), gan.discriminator_steps, gan.pack)
+    check_batch(len(batch[0]), gan.discriminator_steps, gan.pack)
+    real, labels = gan.inputs(batch)
     latents = torch.randn(len(real), gan.latent, device=gan.device, dtype=gan.dtype)
     return shared_out(packed(real, gan.pack), labels, latents, gan.discriminator_steps)
 

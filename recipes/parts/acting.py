@@ -113,7 +113,7 @@ def gathered(state: dict[str, Tensor], module: LightningModule) -> dict[str, Ten
 
     Args:
         state: of this process's; the first dimension is that of the environments. What differs
-            between processes in its second one is filled up with zeros
+            between processes in its second one is filled up, as by `padded`
         module: that is trained
     """
     state = {name: value.cpu().clone() for name, value in state.items()}
@@ -126,12 +126,16 @@ def gathered(state: dict[str, Tensor], module: LightningModule) -> dict[str, Ten
 
 
 def padded(parts: list[Tensor]) -> list[Tensor]:
-    """Tensors with zeros behind, so that all are as long in the second dimension."""
+    """Tensors with NaN behind, or 0 of whole numbers, all as long in the second dimension."""
     if parts[0].ndim < 2:
         return parts
-    longest = max(part.shape[1] for part in parts)
+    longest, filling = max(part.shape[1] for part in parts), 0
+    if parts[0].is_floating_point():
+        filling = torch.nan
     return [
-        torch.cat((part, part.new_zeros(len(part), longest - part.shape[1], *part.shape[2:])), 1)
+        torch.cat(
+            (part, part.new_full((len(part), longest - part.shape[1], *part.shape[2:]), filling)), 1
+        )
         for part in parts
     ]
 

@@ -13,6 +13,7 @@ from datamodules.environments.streams import Streams
 from recipes.parts.logs import log_means, split_of
 
 Act = Callable[[Tensor, Tensor, int], Tensor]  # observations, numbers of episodes, step
+LONGEST = 100_000  # steps of an evaluation's episode
 
 
 @torch.no_grad()
@@ -22,6 +23,9 @@ def play(streams: Streams, act: Act) -> tuple[Tensor, Tensor]:
     Args:
         streams: whose episodes have just begun
         act: the policy: chooses actions
+
+    Raises:
+        ValueError: if an episode does not end
     """
     returns = torch.full_like(streams.numbers, torch.nan, dtype=torch.double)
     lengths = torch.zeros_like(streams.numbers)
@@ -31,6 +35,11 @@ def play(streams: Streams, act: Act) -> tuple[Tensor, Tensor]:
         lengths += under_way
         returns = torch.where(under_way, found, returns)
         step += 1
+        if step == LONGEST:
+            raise ValueError(
+                f"--data: an episode of the evaluation has not ended after {LONGEST:,} steps: the "
+                "environment needs a limit, such as --data.options.max_episode_steps of gymnasium"
+            )
     return returns, lengths
 
 
@@ -47,7 +56,7 @@ def check_task(trainer: Trainer) -> None:
     if isinstance(trainer.strategy, (FSDPStrategy, ModelParallelStrategy)):
         raise ValueError(
             f"--trainer.strategy={type(trainer.strategy).__name__}: a policy acts by its whole "
-            "network: --config=ddp"
+            "network, on each process"
         )
 
 

@@ -158,18 +158,21 @@ def wandb_definition(metric: str) -> dict[str, Any]:
     """How W&B shows a metric, as arguments of its `define_metric`.
 
     What validation measures is drawn over epochs and summarised by its best and its last value;
-    the rest is drawn over batches, and only the last value kept. Everything can be drawn over
-    `samples` too.
+    the rest is drawn over batches, and only the last value kept. Returns and lengths of episodes
+    are drawn over the steps of the environments. Everything can be drawn over `samples` too.
 
     Args:
         metric: log key
     """
+    of_episodes = metric.endswith(("/return", "/length"))
     if not metric.startswith("val/"):
-        return {"name": metric, "step_metric": "trainer/global_step"}
+        over = "environment_steps" if of_episodes else "trainer/global_step"
+        return {"name": metric, "step_metric": over}
+    over = "environment_steps" if of_episodes else "epoch"
     # In a sweep, W&B optimizes the summary of this name, which must be a number: the last value.
     summary = f"{'max' if more_is_better(metric) else 'min'},last"
     in_sweep = "WANDB_SWEEP_ID" in os.environ
-    return {"name": metric, "step_metric": "epoch", "summary": None if in_sweep else summary}
+    return {"name": metric, "step_metric": over, "summary": None if in_sweep else summary}
 
 
 def in_words(key: str) -> str:

@@ -50,15 +50,17 @@ def check_network(
         raise ValueError(f"{given}, but the environment's actions need {wanted}")
 
 
-def minibatches(trainer: Trainer, steps: int | None) -> int:
+def minibatches(trainer: Trainer, steps: int | None, passes: int) -> int:
     """How many minibatches a rollout is cut into.
 
     Args:
         trainer: about to take its first step
         steps: of each environment in a rollout; None: whole episodes
+        passes: over a rollout
 
     Raises:
-        ValueError: if batches do not divide what is collected, naming the options
+        ValueError: if batches do not divide what is collected, or accumulated ones are of several
+            policies, naming the options
     """
     data = trainer.datamodule
     size, count = data.batch_size, data.environments
@@ -67,6 +69,7 @@ def minibatches(trainer: Trainer, steps: int | None) -> int:
             raise ValueError(f"--data.batch_size={size}: of whole episodes, --data.batch_size=full")
         if data.limit is None:
             raise ValueError("--model.steps=null needs an environment whose episodes have a limit")
+        check_accumulation(trainer, 1, passes)
         return 1
     parts, rest = divmod(count * steps, count * steps if size == "full" else size)
     if rest or not parts or steps % parts:
@@ -74,10 +77,33 @@ def minibatches(trainer: Trainer, steps: int | None) -> int:
             f"--data.batch_size={size} of {count} environments x {steps} steps: give "
             f"{count} times a divisor of {steps}"
         )
-    accumulated = trainer.accumulate_grad_batches
-    if parts > 1 and parts % accumulated:
+    check_accumulation(trainer, parts, passes)
+    return parts
+
+
+def check_accumulation(trainer: Trainer, parts: int, passes: int) -> None:
+    """Refuses steps of several passes or policies. One pass of one minibatch is of one policy.
+
+    Args:
+        trainer: about to take its first step
+        parts: minibatches of a pass
+        passes: over a rollout
+
+    Raises:
+        ValueError: naming the options
+    """
+    accumulated, batches = trainer.accumulate_grad_batches, trainer.num_training_batches
+    if accumulated == 1 or parts == passes == 1:
+        return
+    if parts % accumulated:
+        way = f"a divisor of {parts}" if parts > 1 else "1, or --model.passes=1"
         raise ValueError(
             f"--trainer.accumulate_grad_batches={accumulated}: a step would be of several passes "
-            f"over a rollout of {parts} minibatches: give a divisor of {parts}"
+            f"over a rollout of {parts} minibatches: give {way}"
         )
-    return parts
+    if batches % accumulated and trainer.max_epochs != 1:
+        raise ValueError(
+            f"--trainer.accumulate_grad_batches={accumulated}: an epoch of {batches} batches ends "
+            "within a step, and later ones would be of several rollouts: give --data.batches a "
+            f"multiple of {accumulated}"
+        )

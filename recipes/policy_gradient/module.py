@@ -227,7 +227,7 @@ class PolicyGradient(LightningModule):
         self.start.give(self, weights=self.network)
 
     def on_train_start(self) -> None:
-        parts = minibatches(self.trainer, self.steps)
+        parts = minibatches(self.trainer, self.steps, self.passes)
         self.progress = Progress(self, parts, self.passes)
         if self.saved is not None:
             self.progress.restore(self.saved)

@@ -98,4 +98,5 @@ class Progress:
         self.acting.restore(saved["acting"])
         if saved["rollout"]:
             rollout = Rollout(**of_this_process(saved["rollout"], self.module))
-            self._share_out(rollout, self.iterations - 1)
+            # Another process's episodes may have been longer than all of this one's.
+            self._share_out(rollout.until_the_last_known(), self.iterations - 1)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from datamodules.environments.streams import Streams
 from datamodules.loading.keyed import uniforms
+from datamodules.loading.missing import is_known
 
 Choose = Callable[[Tensor, Tensor], Tensor]  # observations, noise of a step: actions
 
@@ -54,6 +55,11 @@ class Rollout:
     values: Tensor
     advantages: Tensor
     targets: Tensor
+
+    def until_the_last_known(self) -> "Rollout":
+        """Without steps behind the last one that any environment has taken."""
+        taken = int(is_known(self.targets).any(0).nonzero().max()) + 1
+        return Rollout(**{name: value[:, :taken] for name, value in self.state().items()})
 
     def state(self) -> dict[str, Tensor]:
         """Its tensors by name."""

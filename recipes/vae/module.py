@@ -122,12 +122,13 @@ class VAE(LightningModule):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Mean and log variance of q(z | x), (batch, latent); an autoencoder's code is its mean."""
-        found = full(self.encoder(x))
+        found = full(self.encoder(x.to(self.dtype)))
         return (found, None) if self.method == "autoencoder" else found.chunk(2, 1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """What the likelihood takes, (samples, batch, ...), of codes (samples, batch, latent)."""
-        return full(self.decoder(codes.flatten(0, 1))).unflatten(0, codes.shape[:2])
+        made = full(self.decoder(codes.flatten(0, 1).to(self.dtype)))
+        return made.unflatten(0, codes.shape[:2])
 
     def terms(self, x: Tensor, noise: Noise) -> dict[str, Tensor]:
         """The loss and its parts, nats an example, (batch,); and the mean code, (batch, latent).

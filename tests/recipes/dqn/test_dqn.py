@@ -279,6 +279,22 @@ def test_several_processes_are_refused():
         check_setup(trainer)
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--model.warmup=0", "--model.n_steps=5"), r"warmup=0: .* give 4 or more"),
+        (("--trainer.accumulate_grad_batches=2",), r"=2: rows are drawn .* --data.batch_size=32"),
+    ],
+)
+def test_a_first_update_of_nothing_and_accumulation_are_refused(recipe, flags, said):
+    with pytest.raises(ValueError, match=said):
+        recipe("dqn", "fit", *SHORT, *flags)
+
+
+def test_the_least_warmup_that_is_named_is_enough(recipe):
+    recipe("dqn", "fit", *SHORT, "--model.warmup=4", "--model.n_steps=5", "--trainer.max_steps=2")
+
+
 def test_an_mlp_of_the_house_is_a_q_network(recipe):
     recipe("dqn", "fit", *SHORT, "--name=a")
     network = MLP(4, [16, 16], 2)

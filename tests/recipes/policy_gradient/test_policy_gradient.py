@@ -1,6 +1,8 @@
 """Policy gradients from the command line: interruptions, processes, tasks, refusals."""
 
 import csv
+import shutil
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,10 @@ import torch
 from PIL import Image, ImageSequence
 
 from callbacks.film_episode import drawn, some
-from datamodules.control import Acrobot, CartPole, MountainCar, Pendulum
+from datamodules.control import Acrobot, CartPole, Control, MountainCar, Pendulum
 from forks import ended_well, ranks
 from marks import slow
+from recipes.parts.keys import wandb_definition
 from trains import interrupt_after, middle_of_epoch, rows
 
 LAST = "checkpoints/last.ckpt"
@@ -117,6 +120,25 @@ def test_two_processes_own_half_of_the_environments_each(recipe, kind):
         assert of_each[0] == pytest.approx(of_each[1], rel=1e-6), key
 
 
+@pytest.mark.slow
+def test_two_processes_go_on_within_an_iteration_of_whole_episodes():
+    """One's longest episode is shorter than the other's, and its rollout stays as it was."""
+    given = (*REINFORCE, "--model.clip=0.2", "--model.passes=3", "--data.batches=15", *DDP)
+    short = [flag for flag in SHORT if not flag.startswith(("--model", "--data.batch"))]
+    flags = (*short, *given, *middle_of_epoch(FOLDER / "whole"), "--name=whole")
+    ended_well(*ranks(2, "recipes.policy_gradient", "fit", *flags))
+    shutil.copytree(FOLDER / "whole", FOLDER / "uncut")
+    lengths = (~saved("whole", "middle")["progress"]["rollout"]["targets"].isnan()).sum(1)
+    assert lengths[0::2].max() != lengths[1::2].max(), "else nothing had to be filled up"
+    middle = f"--ckpt_path={FOLDER}/whole/checkpoints/middle.ckpt"
+    ended_well(*ranks(2, "recipes.policy_gradient", "fit", middle))
+    one, two = saved("uncut"), saved("whole")
+    assert one["global_step"] == two["global_step"] == 15
+    pairs = zip(tensors(one["state_dict"]), tensors(two["state_dict"]), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert rows(FOLDER / "uncut") == rows(FOLDER / "whole")
+
+
 def test_what_is_logged(recipe):
     recipe("policy_gradient", "fit", *SHORT, "--name=a")
     found = rows(FOLDER / "a")
@@ -192,6 +214,11 @@ REFUSED = {  # more in tests/bad_input.txt
     "--data.batch_size=64": r"--data\.batch_size=64 of 4 environments x 8 steps",
     "--model.network.inputs=3": r"--model\.network",
     "--model.network=MLP --model.network.widths=[8]": "--model.network gives no pair",
+    "--trainer.accumulate_grad_batches=3": "a step would be of several passes",
+    "--data.batch_size=full --trainer.accumulate_grad_batches=2": "give 1, or --model.passes=1",
+    "--data.batches=21 --trainer.max_epochs=2 --trainer.accumulate_grad_batches=2": (
+        "an epoch of 21 batches ends within a step"
+    ),
     "--data=Gymnasium --data.id=Blackjack-v1": r"--data\.id=Blackjack-v1: observations are Tuple",
 }
 
@@ -257,6 +284,48 @@ def test_a_film_is_of_an_evaluation_episode_and_changes_nothing(recipe):
     assert seconds == pytest.approx(length / 50), "as fast as it happens"
     with Image.open(FOLDER / "a/episode.png") as strip:
         assert strip.size == (6 * (size[0] + 1) - 1, size[1])
+
+
+class NoOutlineEnvironment(type(CartPole.environment)):
+    """One of a user's own, who has drawn no picture."""
+
+    def outline(self, state):
+        return None
+
+
+class NoOutline(Control):
+    """Cart-pole, unseen."""
+
+    environment = NoOutlineEnvironment()
+
+
+def test_an_environment_without_a_picture_is_trained_in_and_not_filmed(recipe, caplog):
+    caplog.set_level("INFO")
+    flags = [flag for flag in SHORT if "callbacks" not in flag]
+    own = f"--data={__name__}.NoOutline"
+    recipe("policy_gradient", "fit", own, *flags, "--trainer.callbacks=FilmEpisode", "--name=a")
+    assert "note: no film: NoOutlineEnvironment has no outline" in caplog.text
+    assert (FOLDER / "a" / LAST).exists() and not (FOLDER / "a/episode.gif").exists()
+
+
+def test_an_episode_that_does_not_end_is_told(recipe, monkeypatch):
+    monkeypatch.setattr("recipes.parts.episodes.LONGEST", 5)
+    with pytest.raises(ValueError, match="has not ended after 5 steps: the environment needs a"):
+        recipe("policy_gradient", "fit", *SHORT)
+
+
+def test_splits_begin_differently():
+    data, numbers = CartPole(), torch.arange(3)
+    begun = [data.streams(numbers, split).states for split in ("train", "val", "test", "predict")]
+    for one, other in combinations(begun, 2):
+        assert not torch.equal(one, other)
+    assert torch.equal(begun[1], data.streams(numbers, "val").states)
+
+
+@pytest.mark.parametrize("key", ["train/return", "val/return", "val/length"])
+def test_returns_are_drawn_over_the_steps_of_environments(key):
+    assert wandb_definition(key)["step_metric"] == "environment_steps"
+    assert wandb_definition("val/loss")["step_metric"] == "epoch"
 
 
 def test_a_film_leaves_frames_out_at_even_distances():
