@@ -32,6 +32,7 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- generative: KIND -->             GAN, VAE and diffusion by the same measures, images or points
 <!-- speed -->                        what recipes cost beside others, and which goals are reached
 <!-- step -->                         what the smallest step costs, by whose code it is
+<!-- default callbacks -->            what the callbacks of every run cost in a step
 <!-- growth -->                       how time and memory grow, with what
 <!-- quality -->                      how long recipes take to be good, beside others
 """
@@ -49,6 +50,7 @@ import yaml
 
 import beside.table
 import control
+import default_callbacks
 import feedback_depth
 import feedback_mnist
 import finetune
@@ -181,6 +183,7 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "generative": generative.compared,
     "speed": lambda _: beside.table.compared(),
     "step": lambda _: step_profile.profiled(),
+    "default callbacks": lambda _: default_callbacks.costs(),
     "growth": lambda _: growth.grown(),
     "quality": lambda _: quality.compared(),
 }

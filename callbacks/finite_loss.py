@@ -41,12 +41,12 @@ class Moment(NamedTuple):
 class FiniteLoss(Callback):
     """Ends training with an error when a loss or a gradient is not finite, before that is saved.
 
-    Every batch's loss is looked at. Since looking waits for the device, this happens for all
-    batches since the last time in the steps that are logged, in each epoch's last, before every
-    checkpoint, and when training ends. In the first two the gradients are looked at too, before
-    they are applied; in the last two all weights, which a gradient that was not finite has spoiled,
-    and all buffers that were finite once, such as batch-norm's running variance. A checkpoint with
-    others is neither trained further nor evaluated.
+    Every batch's loss is looked at: on a CPU at once. On a GPU, where looking waits for the device,
+    this happens for all batches since the last time in the steps that are logged, in each epoch's
+    last, before every checkpoint, and when training ends. In the first two the gradients are looked
+    at too, before they are applied; in the last two all weights, which a gradient that was not
+    finite has spoiled, and all buffers that were finite once, such as batch-norm's running
+    variance. A checkpoint with others is neither trained further nor evaluated.
     In fp16, gradients that overflow are a matter of the loss scale, and left alone.
 
     ```yaml
@@ -59,6 +59,7 @@ class FiniteLoss(Callback):
 
     def __init__(self) -> None:
         self.losses: list[tuple[Moment, Tensor]] = []  # not yet looked at
+        self.batch: tuple[int, object] = (0, None)  # the present one, and its number
         self.looks = False  # whether to wait for the device in this batch
         self.were_finite: set[str] = set()  # buffers
 
@@ -89,12 +90,17 @@ class FiniteLoss(Callback):
     ) -> None:
         last = batch_idx + 1 == trainer.num_training_batches
         self.looks = last or is_logging_step(trainer)
-        self.now = Moment(trainer.global_step, trainer.current_epoch, batch_idx, extremes(batch))
+        self.batch = batch_idx, batch
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        self.losses.append((self.now, loss.detach()))
+        loss = loss.detach()
+        if loss.device.type != "cpu":
+            self.losses.append((self._now(trainer), loss))
+        elif not math.isfinite(loss.sum().item()):
+            self.losses.append((self._now(trainer), loss))
+            self._look()
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
@@ -112,13 +118,19 @@ class FiniteLoss(Callback):
         }
         if name := first_not_finite(gradients):
             said = f"the gradient of {name} is not finite"
-            raise FloatingPointError(f"{self.now}: {said}: {self.now.advice}")
+            now = self._now(trainer)
+            raise FloatingPointError(f"{now}: {said}: {now.advice}")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: object
     ) -> None:
         if self.looks:
             self._look()
+        self.batch = 0, None
+
+    def _now(self, trainer: Trainer) -> Moment:
+        number, batch = self.batch
+        return Moment(trainer.global_step, trainer.current_epoch, number, extremes(batch))
 
     def _refuse(self, pl_module: LightningModule, *args: object) -> None:
         self._look()

@@ -48,6 +48,7 @@ class Convergence(Callback):
     def __init__(self) -> None:
         self.converged: list[bool] = []
         self.before: dict[LBFGS, tuple[int, int]] = {}
+        self.watched: list[Optimizer] = []
 
     def state_dict(self) -> dict[str, Any]:
         return {"converged": self.converged}
@@ -55,16 +56,21 @@ class Convergence(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.converged = state_dict["converged"]
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.watched = [
+            o for o in trainer.optimizers if isinstance(o, LBFGS) or hasattr(o, "converged")
+        ]
+
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, *args: object
     ) -> None:
-        self.before = {o: counts(o) for o in trainer.optimizers if isinstance(o, LBFGS)}
+        self.before = {o: counts(o) for o in self.watched if isinstance(o, LBFGS)}
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: object
     ) -> None:
         alone = [has_converged(optimizer, before) for optimizer, before in self.before.items()]
-        self.converged = alone + ended(trainer.optimizers)
+        self.converged = alone + ended(self.watched)
 
     @property
     def warning(self) -> str:

@@ -15,6 +15,7 @@ from callbacks.totals import Totals
 from recipes.parts.checkpoints import plain
 from recipes.parts.files import replace_file, replacing
 from recipes.parts.keys import dotted
+from recipes.running.idle_hooks import leave_out_idle_hooks
 from recipes.running.rows import MetricsFile
 from recipes.running.run import Run
 
@@ -33,6 +34,7 @@ class SaveConfig(SaveConfigCallback):
 
     def __init__(self, *args: Any, resolved: str, run: Run, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
+        leave_out_idle_hooks(self)  # LightningCLI puts it in place
         self.resolved, self.run = resolved, run
         self.before: dict[Path, bytes] = {}  # what a resumed run has replaced
 

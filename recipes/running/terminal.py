@@ -1,5 +1,6 @@
 """What a run shows in the terminal: its networks, its progress, and at last what it came to."""
 
+import time
 from collections.abc import Mapping, Sequence
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -13,13 +14,33 @@ from recipes.parts.keys import headline
 from recipes.parts.networks import Frozen
 from recipes.running.files import count_parameters
 
+OFTEN = 0.05  # seconds between two movements of the bar
+
 
 class Progress(RichProgressBar):
-    """Lightning's progress bar with the one metric that matters: the latest validation's."""
+    """Lightning's progress bar with the one metric that matters: the latest validation's.
+
+    It moves no more often than a person sees: for a small network a step of the bar is a tenth of
+    a step of training.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.latest: dict[str, float] = {}
+        self.moved = 0.0  # when, in seconds of a clock
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        now, is_last = time.monotonic(), batch_idx + 1 == trainer.num_training_batches
+        if is_last or now - self.moved >= OFTEN:
+            self.moved = now
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
