@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from datamodules.loading.splits import Share
 from datamodules.reading.classes import Classes
 from datamodules.reading.labelled_texts import LabelledTexts, OnError, read_labelled
 from datamodules.reading.listing import class_order
+from datamodules.reading.pixel_file import digest
 from datamodules.reading.tokenizer_file import TokenizerFile, from_plain
 from datamodules.reading.vocabulary import UNKNOWN, Vocabulary
 
@@ -125,6 +127,9 @@ class Sentences(InMemory):
         others = {part: self._read(file, self.label) for part, file in self.files.items()}
         every = [*self.whole.labels, *(name for found in others.values() for name in found.labels)]
         self.class_names = class_order({*every} - {None})
+        if len(self.class_names) < 2:
+            only = self.class_names[0] if self.class_names else "none"
+            raise ValueError(f"--data.path={self.path}: one class, {only}: nothing to tell apart")
         parts = self.rows_of(self.split)
         self.vocabulary = self._vocabulary([self.whole.texts[row] for row in parts[0].tolist()])
         for part, rows in zip(("train", "val", "test"), parts, strict=True):
@@ -254,19 +259,25 @@ class Sentences(InMemory):
         return self._batches(self._table("test"))
 
     def state_dict(self) -> dict[str, Any]:
+        trained = digest(text for _, _, text in self.texts.get("train", ()))
+        state = {"class_names": self.class_names, "trained": trained}
         if isinstance(self.vocabulary, TokenizerFile):
-            return {"tokens": self.vocabulary.plain(), "class_names": self.class_names}
-        return {"words": list(self.vocabulary.symbols), "class_names": self.class_names}
+            return state | {"tokens": self.vocabulary.plain()}
+        return state | {"words": list(self.vocabulary.symbols)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes the words and classes of the fit.
 
         Raises:
-            ValueError: if there are other texts than these were learned from
+            ValueError: if there are other words or classes, or a fit goes on with other texts
         """
-        if self.vocabulary is not None and state != self.state_dict():
+        goes_on = self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        own = {} if self.vocabulary is None else self.state_dict()
+        what = [key for key in own if own[key] != state.get(key) and (goes_on or key != "trained")]
+        if what:
+            said = "texts" if what == ["trained"] else "words or classes"
             raise ValueError(
-                f"--data.path={self.path} has other words or classes than the run was trained on"
+                f"--data.path={self.path} has other {said} than the run was trained on"
             )
         words = {"kind": "words", "symbols": state.get("words")}
         self.vocabulary = from_plain(state.get("tokens", words))

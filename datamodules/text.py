@@ -56,4 +56,13 @@ class Text(TextData):
         for file in text_files(self.path, "--data.path"):
             name = str(file.relative_to(self.path)) if self.path.is_dir() else ""
             texts.setdefault(PARTS[split_of(name)], []).append(read_text(file))
-        return {split: "".join(found) for split, found in texts.items()}
+        if not any(texts["train"]):
+            raise ValueError(f"--data.path={self.path}: no text to train on")
+        return {split: joined(found) for split, found in texts.items()}
+
+
+def joined(texts: list[str]) -> str:
+    """The texts of several files as one: a word that ends one is not one with the next's first."""
+    *others, last = texts
+    ended = [text if text[-1:].isspace() or not text else f"{text}\n" for text in others]
+    return "".join([*ended, last])

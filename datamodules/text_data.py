@@ -1,10 +1,13 @@
 """What datamodules of a text share: splits, vocabulary, and batches of tokens."""
 
+import hashlib
 from abc import ABC, abstractmethod
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from datamodules.loading.data_module import DataModule
@@ -12,8 +15,9 @@ from datamodules.loading.loader import Loader, data_rank, place
 from datamodules.loading.splits import held_rows
 from datamodules.loading.text_streams import Blocks, Streams
 from datamodules.reading.tokenizer_file import TokenizerFile
-from datamodules.reading.vocabulary import KINDS, Tokens, Vocabulary, tokens
+from datamodules.reading.vocabulary import KINDS, UNKNOWN, Tokens, Vocabulary, tokens
 
+MANY = 0.01  # share of unknown words from which on a line tells of them
 Order = Literal["streams", "blocks"]
 Parts = TypeVar("Parts", np.ndarray, Tensor)  # tokens, or their numbers, of a split
 # Tokens, their numbers in each split, and whether these give the text back.
@@ -87,7 +91,19 @@ class TextData(DataModule, ABC):
         others = [part for split, part in parts.items() if split != "train"]
         known = Vocabulary.of(self.kind, parts["train"], others, self.words)
         ids = {split: known.numbers(part) for split, part in parts.items()}
+        if self.kind == "words":
+            self._note_unknown(known, ids)
         return known, ids, self.kind != "words"
+
+    def _note_unknown(self, known: Vocabulary, ids: dict[str, Tensor]) -> None:
+        """Says that what is not known matters in evaluation, and is never seen in training."""
+        number = known.number[UNKNOWN]
+        shares = {split: (part == number).float().mean().item() for split, part in ids.items()}
+        held = max((share for split, share in shares.items() if split != "train"), default=0.0)
+        if not shares["train"] and held >= MANY:
+            fewer = len(known.symbols) // 2
+            said = f"{held:.1%} of the words held out are {UNKNOWN}, which training never meets"
+            rank_zero_info(f"note: {said}: --data.words={fewer} would keep fewer words")
 
     def _by_file(self, texts: dict[str, str]) -> Numbered:
         """Tokens of a file, which has their numbers."""
@@ -118,6 +134,23 @@ class TextData(DataModule, ABC):
         place(table, self.trainer)
         options = {"seed": self.seed, "rank": rank, "world_size": world_size}
         return Loader(table, self.batch_size, shuffle=is_shuffled, **options)
+
+    def state_dict(self) -> dict[str, Any]:
+        content = hashlib.sha256(self.ids["train"].numpy().tobytes())
+        return {"trained": content.hexdigest()[:16]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Compares the text that a fit goes on with.
+
+        Raises:
+            ValueError: if it is another one than before: the states of its streams would be of this
+        """
+        goes_on = self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        if goes_on and state != self.state_dict():
+            raise ValueError(
+                f"--data={type(self).__name__} has another text than the run was trained on: train "
+                "anew without --ckpt_path"
+            )
 
     def train_dataloader(self) -> Loader:
         # Lightning can turn shuffling off only in loaders of its own kind.

@@ -11,6 +11,7 @@ from datamodules.reading.table import Sheet
 from datamodules.reading.text import Dialect, Text
 
 TABLES = (".csv", ".tsv", *PARQUET)
+JSON = (".json", ".jsonl", ".ndjson")
 OnError = Literal["refuse", "skip"]
 
 
@@ -46,10 +47,10 @@ def read_labelled(
     """Reads a file of texts and their classes.
 
     Args:
-        path: a table (.csv, .tsv, .parquet), or any other file, of lines: a class, a blank and a
-            text
+        path: a table (.csv, .tsv, .parquet), or any other file, of lines: a class, a blank or tab,
+            and a text
         text: a table's column of texts
-        label: its column of classes; None: there are none, and a line is a text
+        label: its column of classes; None: there are none, and each line is a text
         encoding: of a text file; by default UTF-8
         on_error: what is done with an empty text
 
@@ -59,6 +60,8 @@ def read_labelled(
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
+    if path.suffix.lower() in JSON:
+        raise ValueError(f"{path}: JSON is not read: a table (.csv, .parquet), or lines")
     of_table = path.suffix.lower() in TABLES
     rows = table_rows(path, text, label, encoding) if of_table else lines(path, label, encoding)
     found = LabelledTexts(path, [], [], [], [])
@@ -77,13 +80,17 @@ def read_labelled(
 
 
 def lines(path: Path, label: str | None, encoding: str | None) -> list[tuple[str, str | None, str]]:
-    """The place, class and text of each line that is not blank."""
+    """The place, class and text of each line.
+
+    Blank lines are left out of labelled ones, and behind the last text.
+    """
     with Text(path, Dialect(encoding=encoding)).opened() as file:
         every = [(f"line {number}", line.strip()) for number, line in enumerate(file, 1)]
     if label is None:
-        return [(place, None, line) for place, line in every if line]
-    parts = [(place, *line.partition(" ")[::2]) for place, line in every if line]
-    return [(place, name, text.strip()) for place, name, text in parts]
+        last = max((number for number, (_, line) in enumerate(every, 1) if line), default=0)
+        return [(place, None, line) for place, line in every[:last]]
+    parts = [(place, [*line.split(None, 1), ""]) for place, line in every if line]
+    return [(place, name, text) for place, (name, text, *_) in parts]
 
 
 def table_rows(

@@ -11,7 +11,7 @@ WORDS = {
 
 def split_of(name: str) -> str:
     """The split that a file is of, by a word in its name or a folder's; without one, `train`."""
-    words = re.split(r"[-._ 0-9/]+", name)
+    words = re.split(r"[-._ 0-9/]+", name.lower())
     return next((split for split in WORDS if not set(words).isdisjoint(WORDS[split])), "train")
 
 

@@ -61,24 +61,29 @@ def outputs_of_data(
     try:
         return outputs(network, option, f"inputs {tuple(shape)}", rows)
     except ValueError as error:
-        if line := other_inputs(network, shape, option):
+        if line := other_inputs(network, shape, option, dtype):
             raise ValueError(line) from error
         raise
 
 
-def other_inputs(network: nn.Module, shape: Sequence[int], option: str) -> str | None:
+def other_inputs(
+    network: nn.Module, shape: Sequence[int], option: str, dtype: torch.dtype | None = None
+) -> str | None:
     """That a network's first layer takes other inputs than the data's, if it does.
 
     Args:
         network: of any kind
         shape: of one of the data's inputs
         option: that the network was given by
+        dtype: of the inputs, if they are whole numbers: tokens
     """
     kinds = (nn.Linear, _ConvNd)
     first = next((layer for layer in network.modules() if isinstance(layer, kinds)), None)
     if isinstance(first, nn.Linear):
         taken = network.inputs if isinstance(network, MLP) else first.in_features  # if embedded
         there, unit = math.prod(shape), "features"
+    elif first is not None and len(shape) == 1 and dtype == torch.int64:
+        return f"{option} takes images, but the data have texts: such as {option}=TextCNN"
     elif first is not None and len(shape) == 1:
         return f"{option} takes images, but the data have rows of a table: such as {option}=MLP"
     elif first is not None:

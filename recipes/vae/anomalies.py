@@ -14,6 +14,9 @@ class Anomalies(Metric):
 
     Args:
         classes: those that are anomalies
+
+    Attributes:
+        trained: classes that training sees; all others, if it is not known
     """
 
     full_state_update = False
@@ -21,12 +24,23 @@ class Anomalies(Metric):
     def __init__(self, classes: list[int]) -> None:
         super().__init__()
         self.classes = classes
+        self.trained: list[int] | None = None
         for name in ("is_anomaly", *SCORES):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
     def among(self, targets: Tensor) -> Tensor:
         """Which examples are anomalies, (batch,) bool, by their classes (batch,)."""
         return torch.isin(targets, torch.tensor(self.classes, device=targets.device))
+
+    def compared(self, targets: Tensor) -> Tensor:
+        """Which examples are anomalies, or of a class that training sees, (batch,) bool.
+
+        A class that is neither would be as strange as an anomaly, and count as none.
+        """
+        if self.trained is None:
+            return torch.ones_like(targets, dtype=torch.bool)
+        both = [*self.classes, *self.trained]
+        return torch.isin(targets, torch.tensor(both, device=targets.device))
 
     def update(self, is_anomaly: Tensor, **scores: Tensor) -> None:
         """Takes a batch.

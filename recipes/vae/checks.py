@@ -6,7 +6,7 @@ from lightning.pytorch import LightningDataModule
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-from recipes.parts.fitting import outputs
+from recipes.parts.fitting import count_classes, outputs
 from recipes.vae.likelihoods import Likelihood
 
 
@@ -53,6 +53,9 @@ def check_setup(data: LightningDataModule | None, anomalies: Sequence[int] | Non
         )
     if both := sorted(set(seen) & set(anomalies)):
         raise ValueError(f"--model.anomalies={list(anomalies)}: --data.classes has {both} too")
+    there = count_classes(data)
+    if strangers := [each for each in anomalies if there is not None and each >= there]:
+        raise ValueError(f"--model.anomalies={list(anomalies)}: {kind} has no class {strangers[0]}")
 
 
 def check_networks(

@@ -130,14 +130,15 @@ class VAE(LightningModule):
         made = full(self.decoder(codes.flatten(0, 1).to(self.dtype)))
         return made.unflatten(0, codes.shape[:2])
 
-    def terms(self, x: Tensor, noise: Noise) -> dict[str, Tensor]:
+    def terms(self, x: Tensor, noise: Noise, *, corrupt: bool = True) -> dict[str, Tensor]:
         """The loss and its parts, nats an example, (batch,); and the mean code, (batch, latent).
 
         Args:
             x: observed, (batch, ...)
             noise: of these rows
+            corrupt: whether the encoder sees x with `corruption`, as in training
         """
-        mean, log_variance = self.encode(self.corrupted(x, noise))
+        mean, log_variance = self.encode(self.corrupted(x, noise) if corrupt else x)
         if log_variance is None:
             loss = -self.likelihood(x, self.decode(mean.unsqueeze(0)))[0]
             return {"loss": loss, "reconstruction": loss, "code": mean}
@@ -168,7 +169,7 @@ class VAE(LightningModule):
 
     def observed(self, inputs: Tensor, noise: Noise) -> Tensor:
         """What the likelihood takes as x: for example pixels drawn as black or white."""
-        if not self.is_checked:
+        if self.current_epoch == 0 or not self.is_checked:  # all that there are, once
             self.likelihood.check(inputs)
             self.is_checked = True
         draws = self.likelihood.draws
@@ -201,7 +202,9 @@ class VAE(LightningModule):
             prior = noise.codes(1, self.latent, PRIOR)[0]
             self.evaluation.update(self.sample(prior), inputs, targets)
         if self.anomalies is not None:
-            is_anomaly = self.anomalies.among(targets)
+            compared = self.anomalies.compared(targets)
+            terms = {name: values[compared] for name, values in terms.items()}
+            is_anomaly = self.anomalies.among(targets[compared])
             self.anomalies.update(is_anomaly, **{name: terms[name] for name in SCORES})
             terms = {name: values[~is_anomaly] for name, values in terms.items()}
         means = {f"{split}/{name}": values.mean() for name, values in terms.items()}
@@ -257,13 +260,15 @@ class VAE(LightningModule):
             return {"sample": self.sample(codes.to(self.device, self.dtype))}
         inputs, targets, *_ = batch
         noise = self.noise("predict", batch_idx, inputs)
-        return {"target": targets} | self.terms(self.observed(inputs, noise), noise)
+        return {"target": targets} | self.terms(self.observed(inputs, noise), noise, corrupt=False)
 
     # Start and end of a fit.
 
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
         check_setup(data, self.anomalies and self.anomalies.classes)
+        if self.anomalies is not None:
+            self.anomalies.trained = data.classes
         if self.drawn is None:
             networks = self.encoder, self.decoder, self.likelihood
             check_networks(networks, self.latent, self.method, data)

@@ -2,13 +2,16 @@
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 
 from datamodules import Sentences
 from datamodules.loading.missing import is_known
 from datamodules.loading.padded import BucketLoader, PaddedTable
+from datamodules.reading.labelled_texts import read_labelled
 from datamodules.reading.vocabulary import PADDING
 from forks import ended_well, ranks
 from trains import interrupt_after, middle_of_epoch, seen_by
@@ -16,6 +19,7 @@ from written_texts import sentences, write_csv, write_lines
 
 SMALL = ("--model.network=TextCNN", "--model.network.width=8", "--model.network.filters=4")
 SHORT = ("--trainer.max_epochs=1", "--data.batch_size=20")
+CONVOLUTIONS = ("--model.network=ConvNet", "--model.network.channels=[4]")
 
 
 @pytest.fixture
@@ -78,6 +82,7 @@ def test_words_are_those_of_the_training_texts_alone(tmp_path):
     [
         (b"a one\nb\na two\n", {}, "line 2: no text; --data.on_error=skip leaves"),
         (b"", {}, "has no text"),
+        (b"a one\na two\n", {}, r"--data\.path=.*: one class, a: nothing to tell apart"),
         (b"a na\xefve\n", {}, "say --data.encoding, such as latin-1"),
     ],
 )
@@ -88,6 +93,40 @@ def test_what_is_no_text_is_refused_by_its_line(tmp_path, content, options, line
         made(path, **options)
     with pytest.raises(FileNotFoundError, match=r"nothing\.csv: no such file"):
         made(tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize("between", [b" ", b"\t", b"\xc2\xa0", b"  \t"])
+def test_a_class_ends_with_the_first_blank_of_any_kind(tmp_path, between):
+    path = tmp_path / "texts.txt"
+    path.write_bytes(b"ham" + between + b"see you\nspam" + between + b"win now\n")
+    found = read_labelled(path, "text", "label")
+    assert (found.labels, found.texts) == (["ham", "spam"], ["see you", "win now"])
+
+
+def test_lines_to_predict_are_those_of_the_file(tmp_path):
+    path = tmp_path / "new.txt"
+    path.write_text("good\n\nbad\n\n")
+    with pytest.raises(ValueError, match="line 2: no text"):
+        read_labelled(path, "text", None)
+    found = read_labelled(path, "text", None, on_error="skip")
+    assert (found.texts, found.skipped) == (["good", "bad"], ["line 2"])
+
+
+def test_json_is_refused(tmp_path):
+    path = tmp_path / "new.jsonl"
+    path.write_text('{"text": "a", "label": "b"}\n')
+    with pytest.raises(ValueError, match="JSON is not read: a table"):
+        read_labelled(path, "text", "label")
+
+
+def test_a_fit_goes_on_with_the_texts_that_it_began_with(tmp_path, lines):
+    saved = made(lines).state_dict()
+    other = made(write_lines(tmp_path / "others.txt", sentences(300)[::-1]))
+    other.trainer = SimpleNamespace(state=SimpleNamespace(fn=TrainerFn.FITTING))
+    with pytest.raises(ValueError, match="has other texts than the run was trained on"):
+        other.load_state_dict(saved | {"words": other.state_dict()["words"]})
+    other.trainer.state.fn = TrainerFn.TESTING
+    other.load_state_dict(saved | {"words": other.state_dict()["words"]})
 
 
 def test_empty_texts_are_skipped_where_that_is_said(tmp_path, capsys):
@@ -273,6 +312,10 @@ def test_two_processes_train_the_network_that_one_does(recipe, lines):
     [
         (("--data.text=body",), "texts.csv has no column body: it has topic, review"),
         (("--data.text=review", "--data.label=class"), "has no column class"),
+        (
+            ("--data.text=review", "--data.label=topic", *CONVOLUTIONS),
+            "takes images, but the data have texts: such as --model.network=TextCNN",
+        ),
         (
             ("--data.text=review", "--data.label=topic", "--model.network.outputs=2"),
             "--model.network.outputs=2: --data=Sentences has 3 classes",

@@ -1,9 +1,11 @@
 """Texts: their tokens and splits, and batches in which every token is a target once."""
 
 import gzip
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 
 from datamodules import PennTreebank, Text, TinyShakespeare
 from datamodules.loading.loader import Loader
@@ -109,6 +111,41 @@ def test_the_files_of_a_folder_have_their_splits(tmp_path):
     assert found == {"train": "one two ", "val": "three"}
 
 
+def test_a_word_at_a_file_s_end_stays_one(tmp_path):
+    (tmp_path / "a.txt").write_text("hello end")
+    (tmp_path / "b.txt").write_text("Begin")
+    (tmp_path / "Valid.txt").write_text("three")
+    data = Text(tmp_path, test_size=0)
+    assert data.read() == {"train": "hello end\nBegin", "val": "three"}
+
+
+def test_words_that_training_never_meets_are_told(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("datamodules.text_data.rank_zero_info", said.append)
+    few = "a b c d\n" * 20
+    text(tmp_path, few + "e f\n" * 10, tokens="words", val_size=20, test_size=0)
+    (note,) = said
+    assert note.startswith(
+        "note: 55.0% of the words held out are <unk>, which training never meets"
+    )
+    said.clear()
+    text(tmp_path, few + "e f\n" * 10, tokens="words", words=4, val_size=20, test_size=0)
+    text(tmp_path, few, tokens="words", val_size=20, test_size=0)
+    assert not said
+
+
+def test_a_fit_goes_on_with_the_text_that_it_began_with(tmp_path):
+    """Else its states would be of other streams."""
+    data = text(tmp_path, "abcdefghij" * 20)
+    saved, other = data.state_dict(), text(tmp_path, "bacdefghij" * 20)
+    other.trainer = SimpleNamespace(state=SimpleNamespace(fn="predict"))
+    other.load_state_dict(saved)
+    other.trainer.state.fn = TrainerFn.FITTING
+    with pytest.raises(ValueError, match="--data=Text has another text than the run was trained"):
+        other.load_state_dict(saved)
+    other.load_state_dict(other.state_dict())
+
+
 def test_shakespeare_is_whole():
     data = TinyShakespeare()
     data.setup("fit")
@@ -126,7 +163,7 @@ def test_penn_treebank_is_checked(tmp_path):
 @pytest.mark.parametrize(
     ("content", "options", "said"),
     [
-        ("", {}, "no text for train"),
+        ("", {}, r"--data\.path=.*mine\.txt: no text to train on"),
         ("abc", {"val_size": 0.1}, "is 0 of them: too few tokens"),
         ("abcabcabc" * 9, {"words": 9}, "--data.words=9: tokens are characters"),
         ("abc" * 9, {"order": "blocks", "length": 64}, "--data.length=64 does not fit a text of"),

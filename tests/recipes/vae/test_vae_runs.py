@@ -13,6 +13,7 @@ from datamodules import Digits
 from forks import ended_well, ranks
 from marks import slow, some
 from recipes.vae import VAE, LatentPictures
+from recipes.vae.anomalies import Anomalies
 from recipes.vae.likelihoods import Gaussian
 from recipes.vae.networks import MLPDecoder, MLPEncoder
 from trains import fit, interrupt_after, middle_of_epoch, rows, weights
@@ -134,6 +135,47 @@ def test_the_collapse_of_the_posterior_is_counted_and_named(recipe, capsys):
     assert "0 of 3 units active: posterior collapse" in capsys.readouterr().out
 
 
+def test_classes_that_are_neither_are_left_out_of_the_comparison(recipe):
+    """As if the data were without them."""
+    flags = ("--config=anomaly", "--data.classes=[0,1]", "--model.anomalies=[8]")
+    flags += ("--trainer.max_epochs=3", "--trainer.callbacks=[]")
+    recipe("vae", "fit", *flags, "--name=a")
+    found = rows(Path("runs/vae/a"))[-1]
+    assert found["val/auroc_loss"] > 0.9, "0.5 with the other seven classes as no anomalies"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Anomalies, "compared", lambda self, targets: targets >= 0)
+        recipe("vae", "fit", *flags, "--name=b")
+    assert rows(Path("runs/vae/b"))[-1]["val/auroc_loss"] < 0.7
+
+
+def test_predictions_are_of_what_is_given_and_not_of_what_is_corrupted(recipe):
+    recipe("vae", "fit", "--config=denoising", "--trainer.max_epochs=1", "--name=a")
+    last = f"runs/vae/a/{LAST}"
+    recipe("vae", "predict", f"--ckpt_path={last}")
+    module, data = VAE.load_from_checkpoint(last).eval(), Digits()
+    data.prepare_data()
+    data.setup("predict")
+    images, *_ = next(iter(data.predict_dataloader()))
+    with torch.no_grad():
+        codes, _ = module.encode(data.scale(images))
+    found = table("runs/vae/a/predictions.csv")[: len(codes)]
+    found = [[row[f"code_{i}"] for i in range(codes.shape[1])] for row in found]
+    torch.testing.assert_close(torch.tensor(found), codes, rtol=1e-4, atol=1e-5)
+
+
+def test_every_row_is_one_of_the_likelihood_s(recipe, tmp_path):
+    values = torch.rand(200, 3, generator=torch.Generator().manual_seed(0))
+    values[150:, 1] = 5.0
+    lines = ["a,b,c,d"] + [",".join(f"{v:.3f}" for v in (*row, 0.0)) for row in values.tolist()]
+    (tmp_path / "unit.csv").write_text("\n".join(lines))
+    table = ("--data=Tabular", f"--data.path={tmp_path}/unit.csv", "--data.standardize=false")
+    table += ("--data.target=d", "--data.batch_size=2", "--data.stratify=false")
+    networks = ("--model.encoder=MLP", "--model.encoder.widths=[8]", "--model.decoder=MLP")
+    networks += ("--model.decoder.inputs=2", "--model.decoder.widths=[8]", "--model.latent=2")
+    with pytest.raises(ValueError, match="Bernoulli"):
+        recipe("vae", "fit", *table, *networks, "--model.likelihood=Bernoulli")
+
+
 REFUSED = {
     "--model.method=iwae": r"--model\.method=iwae weighs several codes: give --model\.samples=5",
     "--model.method=iwae --model.samples=2 --model.beta=2": r"--model\.beta=2 is of",
@@ -146,6 +188,7 @@ REFUSED = {
     "--model.encoder.inputs=63": r"--model\.encoder",
     "--model.anomalies=[7]": r"--data\.classes must name those that training sees",
     "--model.anomalies=[7] --data.classes=[6,7]": r"--data\.classes has \[7\] too",
+    "--model.anomalies=[77] --data.classes=[6,7]": r"Digits has no class 77",
     "--data=TinyShakespeare --model.encoder.inputs=64 --model.decoder.shape=[64]": "is text",
     "--model.likelihood.levels=1": "levels",
     "--model.beta=-1": "beta",
