@@ -1,13 +1,18 @@
 """What a diffusion model is refused for, in one line, before its first step."""
 
+from collections.abc import Sequence
+
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-from recipes.diffusion.process import Path
+from recipes.diffusion.process import DDPM, Path
 from recipes.diffusion.samplers import DDIM, Sampler
 from recipes.parts.fitting import outputs
+
+MANY = 1000  # times the network's error, from which on a line tells of it
 
 
 def check_arguments(
@@ -55,6 +60,26 @@ def check_drawn(
     if interpolate and sampler.adds_noise:
         way = "--model.sampler.eta=0" if isinstance(sampler, DDIM) else "--model.sampler=DDIM"
         raise ValueError(f"--interpolate needs a sampler that adds no noise on its way: {way}")
+
+
+def note_extrapolation(path: Path, shape: Sequence[int], clip: bool) -> None:
+    """Says where samples begin by an example that is mostly the network's error, many times over.
+
+    x0 is (x_t - scale epsilon) / signal, and a cosine schedule ends with next to no signal.
+
+    Args:
+        path: of the recipe
+        shape: of an example; images are clipped
+        clip: whether they are
+    """
+    if not isinstance(path, DDPM) or path.prediction != "epsilon" or (clip and len(shape) == 3):
+        return
+    signal, _ = path.coefficients(torch.ones(1))
+    if (times := 1 / signal.item()) > MANY:
+        rank_zero_info(
+            f"note: --model.path.prediction=epsilon, schedule={path.schedule}: an example begins "
+            f"as the network's error {times:,.0f} times over, which nothing clips: v, x0, or linear"
+        )
 
 
 def check_network(

@@ -16,7 +16,13 @@ from callbacks.write_pictures import WritePictures
 from datamodules.drawn import Drawn
 from datamodules.loading.missing import is_known
 from datamodules.loading.splits import AtLeastTwo, Share
-from recipes.diffusion.checks import check_arguments, check_drawn, check_guidance, check_network
+from recipes.diffusion.checks import (
+    check_arguments,
+    check_drawn,
+    check_guidance,
+    check_network,
+    note_extrapolation,
+)
 from recipes.diffusion.keys import DRAWN, LABELS, NOISE, ON_THE_WAY, START, TIMES
 from recipes.diffusion.process import DDPM, Estimate, Path
 from recipes.diffusion.samplers import DDIM, Heun, Sampler
@@ -277,6 +283,8 @@ class Diffusion(LightningModule):
         if self.classes and stage != "predict":
             check_classes(data, self.classes)
         check_network(self.network, self.classes, data)
+        if stage == "fit":
+            note_extrapolation(self.path, getattr(data, "input_shape", ()), self.clip)
         self.shape = tuple(getattr(data, "input_shape", self.shape))
 
     def on_train_batch_start(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from datamodules.loading.missing import MISSING
 from marks import some
 from recipes.diffusion import Diffusion
+from recipes.diffusion.checks import note_extrapolation
 from recipes.diffusion.networks import ResidualMLP, UNet, waves
 from recipes.diffusion.process import (
     DDPM,
@@ -416,6 +417,26 @@ def test_normal_numbers_are_those_of_the_uniform_ones():
     assert rows.normal((3,), 20).equal(normals(rows.uniform(20, (3,))))
     assert not rows.normal((3,), 20).equal(rows.normal((3,), 20, 1))
     assert rows.normal((2, 3), 20).std() == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("path", "shape", "clip", "is_said"),
+    [
+        (DDPM("epsilon", "cosine"), (2,), True, True),
+        (DDPM("epsilon", "cosine"), (1, 8, 8), False, True),
+        (DDPM("epsilon", "cosine"), (1, 8, 8), True, False),
+        (DDPM("v", "cosine"), (2,), True, False),
+        (DDPM("epsilon", "linear"), (2,), True, False),
+        (RectifiedFlow(), (2,), True, False),
+    ],
+)
+def test_an_example_that_is_the_network_s_error_is_told(monkeypatch, path, shape, clip, is_said):
+    """With next to no signal at the first step, and nothing that clips it."""
+    said = []
+    monkeypatch.setattr("recipes.diffusion.checks.rank_zero_info", said.append)
+    note_extrapolation(path, shape, clip)
+    assert bool(said) == is_said
+    assert not said or "the network's error 20," in said[0]
 
 
 def test_what_makes_no_sense_together_is_refused():
