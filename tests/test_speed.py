@@ -2,11 +2,14 @@
 
 import json
 import math
+from collections import Counter
 
 import pytest
 
+import default_callbacks
 from beside import comparison, gans, languages, regressions, table
 from beside.comparison import Comparison, Goal, machine, ratios, verdict
+from beside.costs import Costs
 from beside.everything import COMPARISONS
 
 ROUNDS = [{"a": 1.0, "b": 2.0}, {"a": 3.0, "b": 2.0}, {"a": 1.1, "b": 1.0}]
@@ -85,3 +88,35 @@ def test_what_a_processor_has_no_instructions_for_is_not_timed(monkeypatch):
 )
 def test_a_recipe_and_a_plain_loop_end_with_the_same_weights(proof):
     assert proof() < 1e-6
+
+
+def test_callbacks_cost_what_their_hooks_of_a_batch_take(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("beside.costs.time.thread_time", lambda: now[0])
+    monkeypatch.setattr(Costs, "seconds", Counter())
+    monkeypatch.setattr(Costs, "calls", Counter())
+    costs, callback = Costs(), "[Callback]LRDecay{'a': 1.5}."
+    for action, seconds in {
+        f"{callback}on_train_batch_start": 1.0,
+        f"{callback}on_train_batch_end": 2.0,
+        f"{callback}on_fit_start": 4.0,  # not of a batch
+        "[Strategy]SingleDeviceStrategy.training_step": 8.0,
+    }.items():
+        costs.start(action)
+        now[0] += seconds
+        costs.stop(action)
+    assert costs.seconds == {"LRDecay": 3.0} and costs.calls == {"LRDecay": 2}
+
+
+def test_costs_are_shares_of_a_step_and_together_reach_a_goal_or_not(monkeypatch, tmp_path):
+    file = tmp_path / "costs.json"
+    work = {
+        "regression 10-10-1": {"step": 1000.0, "callbacks": {"A": 60.0, "B": 30.0}},
+        "MNIST student": {"step": 10_000.0, "callbacks": {"A": 60.0, "B": 300.0}},
+    }
+    file.write_text(json.dumps({"work": work}))
+    monkeypatch.setattr(default_callbacks, "FILE", file)
+    _, *rows, together, goal = default_callbacks.costs()
+    assert rows == [["B", "30.0", "3.00", "300.0", "3.00"], ["A", "60.0", "6.00", "60.0", "0.60"]]
+    assert together == ["together", "90.0", "9.00", "360.0", "3.60"]
+    assert goal == ["goal", "", "≤ 10: reached", "", "≤ 2: missed"]
