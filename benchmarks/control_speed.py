@@ -10,10 +10,12 @@ each round's number is environment steps by the process's own seconds, of traini
 import argparse
 import logging
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -130,6 +132,8 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
+    if find_spec("stable_baselines3") is None:
+        sys.exit("error: what is compared is not installed: pip install stable-baselines3")
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)

@@ -381,7 +381,7 @@ def vae(path: Path) -> None:
     """What the default run draws: samples, reconstructions, interpolations and codes."""
     run = finished("vae", "digits", "page", test=False)
     figure = Figure(figsize=(10, 8), dpi=110, layout="constrained")
-    names = ("samples", "reconstructions", "interpolation", "latent")
+    names = ("samples", "reconstructions", "between", "latent")
     for panel, name in zip(figure.subplots(2, 2).flat, names, strict=True):
         is_drawn = name == "latent"  # and not of pixels, with a title of its own
         panel.imshow(imread(run / f"{name}.png"), interpolation=None if is_drawn else "nearest")

@@ -94,7 +94,9 @@ class Samples(Callback):
         shape = tuple(self.real.shape[1:])
         self.are_points = shape == (2,)
         if not self.are_points and (len(shape) != 3 or shape[0] not in (1, 3)):
-            raise ValueError(f"Samples draws points and images of 1 or 3 channels, not {shape}")
+            raise ValueError(
+                f"--trainer.callbacks=Samples draws points and images of 1 or 3 channels, not {shape}"
+            )
         classes = pl_module.classes
         self.width = self.columns or (classes if classes and classes <= 20 else 8)
         default = POINTS if self.are_points else math.ceil(IMAGES / self.width) * self.width

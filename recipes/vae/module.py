@@ -247,7 +247,8 @@ class VAE(LightningModule):
         self.drawn = Drawn(count, interpolate) if count or interpolate else None
         if self.drawn and self.method == "autoencoder":
             raise ValueError(
-                "--count: an autoencoder has no prior to draw from: --model.method=vae"
+                f"--{'count' if count else 'interpolate'}: an autoencoder has no prior to draw "
+                "from: --model.method=vae"
             )
         return self.drawn
 

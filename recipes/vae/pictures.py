@@ -128,7 +128,7 @@ class LatentPictures(Callback):
     """Draws what a VAE has learnt to the run's folder, always of the same examples and codes.
 
     `samples.png`: images of codes from the prior. `reconstructions.png`: validation images, below
-    each what the encoder saw if that is corrupted, and its reconstruction. `interpolation.png`:
+    each what the encoder saw if that is corrupted, and its reconstruction. `between.png`:
     from one validation image to another, by the codes between theirs. `latent.png`: the mean codes
     of at most 2,000 of them, coloured by class; of more than two units, their first principal
     components. Data that are no images have the last alone, and an autoencoder no samples. W&B has
@@ -210,7 +210,7 @@ class LatentPictures(Callback):
         between = torch.lerp(pairs[:, 0], pairs[:, 1], shares.view(1, -1, 1))
         found = {
             "reconstructions": below_each_other([pixels[: COLUMNS * ROWS] for pixels in shown]),
-            "interpolation": module.sample(between.flatten(0, 1)),
+            "between": module.sample(between.flatten(0, 1)),
         }
         if module.method != "autoencoder":
             generator = keyed_generator(PICTURES)

@@ -123,7 +123,7 @@ def test_pictures_leave_training_as_it_is(tmp_path):
     module, _ = fit(untrained(), Digits(batch_size=359), tmp_path, max_epochs=2)
     drawn, _ = fit(untrained(), Digits(batch_size=359), tmp_path, [LatentPictures(2)], max_epochs=2)
     assert weights(module).equal(weights(drawn))
-    for name in ("samples", "reconstructions", "interpolation", "latent"):
+    for name in ("samples", "reconstructions", "between", "latent"):
         picture = matplotlib.image.imread(tmp_path / f"{name}.png")
         assert picture.shape[1] >= 400 and picture[..., :3].std() > 0.1
 
