@@ -31,6 +31,7 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- control: RECIPE -->              returns of reinforcement learning, ours and CleanRL's
 <!-- generative: KIND -->             GAN, VAE and diffusion by the same measures, images or points
 <!-- speed -->                        what recipes cost beside others, and which goals are reached
+<!-- speed measured on -->            machine and versions of that table
 <!-- step -->                         what the smallest step costs, by whose code it is
 <!-- default callbacks -->            what the callbacks of every run cost in a step
 <!-- growth -->                       how time and memory grow, with what
@@ -182,6 +183,7 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "control": control.compared,
     "generative": generative.compared,
     "speed": lambda _: beside.table.compared(),
+    "speed measured on": lambda _: beside.table.measured_on(),
     "step": lambda _: step_profile.profiled(),
     "default callbacks": lambda _: default_callbacks.costs(),
     "growth": lambda _: growth.grown(),

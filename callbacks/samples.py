@@ -95,7 +95,7 @@ class Samples(Callback):
         self.are_points = shape == (2,)
         if not self.are_points and (len(shape) != 3 or shape[0] not in (1, 3)):
             raise ValueError(
-                f"--trainer.callbacks=Samples draws points and images of 1 or 3 channels, not {shape}"
+                f"--trainer.callbacks: Samples draws points, grey and RGB images, not {shape}"
             )
         classes = pl_module.classes
         self.width = self.columns or (classes if classes and classes <= 20 else 8)

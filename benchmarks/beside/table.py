@@ -1,6 +1,7 @@
 """The table and the picture of speed.json: each goal, what was measured, reached or missed."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from recipes.parts.drawing import style
 
 HERE = Path(__file__).parents[1]
 FILE, PICTURE = HERE / "speed.json", HERE / "pictures" / "speed.png"
-HEADER = ["work", "ours", "beside", "goal", "ratio", "of a round", ""]
+HEADER = ["work", "ours", "beside", "apart", "goal", "ratio", "of a round", ""]
 
 
 def read() -> dict[str, Any]:
@@ -27,10 +28,12 @@ def of_goals(comparison: Comparison, found: dict[str, Any]) -> list[list[str]]:
         comparison: with the goals
         found: what is kept of it
     """
-    rows = []
+    rows, proofs = [], dict(found["apart"])
     for goal in comparison.goals:
         unit = "" if goal.beside else " s"
-        row = [comparison.work, goal.side, goal.beside, f"≤ {goal.most:.3g}{unit}"]
+        apart = proofs.pop(goal.beside, None)  # of the first side; others round, as bf16 does
+        proof = "" if apart is None else f"{apart:.0e}" if apart else "0"
+        row = [comparison.work, goal.side, goal.beside, proof, f"≤ {goal.most:.3g}{unit}"]
         if is_measured(goal, found):
             ratio, low, high = ratios(found["rounds"], goal)
             row += [f"{ratio:.3g}{unit}", f"{low:.3g} to {high:.3g}", verdict(ratio, goal)]
@@ -51,6 +54,18 @@ def compared() -> list[list[str]]:
     for name, make in COMPARISONS.items():
         if name in done:
             rows += of_goals(make(), done[name])
+    return rows
+
+
+def measured_on() -> list[list[str]]:
+    """Machines and versions, with how many comparisons were made by each."""
+    rows = [["processor", "cores", "GPU", "python", "versions", "comparisons"]]
+    made = Counter(json.dumps(found["machine"]) for found in read().values())
+    for text, count in made.items():
+        machine = json.loads(text)
+        versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+        what = [machine["processor"], str(machine["cores"]), machine["gpu"] or "none"]
+        rows.append([*what, machine["python"], versions, str(count)])
     return rows
 
 
