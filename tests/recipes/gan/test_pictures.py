@@ -225,7 +225,7 @@ def test_what_cannot_be_drawn_is_refused_before_training(tmp_path):
         def on_after_batch_transfer(self, batch, dataloader_idx):
             return batch[0].repeat(1, 2), batch[1]
 
-    with pytest.raises(ValueError, match=r"1 or 3 channels, not \(4,\)"):
+    with pytest.raises(ValueError, match=r"points, grey and RGB images, not \(4,\)"):
         train(tmp_path, Samples(), data=Pairs(samples=64, batch_size=64))
 
 
