@@ -37,7 +37,8 @@ class Progress(RichProgressBar):
         batch: object,
         batch_idx: int,
     ) -> None:
-        now, is_last = time.monotonic(), batch_idx + 1 == trainer.num_training_batches
+        now, number = time.monotonic(), batch_idx + 1
+        is_last = number == trainer.num_training_batches or trainer.global_step == trainer.max_steps
         if is_last or now - self.moved >= OFTEN:
             self.moved = now
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)

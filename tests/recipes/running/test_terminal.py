@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelSummary, TQDMProgressBar
+from lightning.pytorch.callbacks import ModelSummary, RichProgressBar, TQDMProgressBar
 from torch import nn
 
 from marks import slow
@@ -126,3 +126,17 @@ def test_the_bar_counts_epochs_to_no_end_where_steps_alone_are_given(epochs, sai
     bar = Progress()
     bar._trainer = SimpleNamespace(max_epochs=epochs)
     assert bar._get_train_description(3).strip() == said
+
+
+def test_the_bar_moves_as_often_as_a_person_sees_and_at_the_last_batch(monkeypatch):
+    """Of an epoch, or of a run that ends within one."""
+    now, moved = [0.0], []
+    monkeypatch.setattr("recipes.running.terminal.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(RichProgressBar, "on_train_batch_end", lambda *args: moved.append(args[-1]))
+    bar = Progress()
+    trainer = SimpleNamespace(num_training_batches=10, global_step=0, max_steps=18)
+    for step in range(18):
+        now[0] += 0.02
+        trainer.global_step = step + 1
+        bar.on_train_batch_end(trainer, None, None, None, step % 10)
+    assert moved == [2, 5, 8, 9, 2, 5, 7]
