@@ -51,8 +51,7 @@ class Totals(Callback):
         if left_out and left_out >= MANY * len(loader.table):
             share = f"{left_out} of {len(loader.table)} training rows"
             rank_zero_info(
-                f"note: an epoch leaves out {share}, others each time: they fill no whole batch of "
-                "--data.batch_size"
+                f"note: an epoch leaves out {share}: they fill no whole batch of --data.batch_size"
             )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -82,6 +81,7 @@ class Totals(Callback):
 
 def size(batch: object) -> int:
     """The samples of a batch: of the inputs in front, or, of other batches, as Lightning says."""
-    if isinstance(batch, (tuple, list)) and batch and isinstance(batch[0], Tensor):
-        return len(batch[0])  # Lightning's own way takes 20 µs, as it looks at all that is within
+    first = batch[0] if isinstance(batch, (tuple, list)) and batch else None
+    if isinstance(first, Tensor) and first.ndim:
+        return len(first)  # Lightning's own way, in each step, looks at all that is within
     return extract_batch_size(batch)

@@ -22,14 +22,21 @@ class Costs(Profiler):
         self.begun: dict[str, float] = {}
 
     def start(self, action_name: str) -> None:
-        if action_name.startswith(START) and any(part in action_name for part in OFTEN):
+        if not action_name.startswith(START):
+            return
+        self.seconds[named(action_name)] += 0.0  # also of one that has nothing to do in a batch
+        if any(part in action_name for part in OFTEN):
             self.begun[action_name] = time.thread_time()
 
     def stop(self, action_name: str) -> None:
         if (begun := self.begun.pop(action_name, None)) is not None:
-            name = action_name.removeprefix(START).rpartition(".")[0].partition("{")[0]
-            self.seconds[name] += time.thread_time() - begun
-            self.calls[name] += 1
+            self.seconds[named(action_name)] += time.thread_time() - begun
+            self.calls[named(action_name)] += 1
+
+
+def named(action: str) -> str:
+    """The callback's class, of an action such as `[Callback]LRDecay{'warmup': 4}.on_fit_start`."""
+    return action.removeprefix(START).rpartition(".")[0].partition("{")[0]
 
 
 def empty() -> float:
