@@ -20,10 +20,11 @@ from datamodules.loading.pictures import Numbered, PictureTable, UndecodedPictur
 from datamodules.loading.shares import hold_out_of_each
 from datamodules.picture_data import PictureData
 from datamodules.reading.decoding import write_skipped
+from datamodules.reading.digest import digest
 from datamodules.reading.listing import Listing
 from datamodules.reading.picture_sources import new_pictures, picture_splits
 from datamodules.reading.pictures import Pictures
-from datamodules.reading.pixel_file import PixelFile, digest
+from datamodules.reading.pixel_file import PixelFile
 
 GIGABYTE = 10**9
 
@@ -202,8 +203,7 @@ class ImageFolder(PictureData):
         Raises:
             ValueError: if a fit goes on with other pictures or classes, or a class is none of them
         """
-        goes_on = self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
-        if goes_on and state != self.state_dict():
+        if self.goes_on and state != self.state_dict():
             raise ValueError(
                 f"--data.path={self.path} has other pictures or classes than the run was trained "
                 "on: train anew without --ckpt_path"

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
-from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
@@ -21,9 +20,9 @@ from datamodules.loading.partition import Partition, Parts, check_ways
 from datamodules.loading.pictures import Numbered, class_numbers
 from datamodules.loading.splits import Share
 from datamodules.reading.classes import Classes
+from datamodules.reading.digest import digest
 from datamodules.reading.labelled_texts import LabelledTexts, OnError, read_labelled
 from datamodules.reading.listing import class_order
-from datamodules.reading.pixel_file import digest
 from datamodules.reading.tokenizer_file import TokenizerFile, from_plain
 from datamodules.reading.vocabulary import UNKNOWN, Vocabulary
 
@@ -271,9 +270,10 @@ class Sentences(InMemory):
         Raises:
             ValueError: if there are other words or classes, or a fit goes on with other texts
         """
-        goes_on = self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
         own = {} if self.vocabulary is None else self.state_dict()
-        what = [key for key in own if own[key] != state.get(key) and (goes_on or key != "trained")]
+        what = [
+            key for key in own if own[key] != state.get(key) and (self.goes_on or key != "trained")
+        ]
         if what:
             said = "texts" if what == ["trained"] else "words or classes"
             raise ValueError(

@@ -6,7 +6,6 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
-from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
@@ -145,8 +144,7 @@ class TextData(DataModule, ABC):
         Raises:
             ValueError: if it is another one than before: the states of its streams would be of this
         """
-        goes_on = self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
-        if goes_on and state != self.state_dict():
+        if self.goes_on and state != self.state_dict():
             raise ValueError(
                 f"--data={type(self).__name__} has another text than the run was trained on: train "
                 "anew without --ckpt_path"

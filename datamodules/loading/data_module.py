@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
 
 OLD = "pytorch_lightning"
 
@@ -35,3 +36,8 @@ class DataModule(LightningDataModule):
             name = type(self).__name__
             raise ValueError(f"{name} is no datamodule of {OLD}: import lightning.pytorch as pl")
         self._trainer = trainer
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a fit goes on with a state that is loaded, and so needs the same data."""
+        return self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING

@@ -1,11 +1,8 @@
 """Decoded pictures in a file, made once, that is read or mapped into memory."""
 
-import hashlib
-import json
 import os
 import time
 import warnings
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,19 +13,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datamodules.reading.decoding import decode, read_skipped, refuse, write_skipped
+from datamodules.reading.digest import digest
 from datamodules.reading.listing import Listing
 from datamodules.reading.pictures import Pictures, Unreadable
 
 FORMAT = 1  # of the files; to be raised when decoding gives other pixels
 ABANDONED = 3600  # seconds since a partial file was written to, after which its process is dead
-
-
-def digest(values: Iterable[object]) -> str:
-    """A short hash of plain values."""
-    content = hashlib.sha256()
-    for value in values:
-        content.update(json.dumps(value).encode() + b"\n")
-    return content.hexdigest()[:16]
 
 
 class PixelFile:
