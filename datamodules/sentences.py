@@ -271,9 +271,8 @@ class Sentences(InMemory):
             ValueError: if there are other words or classes, or a fit goes on with other texts
         """
         own = {} if self.vocabulary is None else self.state_dict()
-        what = [
-            key for key in own if own[key] != state.get(key) and (self.goes_on or key != "trained")
-        ]
+        compared = own.keys() if self.goes_on else own.keys() - {"trained"}
+        what = [key for key in compared if own[key] != state.get(key)]
         if what:
             said = "texts" if what == ["trained"] else "words or classes"
             raise ValueError(

@@ -1,8 +1,8 @@
 """The method: one step of a generator and a discriminator, from top to bottom.
 
-Goodfellow et al. 2014, algorithm 1, https://arxiv.org/abs/1406.2661: n updates of the discriminator,
-each on examples of its own, then one of the generator. The losses are in losses.py, what penalties.py
-adds to the discriminator's is differentiated with it.
+Goodfellow et al. 2014, algorithm 1, https://arxiv.org/abs/1406.2661: n updates of the
+discriminator, each on examples of its own, then one of the generator. The losses are in losses.py,
+the discriminator's penalties in penalties.py, with their papers.
 """
 
 from functools import partial
