@@ -1,14 +1,15 @@
-"""GAN, VAE, diffusion and rectified flow by the same measures, on one core.
+"""GAN, VAE, diffusion and rectified flow by the same measures and for the same time, on one core.
 
 python benchmarks/generative.py [--data ring grid digits mnist fashion_mnist]
     [--methods GAN VAE DDPM flow] [--seeds 0 1 2] [--mnist_dir data/mnist]
     [--fashion_dir data/fashion-mnist]
 
 Each method has the shipped config of its recipe, or its default with the data's, as `RUNS` says,
-and at most as many epochs as take about as long as the GAN's; nothing is validated on the way. Each
-run is tested once, on as many samples as there are test examples, and draws 1,000 more, whose
-seconds are those of the network and the sampler alone. It may be stopped and started again:
-generative.json keeps each run. By default ring, grid and digits, which need no download.
+and trains as long as takes `BUDGET` seconds of the machine of the table; no method sees a label,
+and a sampler takes as many passes of the network as another. Nothing is validated or drawn on the
+way. Each run is tested once, on as many samples as test images that are compared, and draws 1,000
+more, whose seconds are those of the network and the sampler alone. It may be stopped and started
+again: generative.json keeps each run. By default ring, grid and digits, which need no download.
 """
 
 import argparse
@@ -17,8 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from beside.comparison import machine
 from recipes.parts.files import replace_file
 from recipes.running.cli import main as start
 from recipes.running.folders import read_facts
@@ -28,6 +31,7 @@ from tables import finish, finished, last_row, mean_std
 
 FILE = Path(__file__).with_name("generative.json")
 SEEDS, DRAWN = [0, 1, 2], 1000
+BUDGET = {"ring": 72, "grid": 72, "digits": 97, "mnist": 165, "fashion_mnist": 165}
 SMALL, IMAGES = ["ring", "grid", "digits"], ["digits", "mnist", "fashion_mnist"]
 TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 RECIPES = {"GAN": "gan", "VAE": "vae", "DDPM": "diffusion", "flow": "diffusion"}
@@ -39,48 +43,64 @@ OF_POINTS = {"modes": ("modes", 1), "high_quality": ("high quality (share)", 3)}
 OF_POINTS |= {"reverse_kl": ("reverse KL (nats)", 3)}
 SECONDS = {"seconds": ("s to train", 0), "sampling": ("s for 1,000 samples", 2)}
 
-DDPM = (
-    "--model.path=DDPM",
-    *("--model.path.prediction=v", "--model.path.schedule=cosine", "--model.sampler=DDIM"),
-)
-FLOW = ("--model.path=RectifiedFlow", "--model.sampler=Heun")
+DDPM = ("--model.path=DDPM", "--model.path.prediction=v", "--model.path.schedule=cosine")
+DDIM, HEUN = "--model.sampler=DDIM", "--model.sampler=Heun"
+FLOW = ("--model.path=RectifiedFlow", HEUN)
+# Of 25 passes, as 13 steps of Heun, the last of which is one of Euler.
+SHORT = "--model.sampler.steps=13"
+UNLABELLED = "--model.classes=null", "--model.network.classes=null", "--model.label_dropout=0"
 POINTS = (  # for a VAE, whose configs are of images
     *("--config=digits", "--model.likelihood=Gaussian", "--model.evaluation=MixtureQuality"),
     # From a std of 1, that of the data, training ends with codes that say nothing.
     *("--model.likelihood.std=0.1", "--model.latent=2", "--data.batch_size=256"),
 )
+EPOCHS = {  # as many as take `BUDGET` seconds
+    "ring": {"GAN": 40, "VAE": 45, "DDPM": 31, "flow": 30},
+    "grid": {"GAN": 40, "VAE": 45, "DDPM": 31, "flow": 30},
+    "digits": {"GAN": 100, "VAE": 1840, "DDPM": 180, "flow": 172},
+    "mnist": {"GAN": 3, "VAE": 50, "DDPM": 2, "flow": 2},
+    "fashion_mnist": {"GAN": 3, "VAE": 50, "DDPM": 2, "flow": 2},
+}
 CLASSIFIER = "--model.evaluation.checkpoint=runs/classify/{}/checkpoints/last.ckpt"
 RUNS = {  # of each method's `fit` on some data
     "ring": {
         "GAN": ("--config=ring",),
-        "VAE": (*POINTS, "--data=Ring", "--trainer.max_epochs=50"),
-        "DDPM": ("--config=ring", *DDPM, "--trainer.max_epochs=16"),
-        "flow": ("--config=ring", "--trainer.max_epochs=16"),
+        "VAE": (*POINTS, "--data=Ring"),
+        "DDPM": ("--config=ring", *DDPM, DDIM),
+        "flow": ("--config=ring",),
     },
     "grid": {
         "GAN": ("--config=grid",),
-        "VAE": (*POINTS, "--data=Grid", "--trainer.max_epochs=50"),
-        "DDPM": ("--config=grid", *DDPM, "--trainer.max_epochs=16"),
-        "flow": ("--config=grid", "--trainer.max_epochs=16"),
+        "VAE": (*POINTS, "--data=Grid"),
+        "DDPM": ("--config=grid", *DDPM, DDIM),
+        "flow": ("--config=grid",),
     },
     "digits": {
         "GAN": ("--config=digits",),
-        "VAE": ("--config=digits", "--model.evaluation=ImageQuality", "--trainer.max_epochs=400"),
-        "DDPM": ("--config=digits", "--trainer.max_epochs=150"),
-        "flow": ("--config=digits", *FLOW, "--trainer.max_epochs=150"),
+        "VAE": ("--config=digits", "--model.evaluation=ImageQuality"),
+        "DDPM": ("--config=digits", *UNLABELLED),
+        "flow": ("--config=digits", *UNLABELLED, *FLOW),
     },
 }
 for name, made in (("mnist", "mnist_convnet"), ("fashion_mnist", "fashion_convnet")):
-    likelihood = ("--model.evaluation=ImageQuality", CLASSIFIER.format(made))
+    checkpoint, compared_images = CLASSIFIER.format(made), "--model.evaluation.examples=2500"
+    likelihood = ("--model.evaluation=ImageQuality", checkpoint, "--model.nll_samples=0")
     as_fashion = ("--data=FashionMNIST", "--data.batch_size=100") if name != "mnist" else ()
     RUNS[name] = {
-        "GAN": (f"--config={name}",),
-        "VAE": ("--config=mnist", *as_fashion, *likelihood, "--model.nll_samples=0"),
-        "DDPM": (f"--config={name}",),
-        "flow": (f"--config={name}", *FLOW),
+        "GAN": (f"--config={name}", compared_images),
+        "VAE": ("--config=mnist", *as_fashion, *likelihood, compared_images),
+        "DDPM": (f"--config={name}", compared_images, *UNLABELLED),
+        "flow": (f"--config={name}", compared_images, *UNLABELLED, *FLOW, SHORT),
     }
 # Nothing but training is timed.
 UNVALIDATED = ("--trainer.limit_val_batches=0", "--trainer.num_sanity_val_steps=0")
+DRAWERS = ["Samples", "Trajectories", "LatentPictures", "Curves", "Export"]
+
+
+def undrawn(recipe: str, config: str) -> str:
+    """The flag that leaves a shipped config's callbacks, but those that draw or write."""
+    found = yaml.safe_load(find_recipe(recipe).configs[config].read_text())["trainer"]["callbacks"]
+    return "--trainer.callbacks=" + json.dumps([c for c in found if c["class_path"] not in DRAWERS])
 
 
 class Clock(Callback):
@@ -121,8 +141,11 @@ def make(data: str, method: str, seed: int, flags: list[str]) -> None:
     key, done = f"{data} {method}", stored()
     if seed in [each["seed"] for each in done.get(key, [])]:
         return
-    given = (*RUNS[data][method], *flags, *UNVALIDATED, f"--seed_everything={seed}")
-    run = Wanted(RECIPES[method], f"generative-{data}-{method.lower()}-s{seed}", given)
+    recipe, own = RECIPES[method], RUNS[data][method]
+    budget = f"--trainer.max_epochs={EPOCHS[data][method]}"
+    quietly = (undrawn(recipe, own[0].removeprefix("--config=")), *UNVALIDATED)
+    given = (*own, *flags, budget, *quietly, f"--seed_everything={seed}")
+    run = Wanted(recipe, f"generative-{data}-{method.lower()}-s{seed}", given)
     finish(run)
     clock, checkpoint = Clock(), run.folder / "checkpoints/last.ckpt"
     quiet = "--trainer.enable_progress_bar=false"
@@ -130,8 +153,8 @@ def make(data: str, method: str, seed: int, flags: list[str]) -> None:
     start(find_recipe(run.recipe).module, command, [clock])
     facts, tested = read_facts(run.folder), last_row(run.folder / "test.jsonl")
     measures = {k: v for k, v in tested.items() if k.startswith("test/")}
-    kept = {"seed": seed, "commit": facts.get("commit"), "seconds": facts.get("seconds")}
-    kept |= {"sampling": clock.seconds * 1000 / DRAWN} | measures
+    kept = {key: facts.get(key) for key in ("commit", "seconds")} | {"machine": machine()}
+    kept = {"seed": seed} | kept | {"sampling": clock.seconds * 1000 / DRAWN} | measures
     every = sorted([*done.get(key, []), kept], key=lambda each: each["seed"])
     replace_file(FILE, json.dumps(done | {key: every}, indent=1) + "\n")
 
