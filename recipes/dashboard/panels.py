@@ -160,7 +160,7 @@ RECIPES: dict[str, Sections] = {
         "Pictures": [
             wr.MediaBrowser(title="samples", media_keys=["pictures/samples"]),
             wr.MediaBrowser(title="reconstructions", media_keys=["pictures/reconstructions"]),
-            wr.MediaBrowser(title="interpolation", media_keys=["pictures/interpolation"]),
+            wr.MediaBrowser(title="between two images", media_keys=["pictures/between"]),
             wr.MediaBrowser(title="codes by class", media_keys=["pictures/latent"]),
         ],
     },

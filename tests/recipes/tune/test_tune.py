@@ -66,8 +66,9 @@ def search(*args, space=GRID, recipe="regress"):
 
 
 def trials(url="sqlite:///runs/regress/tune/study.db"):
-    (name,) = optuna.get_all_study_names(url)
-    return optuna.load_study(study_name=name, storage=url).trials
+    storage = open_storage(url)  # as patient as a search: on a busy disk, more than SQLite's 5 s
+    (name,) = optuna.get_all_study_names(storage)
+    return optuna.load_study(study_name=name, storage=storage).trials
 
 
 # Spaces
