@@ -21,15 +21,13 @@ from typing import Any
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from beside.comparison import machine
-from recipes.parts.files import replace_file
+from measures import Measures
 from recipes.running.cli import main as start
-from recipes.running.folders import read_facts
 from recipes.running.recipe import find_recipe
 from recipes.seeds.wanted import Wanted
-from tables import finish, finished, last_row, mean_std
+from tables import finish, finished, mean_std
 
-FILE = Path(__file__).with_name("generative.json")
+KEPT = Measures(Path(__file__).with_name("generative.json"))
 SEEDS, DRAWN = [0, 1, 2], 1000
 BUDGET = {"ring": 72, "grid": 72, "digits": 97, "mnist": 165, "fashion_mnist": 165}
 SMALL, IMAGES = ["ring", "grid", "digits"], ["digits", "mnist", "fashion_mnist"]
@@ -97,10 +95,13 @@ UNVALIDATED = ("--trainer.limit_val_batches=0", "--trainer.num_sanity_val_steps=
 DRAWERS = ["Samples", "Trajectories", "LatentPictures", "Curves", "Export"]
 
 
-def undrawn(recipe: str, config: str) -> str:
-    """The flag that leaves a shipped config's callbacks, but those that draw or write."""
-    found = yaml.safe_load(find_recipe(recipe).configs[config].read_text())["trainer"]["callbacks"]
-    return "--trainer.callbacks=" + json.dumps([c for c in found if c["class_path"] not in DRAWERS])
+def given(data: str, method: str) -> tuple[str, ...]:
+    """The flags of a method's `fit` on some data: those of `RUNS`, as long as the budget lasts."""
+    config = find_recipe(RECIPES[method]).configs[RUNS[data][method][0].removeprefix("--config=")]
+    callbacks = yaml.safe_load(config.read_text())["trainer"]["callbacks"]
+    undrawn = json.dumps([each for each in callbacks if each["class_path"] not in DRAWERS])
+    budget = f"--trainer.max_epochs={EPOCHS[data][method]}"
+    return (*RUNS[data][method], budget, f"--trainer.callbacks={undrawn}", *UNVALIDATED)
 
 
 class Clock(Callback):
@@ -124,11 +125,6 @@ class Clock(Callback):
         self.seconds += time.perf_counter() - self.start
 
 
-def stored() -> dict[str, list[dict[str, Any]]]:
-    """What is done of each data and method: the measures of each run, in order of seeds."""
-    return json.loads(FILE.read_text()) if FILE.exists() else {}
-
-
 def make(data: str, method: str, seed: int, flags: list[str]) -> None:
     """Makes a run, unless it is there, and keeps its measures and seconds.
 
@@ -138,25 +134,16 @@ def make(data: str, method: str, seed: int, flags: list[str]) -> None:
         seed: of everything
         flags: of its data
     """
-    key, done = f"{data} {method}", stored()
-    if seed in [each["seed"] for each in done.get(key, [])]:
+    if KEPT.has(f"{data} {method}", seed):
         return
-    recipe, own = RECIPES[method], RUNS[data][method]
-    budget = f"--trainer.max_epochs={EPOCHS[data][method]}"
-    quietly = (undrawn(recipe, own[0].removeprefix("--config=")), *UNVALIDATED)
-    given = (*own, *flags, budget, *quietly, f"--seed_everything={seed}")
-    run = Wanted(recipe, f"generative-{data}-{method.lower()}-s{seed}", given)
+    settings = (*given(data, method), *flags, f"--seed_everything={seed}")
+    run = Wanted(RECIPES[method], f"generative-{data}-{method.lower()}-s{seed}", settings)
     finish(run)
     clock, checkpoint = Clock(), run.folder / "checkpoints/last.ckpt"
     quiet = "--trainer.enable_progress_bar=false"
     command = ["predict", f"--ckpt_path={checkpoint}", f"--count={DRAWN}", quiet]
     start(find_recipe(run.recipe).module, command, [clock])
-    facts, tested = read_facts(run.folder), last_row(run.folder / "test.jsonl")
-    measures = {k: v for k, v in tested.items() if k.startswith("test/")}
-    kept = {key: facts.get(key) for key in ("commit", "seconds")} | {"machine": machine()}
-    kept = {"seed": seed} | kept | {"sampling": clock.seconds * 1000 / DRAWN} | measures
-    every = sorted([*done.get(key, []), kept], key=lambda each: each["seed"])
-    replace_file(FILE, json.dumps(done | {key: every}, indent=1) + "\n")
+    KEPT.add(f"{data} {method}", run, sampling=clock.seconds * 1000 / DRAWN)
 
 
 def cell(found: list[dict[str, Any]], key: str, digits: int) -> str:
@@ -171,7 +158,7 @@ def compared(kind: str) -> list[list[str]]:
     rows = [["data", "method", *(name for name, _ in (of | SECONDS).values()), "seeds"]]
     for data in sets:
         for method in RECIPES:
-            if not (found := stored().get(f"{data} {method}", [])):
+            if not (found := KEPT.stored().get(f"{data} {method}", [])):
                 continue
             suffix = f"_{EXTRACTORS[data]}" if kind == "images" else ""
             cells = [cell(found, f"test/{key}{suffix}", n) for key, (_, n) in of.items()]
@@ -194,17 +181,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--mnist_dir", default="data/mnist", help="folder of the four .gz files")
     parser.add_argument("--fashion_dir", default="data/fashion-mnist", help="likewise")
-    given = parser.parse_args()
-    folders = {"mnist": given.mnist_dir, "fashion_mnist": given.fashion_dir}
+    chosen = parser.parse_args()
+    folders = {"mnist": chosen.mnist_dir, "fashion_mnist": chosen.fashion_dir}
     flags = {data: [f"--data.data_dir={folder}"] for data, folder in folders.items()}
-    if "mnist" in given.data:
+    if "mnist" in chosen.data:
         finished("classify", "mnist_convnet", "mnist_convnet", *flags["mnist"])
-    if "fashion_mnist" in given.data:
+    if "fashion_mnist" in chosen.data:
         own = ["--data=FashionMNIST", "--data.shift=1", *flags["fashion_mnist"]]
         finished("classify", "mnist_convnet", "fashion_convnet", *own)
-    for data in given.data:
-        for seed in given.seeds:
-            for method in given.methods:
+    for data in chosen.data:
+        for seed in chosen.seeds:
+            for method in chosen.methods:
                 make(data, method, seed, flags.get(data, []))
     for kind in ("points", "images"):
         for cells in compared(kind):

@@ -30,6 +30,7 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- encoder beside Kim 2014 -->      a pretrained encoder, fine-tuned in three ways, beside it
 <!-- control: RECIPE -->              returns of reinforcement learning, ours and CleanRL's
 <!-- generative: KIND -->             GAN, VAE and diffusion by the same measures, images or points
+<!-- bounds on MNIST -->              VAE and IWAE beside Burda et al. 2016
 <!-- speed -->                        what recipes cost beside others, and which goals are reached
 <!-- speed measured on -->            machine and versions of that table
 <!-- step -->                         what the smallest step costs, by whose code it is
@@ -67,6 +68,7 @@ import sentence_encoder
 import sentences
 import sklearn_table
 import step_profile
+import vae_mnist
 from killing.table import FILE, SOAK, by_kind, by_point, read, soaked
 from recipes.running.recipe import SEARCH_SPACE, find_recipe, recipe_names
 from result_tables import ROOT, Rows, by_metric, by_result, listed
@@ -182,6 +184,7 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "encoder beside Kim 2014": lambda _: sentence_encoder.beside_paper(),
     "control": control.compared,
     "generative": generative.compared,
+    "bounds on MNIST": lambda _: vae_mnist.compared(),
     "speed": lambda _: beside.table.compared(),
     "speed measured on": lambda _: beside.table.measured_on(),
     "step": lambda _: step_profile.profiled(),

@@ -57,6 +57,12 @@ class Entry:
         """Its numbers."""
         return json.loads(self.path.read_text())
 
+    @property
+    def seconds(self) -> str:
+        """Of training with one seed, the median."""
+        found = statistics.median(self.stored()["seconds"])
+        return f"{found:.{int(found < 10)}f}"
+
     def cells(self) -> dict[str, str]:
         """What is shown, by column: mean ± std over seeds."""
         found, stored = {}, self.stored()
@@ -89,10 +95,13 @@ def interval(values: list[float], share: float = 0.95) -> tuple[float, float]:
 
 
 def by_metric(entries: list[Entry]) -> Rows:
-    """Rows of a table with a column for each metric, its header first."""
+    """Rows of a table with a column for each metric, and seeds and seconds; its header first."""
     labels = list(dict.fromkeys(label for entry in entries for label in entry.show))
-    rows = [[entry.of, *(entry.cells().get(label, "") for label in labels)] for entry in entries]
-    return [["", *labels], *rows]
+    rows = []
+    for entry in entries:
+        cells = (entry.cells().get(label, "") for label in labels)
+        rows.append([entry.of, *cells, str(entry.seeds), entry.seconds])
+    return [["", *labels, "seeds", "seconds"], *rows]
 
 
 def by_result(entries: list[Entry]) -> Rows:
@@ -105,7 +114,6 @@ def by_result(entries: list[Entry]) -> Rows:
         raise ValueError(f"{', '.join(untested)}: not of test data; give `results by metric`")
     rows = [["recipe", "config", "on test data, mean ± std over seeds", "seeds", "seconds"]]
     for entry in entries:
-        seconds = statistics.median(entry.stored()["seconds"])
         said = ", ".join(f"{label} {value}" for label, value in entry.cells().items())
         rows.append(
             [
@@ -113,7 +121,7 @@ def by_result(entries: list[Entry]) -> Rows:
                 f"`{entry.config}`",
                 f"{entry.of}: {said}",
                 str(entry.seeds),
-                f"{seconds:.{int(seconds < 10)}f}",
+                entry.seconds,
             ]
         )
     return rows

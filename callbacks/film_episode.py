@@ -38,7 +38,7 @@ class FilmEpisode(Callback):
     def __init__(self, episode: int = 0) -> None:
         self.episode = episode
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         environment = trainer.datamodule.environment
         if trainer.fast_dev_run or not trainer.is_global_zero:
             return

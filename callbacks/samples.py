@@ -48,7 +48,7 @@ def real_examples(data: LightningDataModule, module: LightningModule, count: int
 class Samples(Callback):
     """Draws what a GAN generates to `<run folder>/samples/`, always from the same latents.
 
-    After every so many batches, and when training ends: `0002000.png` by the weights after 2,000
+    After every so many batches, and when the fit ends: `0002000.png` by the weights after 2,000
     batches, and `0002000-ema.png` by their average if there is an `EMA`; the last of these also as
     `<run folder>/samples.png`. Images are a grid, in which a column is a class if the GAN is
     conditional; points are drawn over real ones. W&B has them as `samples/raw` and `samples/ema`,
@@ -78,6 +78,7 @@ class Samples(Callback):
     ) -> None:
         self.every, self.count, self.columns = every, count, columns
         self.step = 0
+        self.real: Tensor | None = None  # examples, as soon as they are known
 
     def state_dict(self) -> dict[str, Any]:
         return {"step": self.step}
@@ -87,6 +88,9 @@ class Samples(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.interval = batches(self.every, trainer)
+        self._prepare(trainer, pl_module)
+
+    def _prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.datamodule is None:
             raise ValueError("Samples looks at the real examples of a datamodule: there is none")
         with own_noise():
@@ -115,7 +119,9 @@ class Samples(Callback):
         self.step += 1
         check_steps(trainer, self.every)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.real is None:  # resumed where nothing was left to train
+            self._prepare(trainer, pl_module)
         path = self._draw(trainer, pl_module)
         if path is not None:
             with replacing(path.parent.with_name("samples.png")) as partial:

@@ -5,6 +5,7 @@ What the run logs is also what its dashboard shows.
 
 import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ import wandb
 from canaries import CANARIES, STDS, fit, latest
 from marks import some
 from recipes.parts.evaluation import MixtureQuality
+from recipes.running.cli import main
 from recipes.running.recipe import find_recipe, recipe_names
 from recipes.vae.anomalies import SCORES
 from trains import rows
@@ -124,3 +126,15 @@ def test_a_dashboard_finds_its_runs_and_shows_what_they_log(still):
     assert not_logged(every, keys) == []
     wrong = [panels.curves("", "val/los"), panels.matching("", "^lr/Adma")]
     assert not_logged([*every, *wrong], keys) == ["val/los", "^lr/Adma"]
+
+
+def test_a_run_killed_while_it_draws_draws_when_it_is_resumed(still, tmp_path, monkeypatch):
+    """Nothing is left to train then, and the loop of training does not begin."""
+    run = tmp_path / still.folder.relative_to(still.folder.parents[2])
+    shutil.copytree(still.folder, run)
+    drawn = {p.name: p.read_bytes() for p in run.iterdir() if p.suffix in (".png", ".gif", ".txt")}
+    for name in drawn:
+        (run / name).unlink()
+    monkeypatch.chdir(tmp_path)
+    main(find_recipe(still.recipe).module, ["fit", f"--ckpt_path={run}/checkpoints/last.ckpt"])
+    assert {name: (run / name).read_bytes() for name in drawn} == drawn

@@ -99,9 +99,9 @@ def test_tables(elsewhere_too):
     text = "Before.\n<!-- results{}: one two -->\nold\n<!-- end -->\nAfter."
     lines = made_anew(text.format(" by metric")).splitlines()
     assert lines[2:6] == [
-        "|  | RMSE | coverage, % |",
-        "| --- | --- | --- |",
-        *2 * ["| a network | 2.0 ± 1.0 | 51.00 ± 1.73 |"],
+        "|  | RMSE | coverage, % | seeds | seconds |",
+        "| --- | --- | --- | --- | --- |",
+        *2 * ["| a network | 2.0 ± 1.0 | 51.00 ± 1.73 | 3 | 10 |"],
     ]
     row = "a network: RMSE 2.0 ± 1.0, coverage, % 51.00 ± 1.73 | 3 | 10 |"
     assert made_anew(text.format("")).splitlines()[4:6] == 2 * [f"| `regress` | `diabetes` | {row}"]

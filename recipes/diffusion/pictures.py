@@ -66,7 +66,7 @@ class Trajectories(Callback):
     def __init__(self, rows: PositiveInt = 6) -> None:
         self.rows = rows
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         is_image = len(pl_module.shape) == 3 and pl_module.shape[0] in (1, 3)
         if trainer.fast_dev_run or not (is_image or pl_module.shape == (2,)):
             return

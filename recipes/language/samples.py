@@ -7,6 +7,7 @@ import torch
 from jsonargparse.typing import ClosedUnitInterval, PositiveInt
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
+from torch import Tensor
 
 from callbacks.ema import averaged, shard_again
 from callbacks.lengths import Length, batches, check_steps
@@ -58,7 +59,7 @@ class SampleText(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.interval = batches(self.every, trainer)
-        self.start = pl_module.vocabulary.prompt(self.prompt, "SampleText's prompt").unsqueeze(0)
+        self._start(pl_module)  # names a prompt that it cannot read before it trains
 
     # At the start of the next batch, as EMA may take the last one's weights after this callback.
     def on_train_batch_start(
@@ -73,8 +74,12 @@ class SampleText(Callback):
         self.step += 1
         check_steps(trainer, self.every)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write(trainer, pl_module)
+
+    def _start(self, module: LightningModule) -> Tensor:
+        """The tokens that the text begins with, (1, tokens)."""
+        return module.vocabulary.prompt(self.prompt, "SampleText's prompt").unsqueeze(0)
 
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.fast_dev_run:
@@ -82,10 +87,11 @@ class SampleText(Callback):
         shard_again(pl_module)
         # All processes write it, as each may hold a shard of the weights.
         with averaged(trainer, pl_module):
-            added = pl_module.generate(self.start, self.tokens, TEXT, **self.how).cpu()
+            start = self._start(pl_module)
+            added = pl_module.generate(start, self.tokens, TEXT, **self.how).cpu()
         if not trainer.is_global_zero:
             return
-        text = pl_module.vocabulary.decode(torch.cat([self.start, added], 1)[0])
+        text = pl_module.vocabulary.decode(torch.cat([start, added], 1)[0])
         folder = Path(trainer.default_root_dir)
         (folder / "samples").mkdir(exist_ok=True)
         for path in (folder / f"samples/{self.step:07}.txt", folder / "sample.txt"):

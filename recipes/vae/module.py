@@ -278,5 +278,5 @@ class VAE(LightningModule):
         record(self.trainer, self.evaluation)
 
     def summary(self, metrics: Mapping[str, Tensor]) -> str:
-        """The bound at the end, its parts, and how many units are active."""
+        """The bound at the end, its parts, how many units are active, and how good samples are."""
         return in_a_line(metrics, self.latent)

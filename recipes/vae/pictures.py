@@ -147,6 +147,7 @@ class LatentPictures(Callback):
     def __init__(self, every: Length = 0) -> None:
         self.every = every
         self.step = 0
+        self.examples: Examples | None = None  # as soon as they are known
 
     def state_dict(self) -> dict[str, int]:
         return {"step": self.step}
@@ -156,6 +157,9 @@ class LatentPictures(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.interval = batches(self.every, trainer)
+        self._prepare(trainer, pl_module)
+
+    def _prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.datamodule is None:
             raise ValueError("LatentPictures looks at the examples of a datamodule: there is none")
         self.examples = first_examples(trainer.datamodule, pl_module)
@@ -167,7 +171,9 @@ class LatentPictures(Callback):
         if self.interval and self.step % self.interval == 0:
             self._draw(trainer, pl_module)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.examples is None:  # resumed where nothing was left to train
+            self._prepare(trainer, pl_module)
         self._draw(trainer, pl_module)
 
     @torch.no_grad()

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from recipes.parts.evaluation.report import with_floors
 from recipes.vae.units import in_words
+
+# Told in words; an evaluation's values follow them.
+OWN = {"loss", "reconstruction", "kl", "active_units", "auroc_loss", "auroc_reconstruction", "nll"}
 
 
 def in_a_line(metrics: Mapping[str, Tensor], latent: int) -> str:
-    """The bound at the end, its parts, and how many units are active.
+    """The bound at the end, its parts, how many units are active, and how good samples are.
 
     Args:
         metrics: of the last validation
@@ -21,4 +25,5 @@ def in_a_line(metrics: Mapping[str, Tensor], latent: int) -> str:
         line += f", {in_words(last['active_units'], latent)}"
     if "auroc_loss" in last:
         line += f", AUROC {last['auroc_loss']:.3f}"
-    return line
+    others = {key: value for key, value in last.items() if key not in OWN}
+    return ", ".join([line, with_floors(others)]) if others else line

@@ -44,14 +44,18 @@ def log_values(module: LightningModule, evaluation: Evaluation | None) -> None:
 
 
 def summary(metrics: Mapping[str, Tensor]) -> str:
-    """The last validation in one line: kid_pixels 0.0012 (floor 0.0003), ..."""
+    """The last validation in one line: `validation: ` and what `with_floors` tells."""
+    return f"validation: {with_floors(metrics)}"
+
+
+def with_floors(metrics: Mapping[str, Tensor]) -> str:
+    """Values of a validation, each with its floor: kid_pixels 0.0012 (floor 0.0003), ..."""
     found = {name.removeprefix("val/"): value for name, value in metrics.items()}
     floors = {
         name: f" (floor {found.pop(f'{name}_floor'):.4g})"
         for name in [name.removesuffix("_floor") for name in found if name.endswith("_floor")]
     }
-    values = (f"{name} {value:.4g}{floors.get(name, '')}" for name, value in found.items())
-    return f"validation: {', '.join(values)}"
+    return ", ".join(f"{name} {value:.4g}{floors.get(name, '')}" for name, value in found.items())
 
 
 def record(trainer: Trainer, evaluation: Evaluation | None) -> None:

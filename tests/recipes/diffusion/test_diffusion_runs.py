@@ -171,11 +171,21 @@ def test_samples_are_evaluated_every_so_many_epochs_and_at_the_end(recipe):
     assert "test/fid_pixels" in rows(Path("runs/diffusion/a"), "test")[0]
 
 
+PATHS = {
+    "flow": (),
+    "DDPM": (
+        *("--model.path=DDPM", "--model.path.prediction=v", "--model.path.schedule=cosine"),
+        "--model.sampler=DDIM",
+    ),
+}
+
+
 @pytest.mark.slow
-def test_a_ring_is_learnt_to_the_gan_s_measures(recipe):
+@pytest.mark.parametrize("path", PATHS)
+def test_a_ring_is_learnt_to_the_gan_s_measures(path, recipe):
     """All modes, well apart, after five of the config's twelve epochs."""
     short = ("--trainer.max_epochs=5", "--model.evaluation_every=5")
-    recipe("diffusion", "fit", "--config=ring", "--name=ring", *short)
+    recipe("diffusion", "fit", "--config=ring", "--name=ring", *PATHS[path], *short)
     found = rows(Path("runs/diffusion/ring"))[-1]
     assert found["val/modes"] == 8
     assert found["val/high_quality"] > 0.9 and found["val/reverse_kl"] < 0.01

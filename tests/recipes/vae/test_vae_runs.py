@@ -98,10 +98,13 @@ def test_codes_and_scores_of_each_row_are_predicted(recipe):
     assert tested["test/nll"] < tested["test/loss"], "of 60 codes, and of 3"
 
 
-def test_images_are_drawn_from_the_prior(recipe):
+def test_images_are_drawn_from_the_prior(recipe, capsys):
     quality = "--model.evaluation=ImageQuality"
     recipe("vae", "fit", *BINARY, quality, "--name=a", "--trainer.max_epochs=1")
-    assert 0.5 < rows(Path("runs/vae/a"))[-1]["val/fid_pixels"] < 50
+    found = rows(Path("runs/vae/a"))[-1]
+    assert 0.5 < found["val/fid_pixels"] < 50
+    last = f"fid_pixels {found['val/fid_pixels']:.4g} (floor {found['val/fid_pixels_floor']:.4g})"
+    assert last in capsys.readouterr().out
     point = f"--ckpt_path=runs/vae/a/{LAST}"
     recipe("vae", "predict", point, "--count=70")
     samples = np.load("runs/vae/a/sample.npy")
