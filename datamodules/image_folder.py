@@ -21,7 +21,7 @@ from datamodules.loading.shares import hold_out_of_each
 from datamodules.picture_data import PictureData
 from datamodules.reading.decoding import write_skipped
 from datamodules.reading.digest import digest
-from datamodules.reading.listing import Listing
+from datamodules.reading.listing import Listing, class_order
 from datamodules.reading.picture_sources import new_pictures, picture_splits
 from datamodules.reading.pictures import Pictures
 from datamodules.reading.pixel_file import PixelFile
@@ -49,6 +49,8 @@ class ImageFolder(PictureData):
         background: colour behind transparent pixels: a name or '#rrggbb'
         file: a table's column of files or pictures; by default `file` of a CSV, `image` of Parquet
         label: a table's column of labels; null if it has none
+        train_classes: names of the classes kept in the training pictures, by default all;
+            validation and test keep all, to find what is strange
         val_size: held out for validation where there is no such split: a number of pictures, or a
             share of them below 1; 0: no validation
         test_size: held out for testing where there is no such split, before `val_size`
@@ -74,6 +76,7 @@ class ImageFolder(PictureData):
         background: str = "white",
         file: str | None = None,
         label: str | None = "label",
+        train_classes: list[str] | None = None,
         val_size: NonNegativeFloat = 0.1,
         test_size: NonNegativeFloat = 0.1,
         batch_size: PositiveInt = 64,
@@ -88,6 +91,7 @@ class ImageFolder(PictureData):
     ) -> None:
         super().__init__(batch_size, augment, mix, seed)
         self.path, self.file, self.label, self.predict = path, file, label, predict
+        self.train_classes = train_classes
         self.pictures = Pictures(size, mode, background=background)
         self.sizes, self.split_seed = {"test": test_size, "val": val_size}, split_seed
         self.memory, self.on_error = memory, on_error
@@ -122,6 +126,7 @@ class ImageFolder(PictureData):
             self.prepare_data()  # which has been done, unless there is no trainer
             self._make_tables()
             self._hold_out()
+            self._leave_out()
         if stage == "fit" and not getattr(self.trainer, "fast_dev_run", True):
             self._list_skipped(stage, self._skipped())
 
@@ -144,7 +149,11 @@ class ImageFolder(PictureData):
     def _make_tables(self) -> None:
         mapped = sum(file.nbytes for file in self._files.values()) > self.memory * GIGABYTE
         first = self._files.get("train") or next(iter(self._files.values()))
-        self.class_names = first.listing.class_names() or None
+        names = first.listing.class_names()
+        if self.train_classes is not None:  # others may be in another split alone
+            every = {name for file in self._files.values() for name in file.listing.labels}
+            names = first.listing.order or class_order(every - {None})
+        self.class_names = names or None
         for part, file in self._files.items():
             kept = file.kept()
             listing = file.listing
@@ -167,6 +176,35 @@ class ImageFolder(PictureData):
                     whole.pixels, whole.labels[of_name], whole.rows[of_name], mapped=whole.mapped
                 )
                 self.names[name] = [names[row] for row in of_name.tolist()]
+
+    def _leave_out(self) -> None:
+        """Leaves the classes that shall not be trained out of the training pictures."""
+        if self.train_classes is None:
+            return
+        table, names = self.tables["train"], self.names["train"]
+        is_kept = torch.isin(table.labels, torch.tensor(self.trained_classes))
+        if not is_kept.any():
+            raise ValueError(f"--data.train_classes={self.train_classes}: no training pictures")
+        rows = is_kept.nonzero().squeeze(1)
+        self.tables["train"] = PictureTable(
+            table.pixels, table.labels[rows], table.rows[rows], mapped=table.mapped
+        )
+        self.names["train"] = [names[row] for row in rows.tolist()]
+
+    @property
+    def trained_classes(self) -> list[int] | None:
+        """The numbers of `train_classes`; None if all are trained.
+
+        Raises:
+            ValueError: if there is no such class
+        """
+        if self.train_classes is None:
+            return None
+        there = self.class_names or []
+        if strangers := [name for name in self.train_classes if name not in there]:
+            known = ", ".join(there) or "none"
+            raise ValueError(f"--data.train_classes: no class {strangers[0]}: there are {known}")
+        return [there.index(name) for name in self.train_classes]
 
     def predict_dataloader(self) -> Loader:
         """Batches (inputs, targets, rows): `identifiers` has the rows' files."""

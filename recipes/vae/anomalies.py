@@ -54,8 +54,14 @@ class Anomalies(Metric):
             getattr(self, name).append(values)
 
     def compute(self) -> dict[str, Tensor]:
-        """AUROC of each score, 0 to 1, 0.5 by chance: P(score of an anomaly > of another one)."""
+        """AUROC of each score, 0 to 1, 0.5 by chance: P(score of an anomaly > of another one).
+
+        Nothing where all are anomalies, or none is, as where a folder's validation pictures are
+        held out of those without faults.
+        """
         is_anomaly = dim_zero_cat(self.is_anomaly)
+        if is_anomaly.min() == is_anomaly.max():
+            return {}
         return {
             f"auroc_{name}": binary_auroc(ranks(dim_zero_cat(getattr(self, name))), is_anomaly)
             for name in SCORES

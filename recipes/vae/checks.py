@@ -34,7 +34,7 @@ def check_setup(data: LightningDataModule | None, anomalies: Sequence[int] | Non
     """Refuses text, and anomalies that training would see.
 
     Args:
-        data: set up, if there are such; may have `classes`, those that training sees
+        data: set up, if there are such
         anomalies: classes that it must not see
 
     Raises:
@@ -45,17 +45,28 @@ def check_setup(data: LightningDataModule | None, anomalies: Sequence[int] | Non
         raise ValueError(f"--data={kind} is text: a likelihood is of numbers")
     if not anomalies:
         return
-    seen = getattr(data, "classes", None)
-    if not isinstance(seen, list):
+    seen = trained_classes(data)
+    option = "--data.train_classes" if hasattr(data, "train_classes") else "--data.classes"
+    if seen is None:
         raise ValueError(
-            f"--model.anomalies={list(anomalies)}: --data.classes must name those that training "
+            f"--model.anomalies={list(anomalies)}: {option} must name those that training "
             f"sees, without them: {kind} has all"
         )
     if both := sorted(set(seen) & set(anomalies)):
-        raise ValueError(f"--model.anomalies={list(anomalies)}: --data.classes has {both} too")
+        raise ValueError(f"--model.anomalies={list(anomalies)}: {option} has {both} too")
     there = count_classes(data)
     if strangers := [each for each in anomalies if there is not None and each >= there]:
         raise ValueError(f"--model.anomalies={list(anomalies)}: {kind} has no class {strangers[0]}")
+
+
+def trained_classes(data: LightningDataModule | None) -> list[int] | None:
+    """The classes that training sees, by number; None if that is all.
+
+    A folder of pictures says it by `trained_classes`, images of a published set by `classes`,
+    which is the number of classes of a folder.
+    """
+    found = getattr(data, "trained_classes", getattr(data, "classes", None))
+    return found if isinstance(found, list) else None
 
 
 def check_networks(

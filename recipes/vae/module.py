@@ -9,6 +9,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -34,13 +35,14 @@ from recipes.vae.bounds import (
     negative_log_likelihood,
     sampled,
 )
-from recipes.vae.checks import check_arguments, check_networks, check_setup
+from recipes.vae.checks import check_arguments, check_networks, check_setup, trained_classes
 from recipes.vae.corruption import Corruption
 from recipes.vae.likelihoods import Bernoulli, Likelihood
 from recipes.vae.report import in_a_line
 from recipes.vae.units import ActiveUnits
 
 Method = Literal["autoencoder", "vae", "iwae"]
+NO_ANOMALIES = "no AUROC: all of these data are anomalies, or none is"
 PRIOR = -1  # in the key of codes from the prior, in place of a block's number
 
 
@@ -216,8 +218,10 @@ class VAE(LightningModule):
             found["active_units"] = self.active_units.compute()
             self.active_units.reset()
         if self.anomalies is not None:
-            found |= self.anomalies.compute()
+            found |= (areas := self.anomalies.compute())
             self.anomalies.reset()
+            if not areas and self.trainer.state.fn != TrainerFn.FITTING:
+                rank_zero_info(f"note: {NO_ANOMALIES}")
         split = split_of(self.trainer)
         self.log_dict({f"{split}/{name}": value for name, value in found.items()})
         log_values(self, self.evaluation)
@@ -269,7 +273,7 @@ class VAE(LightningModule):
         data = self.trainer.datamodule
         check_setup(data, self.anomalies and self.anomalies.classes)
         if self.anomalies is not None:
-            self.anomalies.trained = data.classes
+            self.anomalies.trained = trained_classes(data)
         if self.drawn is None:
             networks = self.encoder, self.decoder, self.likelihood
             check_networks(networks, self.latent, self.method, data)
@@ -279,4 +283,6 @@ class VAE(LightningModule):
 
     def summary(self, metrics: Mapping[str, Tensor]) -> str:
         """The bound at the end, its parts, how many units are active, and how good samples are."""
-        return in_a_line(metrics, self.latent)
+        line = in_a_line(metrics, self.latent)
+        is_missing = self.anomalies is not None and "val/auroc_loss" not in metrics
+        return f"{line}, {NO_ANOMALIES}" if is_missing else line

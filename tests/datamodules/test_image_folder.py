@@ -104,6 +104,38 @@ def test_a_split_may_lack_classes_that_are_trained():
     assert {label for _, label in pairs(made().val_dataloader())} == {2}
 
 
+def test_training_may_leave_classes_out():
+    class_folders("photos")
+    data = made(train_classes=["bee", "cow"], val_size=6)
+    assert data.class_names == ["ant", "bee", "cow"] and data.trained_classes == [1, 2]
+    trained = pairs(data.train_dataloader())
+    assert {label for _, label in trained} == {1, 2} and len(trained) == 12
+    assert {label for _, label in pairs(data.val_dataloader())} == {0, 1, 2}
+    assert all(number // 8 == label for number, label in trained)
+    assert data.state_dict() != made(val_size=6).state_dict(), "a fit goes on with the same"
+
+
+def test_a_class_that_is_left_out_may_be_in_another_split_alone():
+    class_folders("parts/train", names=("whole",))
+    class_folders("parts/test", names=("broken", "whole"), start=8)
+    data = made("parts", train_classes=["whole"])
+    assert data.class_names == ["broken", "whole"] and data.trained_classes == [1]
+    assert {label for _, label in pairs(data.test_dataloader())} == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        (["wasp"], "--data.train_classes: no class wasp: there are ant, bee, cow"),
+        ([], r"--data.train_classes=\[\]: no training pictures"),
+    ],
+)
+def test_a_class_that_cannot_be_kept_is_named(names, line):
+    class_folders("photos")
+    with pytest.raises(ValueError, match=line):
+        made(train_classes=names)
+
+
 def test_a_folder_without_labels():
     for number in range(8):
         plain(Path(f"photos/{number}.png"), number)

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from datamodules import Digits
 from forks import ended_well, ranks
 from marks import slow, some
+from photos import plain
 from recipes.vae import VAE, LatentPictures
 from recipes.vae.anomalies import Anomalies
 from recipes.vae.likelihoods import Gaussian
@@ -136,6 +137,27 @@ def test_the_collapse_of_the_posterior_is_counted_and_named(recipe, capsys):
     recipe("vae", "fit", *BINARY, "--model.beta=1000", "--trainer.max_epochs=12", "--name=a")
     assert rows(Path("runs/vae/a"))[-1]["val/active_units"] == 0
     assert "0 of 3 units active: posterior collapse" in capsys.readouterr().out
+
+
+def test_faults_in_pictures_of_ones_own_are_found(recipe, capsys):
+    """Training has seen none of them, as where a folder `train` has no other class."""
+    for part, faults in (("train", 0), ("test", 8)):
+        for number in range(40):
+            plain(Path(f"parts/{part}/whole/{part}{number}.png"), 0)
+        for number in range(faults):
+            plain(Path(f"parts/{part}/broken/{part}{number}.png"), 250)
+    flags = ("--data=ImageFolder", "--data.path=parts", "--data.size=8", "--data.val_size=10")
+    flags += ("--model.encoder=ConvEncoder", "--model.decoder=ConvDecoder", "--model.latent=2")
+    flags += ("--model.likelihood.levels=256", "--model.anomalies=[0]", *BARE)
+    with pytest.raises(SystemExit, match="class broken in parts/test is none of those that are"):
+        recipe("vae", "fit", *flags)
+    with pytest.raises(SystemExit, match=r"--data\.train_classes must name those that training"):
+        recipe("vae", "fit", *flags, "--data.path=parts/test", "--data.test_size=0")
+    kept = "--data.train_classes=[whole]"
+    recipe("vae", "fit", *flags, kept, "--trainer.max_epochs=2", "--name=a")
+    assert "no AUROC: all of these data are anomalies, or none is" in capsys.readouterr().out
+    recipe("vae", "test", f"--ckpt_path=runs/vae/a/{LAST}")
+    assert rows(Path("runs/vae/a"), "test")[0]["test/auroc_loss"] == 1
 
 
 def test_classes_that_are_neither_are_left_out_of_the_comparison(recipe):
