@@ -21,6 +21,7 @@ from datamodules.loading.partition import Parts
 from datamodules.loading.splits import Scale, Split
 from datamodules.reading.cells import verbatim
 from datamodules.reading.columns import Column, find
+from datamodules.reading.digest import digest_rows
 from datamodules.reading.table import Sheet
 from datamodules.tabular import Part, TabularData
 
@@ -150,20 +151,34 @@ class MixedData(TabularData):
         for name, value in vars(fit.scale).items():
             setattr(self, name, value)
 
+    @cached_property
+    def trained(self) -> str:
+        """A hash of the training rows as the file has them, in their order."""
+        return digest_rows(self.table.inputs, self.targets, self.rows_of(self.split)[0])
+
     def state_dict(self) -> dict[str, Any]:
-        return self.fitted.state
+        return self.fitted.state | {"trained": self.trained}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on with what a fit has learned.
 
         Raises:
-            ValueError: if the file of the fit teaches something else
+            ValueError: if the file of the fit teaches something else, or a fit goes on with other
+                training rows, or with the same in another order
         """
         fit, mine = Fitted.of(state_dict), self.fits.get(self.split)
         if mine and (what := mine.difference(fit)):
             raise ValueError(
                 f"--data has {what} than the network was trained on: give it the file, columns, "
                 "split and sizes of the fit"
+            )
+        known = state_dict.get("trained")  # older checkpoints do not say it
+        if mine is None:
+            self.trained = known  # and the file of the fit may be gone
+        elif self.goes_on and known and known != self.trained:
+            raise ValueError(
+                "--data has other training rows than the network was trained on, or the same in "
+                "another order: train anew without --ckpt_path"
             )
         if mine is None or mine.state != fit.state:
             self.fits[self.split] = fit

@@ -2,6 +2,7 @@
 
 import io
 from itertools import chain, pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pandas
@@ -361,6 +362,29 @@ def test_a_state_that_is_not_of_these_rows_is_refused(tmp_path):
             ready(path, **{**arguments, **other}).load_state_dict(state)
     with pytest.raises(ValueError, match=r"the checkpoint's state of --data is damaged"):
         ready(path, **arguments).load_state_dict({**state, "schema": {}})
+
+
+CHANGES = {
+    "a target": lambda table: table.assign(progression=table.progression + 1e-9),
+    "a word": lambda table: table.assign(region=table.region.mask(table.index == 7, "north")),
+    "another order": lambda table: table.iloc[[1, 0, *range(2, len(table))]],
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_fit_goes_on_with_the_same_rows_in_the_same_order_alone(what, tmp_path):
+    """Their means tell no small change, and no order."""
+    path = own_tables.diabetes(tmp_path)
+    given = {"missing": "mean", "test_size": 0, "val_size": 0.01, **KINDS}
+    state = kept(ready(path, **given))
+    table = CHANGES[what](pandas.read_csv(path))
+    table.to_csv(path, index=False)
+    data = ready(path, **given)
+    data.load_state_dict(state)  # as a test does
+    data.trainer = SimpleNamespace(state=SimpleNamespace(fn="fit"))
+    with pytest.raises(ValueError, match="--data has other training rows than the network was"):
+        data.load_state_dict(state)
+    data.load_state_dict({key: value for key, value in state.items() if key != "trained"})
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
