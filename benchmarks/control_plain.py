@@ -1,8 +1,10 @@
-"""Plain loops of PPO and of a deep Q-network, without Lightning: what control_speed.py compares.
+"""Plain loops of PPO and of a deep Q-network, without Lightning, which ours are compared with.
 
 Written as CleanRL's single files are: gymnasium's environments one by one, tensors made of NumPy
-arrays, one optimizer. The same hyperparameters as recipes/*/cleanrl.yaml.
+arrays, one optimizer. By default the same hyperparameters as recipes/*/cleanrl.yaml.
 """
+
+from collections.abc import Callable
 
 import gymnasium
 import numpy as np
@@ -13,16 +15,49 @@ from torch.nn import functional as F
 from recipes.parts.networks import MLP
 from recipes.policy_gradient.networks import ActorCritic
 
+Look = Callable[[int, nn.Module], None]  # takes the steps so far, and the network
 
-def ppo(steps: int, environments: int = 4, length: int = 128, minibatch: int = 128) -> list[float]:
-    """Trains CartPole-v1 for so many steps; returns the episodes' returns."""
-    vector = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * environments)
+
+def look_away(step: int, network: nn.Module) -> None:
+    """Looks at nothing."""
+
+
+def ppo(
+    steps: int,
+    environments: int = 4,
+    length: int = 128,
+    minibatch: int = 128,
+    passes: int = 4,
+    lr: float = 2.5e-4,
+    entropy_weight: float = 0.01,
+    eps: float = 1e-5,
+    seed: int = 0,
+    look: Look = look_away,
+) -> list[float]:
+    """Trains CartPole-v1 for so many steps; returns the episodes' returns.
+
+    Args:
+        steps: of all environments together
+        environments: that run at once
+        length: steps of each between two updates
+        minibatch: transitions in a step of the optimizer
+        passes: over what was collected
+        lr: at first; it falls linearly to 0
+        entropy_weight: of the entropy, which the loss takes off
+        eps: of Adam
+        seed: of the environments
+        look: is called after each update
+    """
+    vector = gymnasium.vector.SyncVectorEnv(
+        [lambda: gymnasium.make("CartPole-v1")] * environments,
+        autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP,  # as CleanRL's version has it
+    )
     network = ActorCritic(4, [64, 64], 2)
-    optimizer = torch.optim.Adam(network.parameters(), 2.5e-4, eps=1e-5, fused=True)
-    seen, _ = vector.reset(seed=0)
+    optimizer = torch.optim.Adam(network.parameters(), lr, eps=eps, fused=True)
+    seen, _ = vector.reset(seed=seed)
     running, returns, iterations = np.zeros(environments), [], steps // (environments * length)
     for iteration in range(iterations):
-        optimizer.param_groups[0]["lr"] = 2.5e-4 * (1 - iteration / iterations)
+        optimizer.param_groups[0]["lr"] = lr * (1 - iteration / iterations)
         rows = []
         for _ in range(length):
             observation = torch.as_tensor(seen, dtype=torch.float32)
@@ -50,7 +85,7 @@ def ppo(steps: int, environments: int = 4, length: int = 128, minibatch: int = 1
             advantages[step], following = carried, values[step]
         targets = (advantages + values).flatten()
         flat = [t.flatten(0, 1) for t in (observations, actions, old, advantages)] + [targets]
-        for _ in range(4):
+        for _ in range(passes):
             for chosen in torch.randperm(len(targets)).split(minibatch):
                 observation, action, before, advantage, target = (t[chosen] for t in flat)
                 logits, value = network(observation)
@@ -60,11 +95,12 @@ def ppo(steps: int, environments: int = 4, length: int = 128, minibatch: int = 1
                 clipped = ratio.clamp(0.8, 1.2) * advantage
                 policy = -torch.minimum(ratio * advantage, clipped).mean()
                 entropy = -(log_probs.exp() * log_probs).sum(1).mean()
-                loss = policy + 0.25 * F.mse_loss(value, target) - 0.01 * entropy
+                loss = policy + 0.25 * F.mse_loss(value, target) - entropy_weight * entropy
                 optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(network.parameters(), 0.5)
                 optimizer.step()
+        look((iteration + 1) * environments * length, network)
     return returns
 
 
@@ -77,8 +113,23 @@ def dqn(
     target_interval: int = 500,
     exploration: int = 250_000,
     lr: float = 2.5e-4,
+    seed: int = 0,
+    look: Look = look_away,
 ) -> tuple[list[float], list[float]]:
-    """Trains CartPole-v1 for so many steps; returns the episodes' returns, and mean values."""
+    """Trains CartPole-v1 for so many steps; returns the episodes' returns, and mean values.
+
+    Args:
+        steps: of the environment
+        warmup: steps before the first update
+        interval: steps between two updates
+        memory: transitions that are remembered
+        batch: transitions of an update
+        target_interval: steps between two changes of the target network
+        exploration: steps over which the share of random actions falls to 5 %
+        lr: of Adam
+        seed: of the environment and of what is random
+        look: is called after each step behind the warm-up
+    """
     env = gymnasium.make("CartPole-v1")
     network, target = (MLP(4, [120, 84], 2) for _ in range(2))
     target.load_state_dict(network.state_dict())
@@ -93,8 +144,8 @@ def dqn(
             ((), np.float32),
         )
     ]
-    seen, _ = env.reset(seed=0)
-    generator, running, returns, means = np.random.default_rng(0), 0.0, [], []
+    seen, _ = env.reset(seed=seed)
+    generator, running, returns, means = np.random.default_rng(seed), 0.0, [], []
     for step in range(steps):
         if generator.random() < max(0.05, 1 - 0.95 * step / exploration):
             action = int(generator.integers(2))
@@ -126,4 +177,5 @@ def dqn(
             means.append(float(values.detach().mean()))
         if step % target_interval == 0:
             target.load_state_dict(network.state_dict())
+        look(step, network)
     return returns, means

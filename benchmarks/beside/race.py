@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from callbacks.schedules import Schedule
+from datamodules import Digits
 from recipes.running.cli import main
 from recipes.running.recipe import find_recipe
 
@@ -118,13 +120,20 @@ class Plain:
         cosine = Schedule("cosine", length, round(warmup * length))
         self.schedule = LambdaLR(optimizer, cosine)
 
-    def train(self, loss: Callable[..., Tensor], judge: Callable[[], float], mark: Marks) -> None:
+    def train(
+        self,
+        loss: Callable[..., Tensor],
+        judge: Callable[[], float],
+        mark: Marks,
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
         """Trains to the end.
 
         Args:
             loss: of a batch
             judge: the metric on the examples of validation
             mark: takes it after each part of an epoch
+            after: is called after each step
         """
         loader = self.data.train_dataloader()
         for epoch in range(self.count):
@@ -137,6 +146,7 @@ class Plain:
                     clip_grad_norm_(self.network.parameters(), self.limit)
                 self.optimizer.step()
                 self.schedule.step()
+                after()
                 if number % self.every == 0:
                     self.network.eval()
                     with torch.inference_mode():
@@ -147,3 +157,15 @@ def validation(data: LightningDataModule) -> Iterator[tuple[Tensor, ...]]:
     """The batches of validation, as a network gets them."""
     for batch in data.val_dataloader():
         yield data.on_after_batch_transfer(batch, 0)
+
+
+def accuracy(network: nn.Module, data: Digits) -> float:
+    """Share of the images of validation that it names right."""
+    known = list(validation(data))
+    right = sum(int((network(images).argmax(1) == labels).sum()) for images, labels in known)
+    return right / sum(len(labels) for _, labels in known)
+
+
+def flat(images: Tensor) -> np.ndarray:
+    """Rows of pixels from 0 to 1."""
+    return (images.flatten(1).float() / 16).numpy()

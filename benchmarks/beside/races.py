@@ -13,8 +13,8 @@ from torch.nn.functional import cross_entropy, gaussian_nll_loss, kl_div, mse_lo
 from torch.optim import Adam, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from beside import gans
-from beside.race import Marks, Plain, Race, default, validation
+from beside import control_races, gans, image_races
+from beside.race import Marks, Plain, Race, accuracy, default, flat, validation
 from callbacks.schedules import Schedule
 from datamodules import Diabetes, Digits, Ring, TinyShakespeare
 from datamodules.loading.missing import MISSING
@@ -39,13 +39,6 @@ def plain_classify(seed: int, mark: Marks) -> None:
     plain.train(lambda x, y: cross_entropy(network(x), y), lambda: accuracy(network, data), mark)
 
 
-def accuracy(network: nn.Module, data: Digits) -> float:
-    """Share of the images of validation that it names right."""
-    known = list(validation(data))
-    right = sum(int((network(images).argmax(1) == labels).sum()) for images, labels in known)
-    return right / sum(len(labels) for _, labels in known)
-
-
 def scikit_classify(seed: int, mark: Marks) -> None:
     """MLPClassifier by its defaults, which has no convolutions."""
     data = Digits(seed=seed)
@@ -56,11 +49,6 @@ def scikit_classify(seed: int, mark: Marks) -> None:
     for _ in range(200):
         model.partial_fit(inputs, train.labels.numpy(), classes=np.arange(10))
         mark(model.score(judged, known.labels.numpy()))
-
-
-def flat(images: Tensor) -> np.ndarray:
-    """Rows of pixels from 0 to 1."""
-    return (images.flatten(1).float() / 16).numpy()
 
 
 def plain_regress(seed: int, mark: Marks) -> None:
@@ -240,6 +228,7 @@ def pytorch_gan(seed: int, mark: Marks) -> None:
 
 
 ACCURACY, RMSE, LOSS, HIGH_QUALITY = "val/accuracy", "val/rmse", "val/loss", "val/high_quality"
+RETURN, ZOO = "val/return", "Stable-Baselines3, settings of its zoo"
 RACES = (
     Race(
         "classify",
@@ -305,5 +294,59 @@ RACES = (
         2,
         min,
         {"recipes.vae": default("vae", LOSS), LOOP: plain_vae},
+    ),
+    Race(
+        "diffusion",
+        LOSS,
+        "squared error of v",
+        4,
+        min,
+        {"recipes.diffusion": default("diffusion", LOSS), LOOP: image_races.plain_diffusion},
+    ),
+    Race(
+        "em",
+        LOSS,
+        "nats an image",
+        2,
+        min,
+        {"recipes.em": default("em", LOSS), LOOP: image_races.plain_em},
+    ),
+    Race(
+        "feedback",
+        ACCURACY,
+        "share",
+        4,
+        max,
+        {
+            "recipes.feedback": default("feedback", ACCURACY),
+            LOOP: image_races.plain_feedback,
+            "scikit-learn's MLPClassifier": image_races.scikit_feedback,
+        },
+    ),
+    Race(
+        "dqn",
+        RETURN,
+        "return of an episode",
+        0,
+        max,
+        {
+            "recipes.dqn": default("dqn", RETURN),
+            LOOP: control_races.plain_dqn,
+            "CleanRL's loop and settings": control_races.cleanrl_dqn,
+            ZOO: control_races.ZOO_DQN,
+        },
+    ),
+    Race(
+        "policy_gradient",
+        RETURN,
+        "return of an episode",
+        0,
+        max,
+        {
+            "recipes.policy_gradient": default("policy_gradient", RETURN),
+            LOOP: control_races.plain_ppo,
+            "CleanRL's loop and settings": control_races.cleanrl_ppo,
+            ZOO: control_races.ZOO_PPO,
+        },
     ),
 )
