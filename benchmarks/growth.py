@@ -6,7 +6,8 @@ Each point is measured in a process of its own, three times, on one thread: the 
 (median) and the memory above what the process had before (largest). Beside training steps stands a
 plain loop of the same mathematics; beside the others a dotted line that is proportional. Nothing
 should grow faster than the network's own arithmetic or the number of rows. growth.json keeps the
-points: what is cut off goes on with what is missing. Some 50 minutes on one core of a busy machine.
+points, and the machine of each: what is cut off goes on with what is missing. Some 50 minutes on
+one core of a busy machine.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import pages
+from beside.comparison import machine
 from beside.sizes import SERIES
 from recipes.parts.drawing import style
 from recipes.parts.files import replace_file
@@ -177,7 +179,7 @@ def run() -> None:
     context.set_forkserver_preload(["growth"])
     with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
         for what in tqdm(missing):
-            found = kept() | {", ".join(map(str, what)): point(pool, *what)}
+            found = kept() | {", ".join(map(str, what)): point(pool, *what) | {"on": machine()}}
             replace_file(FILE, json.dumps(found, indent=1) + "\n")
     draw()
     pages.write()

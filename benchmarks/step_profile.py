@@ -22,6 +22,7 @@ import torch
 
 import pages
 from beside import regressions
+from beside.comparison import machine
 from beside.fits import loop
 from beside.regressions import batches, data, network, plain
 from recipes.parts.files import replace_file
@@ -29,6 +30,7 @@ from recipes.running.messages import silence_noise
 
 FILE = Path(__file__).with_name("step_profile.json")
 ROOT = str(Path(__file__).parents[1])
+CALLBACKS = ("convergence", "sharding", "stepping")  # in recipes/parts
 # Parts of a path, in the order in which they are looked for, and whose they are.
 OWNERS = {
     "lightning/pytorch/callbacks/progress": "Lightning's progress bar",
@@ -39,6 +41,8 @@ OWNERS = {
     "lightning/pytorch/loops": "Lightning's loops",
     "lightning/": "Lightning's hooks, strategy and precision",
     f"{ROOT}/callbacks": "callbacks of this project",
+    **{f"{ROOT}/recipes/parts/{name}": "callbacks of this project" for name in CALLBACKS},
+    f"{ROOT}/recipes/parts/logs": "log and files of this project",
     f"{ROOT}/recipes/running": "log and files of this project",
     f"{ROOT}/datamodules": "reading of batches",
     f"{ROOT}/recipes": "the recipe",
@@ -95,7 +99,7 @@ def measure(side: Callable[[int], float], steps: int) -> dict[str, float]:
 
 def profiled() -> list[list[str]]:
     """A row for each owner, the largest first."""
-    known = json.loads(FILE.read_text()) if FILE.exists() else {}
+    known = json.loads(FILE.read_text())["work"] if FILE.exists() else {}
     names = [*dict.fromkeys(OWNERS.values()), REST]
     rows = [["microseconds of a step", *known]]
     rows += [
@@ -114,7 +118,7 @@ def main() -> None:
     torch.set_num_threads(1)
     silence_noise()
     found = {name: measure(side, given.steps) for name, side in SIDES.items()}
-    replace_file(FILE, json.dumps(found, indent=1) + "\n")
+    replace_file(FILE, json.dumps({"machine": machine(), "work": found}, indent=1) + "\n")
     pages.write()
     print("\n".join(f"| {' | '.join(row)} |" for row in profiled()))
 
