@@ -30,6 +30,7 @@ def ppo(
     passes: int = 4,
     lr: float = 2.5e-4,
     entropy_weight: float = 0.01,
+    value_clip: float | None = 0.2,
     eps: float = 1e-5,
     seed: int = 0,
     look: Look = look_away,
@@ -44,6 +45,7 @@ def ppo(
         passes: over what was collected
         lr: at first; it falls linearly to 0
         entropy_weight: of the entropy, which the loss takes off
+        value_clip: most that a value may change in an iteration; None: without a limit
         eps: of Adam
         seed: of the environments
         look: is called after each update
@@ -84,10 +86,11 @@ def ppo(
             carried = delta + 0.99 * 0.95 * (1 - dones[step]) * carried
             advantages[step], following = carried, values[step]
         targets = (advantages + values).flatten()
-        flat = [t.flatten(0, 1) for t in (observations, actions, old, advantages)] + [targets]
+        collected = (observations, actions, old, advantages, values)
+        flat = [*(t.flatten(0, 1) for t in collected), targets]
         for _ in range(passes):
             for chosen in torch.randperm(len(targets)).split(minibatch):
-                observation, action, before, advantage, target = (t[chosen] for t in flat)
+                observation, action, before, advantage, worth, target = (t[chosen] for t in flat)
                 logits, value = network(observation)
                 log_probs = logits.log_softmax(1)
                 ratio = (log_probs.gather(1, action[:, None])[:, 0] - before).exp()
@@ -95,7 +98,11 @@ def ppo(
                 clipped = ratio.clamp(0.8, 1.2) * advantage
                 policy = -torch.minimum(ratio * advantage, clipped).mean()
                 entropy = -(log_probs.exp() * log_probs).sum(1).mean()
-                loss = policy + 0.25 * F.mse_loss(value, target) - entropy_weight * entropy
+                errors = (value - target).square()
+                if value_clip is not None:
+                    near = worth + (value - worth).clamp(-value_clip, value_clip)
+                    errors = torch.maximum(errors, (near - target).square())
+                loss = policy + 0.25 * errors.mean() - entropy_weight * entropy
                 optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(network.parameters(), 0.5)

@@ -12,7 +12,7 @@ from tables import last_row
 
 
 class Measures:
-    """The measures of runs, by what they are of, and by seed.
+    """Test metrics of runs, by name and seed.
 
     Args:
         file: that keeps them, JSON
@@ -30,7 +30,7 @@ class Measures:
         return seed in [run["seed"] for run in self.stored().get(name, [])]
 
     def add(self, name: str, run: Wanted, **more: float) -> None:
-        """Keeps the test metrics of a run, its commit, its seconds of training and the machine.
+        """Keeps the test metrics of a run, its commit and settings, seconds of training, machine.
 
         Args:
             name: what it is of
@@ -38,7 +38,7 @@ class Measures:
             more: that was measured of it
         """
         facts, tested = read_facts(run.folder), last_row(run.folder / "test.jsonl")
-        kept = {"seed": facts["seed"], "commit": facts["commit"], "seconds": facts["seconds"]}
+        kept = {key: facts[key] for key in ("seed", "commit", "config_hash", "seconds")}
         kept |= {"machine": machine()} | more
         kept |= {key: value for key, value in tested.items() if key.startswith("test/")}
         done = self.stored()

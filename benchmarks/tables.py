@@ -48,6 +48,6 @@ def last_row(path: Path) -> dict[str, float]:
 
 
 def mean_std(values: list[float], digits: int = 1) -> str:
-    """For example "74.3 ± 2.1": mean and standard deviation (n - 1) over seeds."""
-    deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
-    return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
+    """For example "74.3 ± 2.1": mean and standard deviation (n - 1) over seeds; of one, "74.3"."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean

@@ -20,7 +20,9 @@ KEPT = Measures(Path(__file__).with_name("vae_mnist.json"))
 
 
 def make(samples: int, seed: int, data_dir: str) -> None:
-    """Trains and tests a run of so many codes an image, and keeps its measures."""
+    """Trains and tests a run of so many codes an image, unless it is kept, and keeps it."""
+    if KEPT.has(str(samples), seed):
+        return
     flags = [f"--data.data_dir={data_dir}", f"--seed_everything={seed}"]
     if samples > 1:
         flags += ["--model.method=iwae", f"--model.samples={samples}"]

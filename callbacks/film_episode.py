@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image, ImageDraw
 
+from callbacks.at_end import AtEnd
 from callbacks.ema import averaged
 from datamodules.environments.environment import Outline
 from recipes.parts.files import replacing
@@ -20,7 +21,7 @@ MOST, STRIP = 250, 6  # frames of a film, pictures of a strip
 Item = TypeVar("Item")
 
 
-class FilmEpisode(Callback):
+class FilmEpisode(AtEnd):
     """Films one evaluation episode when training ends, as it is, of any number of steps.
 
     `<run folder>/episode.gif` is the film, `episode.png` a strip of it; W&B has the strip as
@@ -38,7 +39,7 @@ class FilmEpisode(Callback):
     def __init__(self, episode: int = 0) -> None:
         self.episode = episode
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def at_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         environment = trainer.datamodule.environment
         if trainer.fast_dev_run or not trainer.is_global_zero:
             return

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from jsonargparse.typing import PositiveInt
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
+from callbacks.at_end import AtEnd
 from callbacks.ema import EMA, averaged, shard_again
 from callbacks.lengths import Length, batches, check_steps
 from recipes.parts.files import replacing
@@ -45,10 +46,10 @@ def real_examples(data: LightningDataModule, module: LightningModule, count: int
     return torch.cat(found)[:count]
 
 
-class Samples(Callback):
+class Samples(AtEnd):
     """Draws what a GAN generates to `<run folder>/samples/`, always from the same latents.
 
-    After every so many batches, and when the fit ends: `0002000.png` by the weights after 2,000
+    After every so many batches, and when training ends: `0002000.png` by the weights after 2,000
     batches, and `0002000-ema.png` by their average if there is an `EMA`; the last of these also as
     `<run folder>/samples.png`. Images are a grid, in which a column is a class if the GAN is
     conditional; points are drawn over real ones. W&B has them as `samples/raw` and `samples/ema`,
@@ -119,7 +120,7 @@ class Samples(Callback):
         self.step += 1
         check_steps(trainer, self.every)
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def at_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.real is None:  # resumed where nothing was left to train
             self._prepare(trainer, pl_module)
         path = self._draw(trainer, pl_module)

@@ -50,7 +50,7 @@ class ImageFolder(PictureData):
         file: a table's column of files or pictures; by default `file` of a CSV, `image` of Parquet
         label: a table's column of labels; null if it has none
         train_classes: names of the classes kept in the training pictures, by default all;
-            validation and test keep all, to find what is strange
+            validation and test keep all classes, so that anomalies can be measured
         val_size: held out for validation where there is no such split: a number of pictures, or a
             share of them below 1; 0: no validation
         test_size: held out for testing where there is no such split, before `val_size`
@@ -178,8 +178,8 @@ class ImageFolder(PictureData):
                 self.names[name] = [names[row] for row in of_name.tolist()]
 
     def _leave_out(self) -> None:
-        """Leaves the classes that shall not be trained out of the training pictures."""
-        if self.train_classes is None:
+        """Removes from the training pictures each class that `train_classes` does not name."""
+        if self.train_classes is None or "train" not in self.tables:
             return
         table, names = self.tables["train"], self.names["train"]
         is_kept = torch.isin(table.labels, torch.tensor(self.trained_classes))

@@ -161,6 +161,11 @@ class Images(InMemory):
         self.only, self.per_class = only, per_class
         self.rows: dict[str, Tensor] = {}  # which of those that were loaded a table has
 
+    @property
+    def trained_classes(self) -> list[int] | None:
+        """The numbers of the classes in the training set; None if it has all."""
+        return self.classes
+
     @abstractmethod
     def load(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Reads the data: (images, labels) for training, (images, labels) for testing.

@@ -152,19 +152,19 @@ class MixedData(TabularData):
             setattr(self, name, value)
 
     @cached_property
-    def trained(self) -> str:
-        """A hash of the training rows as the file has them, in their order."""
+    def rows_digest(self) -> str:
+        """A hash of the rows of the fit's file, and of which of them are trained on."""
         return digest_rows(self.table.inputs, self.targets, self.rows_of(self.split)[0])
 
     def state_dict(self) -> dict[str, Any]:
-        return self.fitted.state | {"trained": self.trained}
+        return self.fitted.state | {"rows": self.rows_digest}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on with what a fit has learned.
 
         Raises:
             ValueError: if the file of the fit teaches something else, or a fit goes on with other
-                training rows, or with the same in another order
+                rows, or with the same in another order
         """
         fit, mine = Fitted.of(state_dict), self.fits.get(self.split)
         if mine and (what := mine.difference(fit)):
@@ -172,13 +172,13 @@ class MixedData(TabularData):
                 f"--data has {what} than the network was trained on: give it the file, columns, "
                 "split and sizes of the fit"
             )
-        known = state_dict.get("trained")  # older checkpoints do not say it
+        known = state_dict.get("rows")  # older checkpoints do not say it
         if mine is None:
-            self.trained = known  # and the file of the fit may be gone
-        elif self.goes_on and known and known != self.trained:
+            self.rows_digest = known  # and the file of the fit may be gone
+        elif self.goes_on and known and known != self.rows_digest:
             raise ValueError(
-                "--data has other training rows than the network was trained on, or the same in "
-                "another order: train anew without --ckpt_path"
+                "--data has other rows than the network was trained on, or the same in another "
+                "order: train anew without --ckpt_path"
             )
         if mine is None or mine.state != fit.state:
             self.fits[self.split] = fit

@@ -1,5 +1,6 @@
 """Races of reinforcement learning: CartPole-v1 by gymnasium, without Lightning."""
 
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -10,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 
 import control_plain
-from beside.race import Marks, Side
+from beside.race import Average, Marks, Side
 from recipes.parts.networks import MLP
 
-EPISODES, LIMIT = 20, 500  # of an evaluation, and the most that one of them can return
-CLEANRL_STEPS = 500_000
-DQN_STEPS, PPO_STEPS = 49_000, 245_760  # those of the defaults
-LOOKS = 8  # evaluations of the defaults
+EPISODES = 20  # of an evaluation
+CLEANRL_STEPS, CLEANRL_LOOKS = 500_000, 50
+DQN_STEPS, DQN_LOOKS = 49_000, 8  # of the default, and how often it is evaluated
+PPO_STEPS, PPO_LOOKS = 245_760, 6
 
 
 def returned(act: Callable[[np.ndarray], np.ndarray], seed: int) -> float:
@@ -49,14 +50,15 @@ def judged(network: nn.Module, seed: int) -> float:
 
 
 def looks(seed: int, mark: Marks, every: int) -> control_plain.Look:
-    """Marks the return of a network after every so many steps."""
+    """Marks the return of a network after every so many steps, without the seconds of judging."""
     done = 0
 
     def look(step: int, network: nn.Module) -> None:
         nonlocal done
         if step // every > done:
-            done = step // every
-            mark(judged(network, seed))
+            done, start = step // every, time.perf_counter()
+            found = judged(network, seed)
+            mark(found, time.perf_counter() - start)
 
     return look
 
@@ -64,30 +66,31 @@ def looks(seed: int, mark: Marks, every: int) -> control_plain.Look:
 def plain_ppo(seed: int, mark: Marks) -> None:
     """The default of recipes.policy_gradient."""
     given = {"environments": 64, "length": 32, "minibatch": 512, "passes": 5}
-    given |= {"lr": 0.003, "entropy_weight": 0.0, "eps": 1e-8, "seed": seed}
-    control_plain.ppo(PPO_STEPS, look=looks(seed, mark, PPO_STEPS // LOOKS), **given)
+    given |= {"lr": 0.003, "entropy_weight": 0.0, "eps": 1e-8, "value_clip": None, "seed": seed}
+    control_plain.ppo(PPO_STEPS, look=looks(seed, mark, PPO_STEPS // PPO_LOOKS), **given)
 
 
 def cleanrl_ppo(seed: int, mark: Marks) -> None:
     """CleanRL's hyperparameters."""
-    look = looks(seed, mark, CLEANRL_STEPS // 50)
+    look = looks(seed, mark, CLEANRL_STEPS // CLEANRL_LOOKS)
     control_plain.ppo(CLEANRL_STEPS // 512 * 512, seed=seed, look=look)
 
 
 def cleanrl_dqn(seed: int, mark: Marks) -> None:
     """CleanRL's hyperparameters."""
-    control_plain.dqn(CLEANRL_STEPS, seed=seed, look=looks(seed, mark, CLEANRL_STEPS // 50))
+    look = looks(seed, mark, CLEANRL_STEPS // CLEANRL_LOOKS)
+    control_plain.dqn(CLEANRL_STEPS, seed=seed, look=look)
 
 
 def plain_dqn(seed: int, mark: Marks) -> None:
     """The default of recipes.dqn: double, with returns of three steps, judged by an average."""
     vector = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 4)
-    network, target, average = (MLP(4, [256, 256], 2) for _ in range(3))
-    for other in (target, average):
-        other.load_state_dict(network.state_dict())
+    network, target = (MLP(4, [256, 256], 2) for _ in range(2))
+    target.load_state_dict(network.state_dict())
+    average = Average(network, 300)
     optimizer = torch.optim.Adam(network.parameters(), 0.0023, fused=True)
     generator, replay = np.random.default_rng(seed), Replay(100_000)
-    look, rate, updates = looks(seed, mark, DQN_STEPS // LOOKS), 0.5 ** (1 / 300), 0
+    look, updates = looks(seed, mark, DQN_STEPS // DQN_LOOKS), 0
     seen, _ = vector.reset(seed=seed)
     latest: list[deque] = [deque(maxlen=3) for _ in range(4)]  # of each environment
     begins = np.zeros(4, bool)  # whether gymnasium's step only begins a new episode
@@ -119,10 +122,8 @@ def plain_dqn(seed: int, mark: Marks) -> None:
         smooth_l1_loss(values, wanted).backward()
         optimizer.step()
         updates += 1
-        weight = (1 - rate) / (1 - rate**updates)
-        with torch.no_grad():
-            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), weight)
-        look(step + 4, average)
+        average.follow()
+        look(step + 4, average.network)
 
 
 class Replay:
@@ -167,7 +168,9 @@ def stable_baselines(name: str, steps: int, every: int, **given: object) -> Side
 
         class Judge(EventCallback):
             def _on_step(self) -> bool:
-                mark(returned(lambda seen: self.model.predict(seen, deterministic=True)[0], seed))
+                start = time.perf_counter()
+                found = returned(lambda o: self.model.predict(o, deterministic=True)[0], seed)
+                mark(found, time.perf_counter() - start)
                 return True
 
         environments = make_vec_env("CartPole-v1", 8 if name == "PPO" else 1, seed=seed)

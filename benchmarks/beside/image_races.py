@@ -1,18 +1,18 @@
 """Races of digits: mixtures, feedback alignment and diffusion, each beside a plain loop."""
 
-import numpy as np
 import torch
-from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim import Adam, RMSprop
 
-from beside.race import Marks, Plain, accuracy, flat, validation
+from beside.race import Average, Marks, Plain, accuracy, validation
 from datamodules import Digits
+from recipes.diffusion.keys import NOISE, TIMES
 from recipes.diffusion.networks import UNet
 from recipes.em.bernoulli import BernoulliMixture
 from recipes.em.start import initialise
 from recipes.feedback.network import FeedbackMLP
+from recipes.parts.noise import EVALUATION, Noise
 
 WIDTHS = [100, 100, 100]
 STEPS = 1000  # of the diffusion process
@@ -23,7 +23,7 @@ def plain_em(seed: int, mark: Marks) -> None:
     data, mixture = Digits(batch_size=1077, seed=seed), BernoulliMixture(64, 10)
     data.setup("fit")
     inputs, _ = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
-    (known,) = (images for images, _ in validation_of(data))
+    known, _ = whole_validation(data)
     initialise(mixture, inputs, "kmeans++", seed)
     x = mixture.observed(inputs)
     with torch.no_grad():
@@ -32,10 +32,10 @@ def plain_em(seed: int, mark: Marks) -> None:
             mark(-mixture(known).logsumexp(1).mean().item())
 
 
-def validation_of(data: Digits) -> list[tuple[Tensor, Tensor]]:
+def whole_validation(data: Digits) -> tuple[Tensor, Tensor]:
     """All images of validation and their labels, in one batch."""
     images, labels = zip(*validation(data), strict=True)
-    return [(torch.cat(images), torch.cat(labels))]
+    return torch.cat(images), torch.cat(labels)
 
 
 def plain_feedback(seed: int, mark: Marks) -> None:
@@ -45,32 +45,20 @@ def plain_feedback(seed: int, mark: Marks) -> None:
     plain.train(lambda x, y: cross_entropy(network(x), y), lambda: accuracy(network, data), mark)
 
 
-def scikit_feedback(seed: int, mark: Marks) -> None:
-    """MLPClassifier of the same layers, by back-propagation, its other settings by default."""
-    data = Digits(seed=seed)
-    data.setup("fit")
-    train, known = (data.tables[part] for part in ("train", "val"))
-    inputs, judged = (flat(table.images) for table in (train, known))
-    model = MLPClassifier(hidden_layer_sizes=WIDTHS, random_state=seed)
-    for _ in range(40):
-        model.partial_fit(inputs, train.labels.numpy(), classes=np.arange(10))
-        mark(model.score(judged, known.labels.numpy()))
-
-
 def plain_diffusion(seed: int, mark: Marks) -> None:
     """The default of recipes.diffusion: v by class, and the average of the weights."""
-    network, average = (UNet([1, 8, 8], [32, 64], classes=10) for _ in range(2))
-    average.load_state_dict(network.state_dict())
-    data, count = Digits(seed=seed), 40
-    plain = Plain(network, Adam(network.parameters(), 0.002, fused=True), data, count)
-    rate, taken = 0.5 ** (1 / (5 * len(data.train_dataloader()))), 0
+    network = UNet([1, 8, 8], [32, 64], classes=10)
+    data = Digits(seed=seed)
+    plain = Plain(network, Adam(network.parameters(), 0.002, fused=True), data, 40)
+    average = Average(network, 5 * len(data.train_dataloader()))
     times = torch.linspace(0, 1, STEPS + 1, dtype=torch.float64)
     left = ((times + 0.008) / 1.008 * torch.pi / 2).cos().square()
     abar = torch.cat([left.new_ones(1), (left[1:] / left[:-1]).clamp(min=0.001).cumprod(0)])
-    (images, labels), *_ = validation_of(data)
-    generator = torch.Generator().manual_seed(seed)
-    fixed = torch.randint(1, STEPS + 1, (len(images),), generator=generator)
-    noise = torch.randn(images.shape, generator=generator)
+    images, labels = whole_validation(data)
+    # The recipe's own random numbers of validation, so that both are judged by the same.
+    drawn = Noise(torch.arange(len(images)), EVALUATION, seed, images.device, images.dtype)
+    fixed = (drawn.uniform(TIMES, ()).double() * STEPS).long() + 1
+    noise = drawn.normal(images.shape[1:], NOISE)
 
     def error(unet: UNet, x0: Tensor, y: Tensor, number: Tensor, noise: Tensor) -> Tensor:
         signal, scale = (
@@ -84,14 +72,8 @@ def plain_diffusion(seed: int, mark: Marks) -> None:
         y = torch.where(torch.rand(len(x)) < 0.1, 10, y)
         return error(network, 2 * x - 1, y, number, torch.randn_like(x))
 
-    def follow() -> None:
-        nonlocal taken
-        taken += 1
-        weight = (1 - rate) / (1 - rate**taken)
-        torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), weight)
-
     def judge() -> float:
-        average.eval()
-        return error(average, 2 * images - 1, labels, fixed, noise).item()
+        average.network.eval()
+        return error(average.network, 2 * images - 1, labels, fixed, noise).item()
 
-    plain.train(loss, judge, mark, torch.no_grad()(follow))
+    plain.train(loss, judge, mark, average.follow)

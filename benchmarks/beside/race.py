@@ -1,6 +1,7 @@
 """A race: a validation metric over the seconds that it took, of a recipe and of plain loops."""
 
 import contextlib
+import copy
 import io
 import math
 import tempfile
@@ -8,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from torch import Tensor, nn
@@ -22,7 +22,8 @@ from recipes.running.cli import main
 from recipes.running.recipe import find_recipe
 
 Points = list[tuple[float, float]]  # seconds since the start, and the metric then
-Marks = Callable[[float], None]  # takes the metric, at the moment at which it is known
+# Takes the metric at the moment at which it is known, and seconds before it that do not count.
+Marks = Callable[..., None]
 Side = Callable[[int, Marks], None]  # trains by a seed
 
 
@@ -68,7 +69,13 @@ def raced(side: Side, seed: int) -> Points:
     found: Points = []
     torch.manual_seed(seed)
     start = time.perf_counter()
-    side(seed, lambda value: found.append((round(time.perf_counter() - start, 3), round(value, 5))))
+
+    def mark(value: float, uncounted: float = 0.0) -> None:
+        nonlocal start
+        start += uncounted
+        found.append((round(time.perf_counter() - start, 3), round(value, 5)))
+
+    side(seed, mark)
     return found
 
 
@@ -153,6 +160,27 @@ class Plain:
                         mark(judge())
 
 
+class Average:
+    """The exponential average of a network's weights, without the share of the first ones.
+
+    Args:
+        network: that is averaged
+        half_life: steps
+    """
+
+    def __init__(self, network: nn.Module, half_life: float) -> None:
+        self.weights, self.rate, self.steps = network, 0.5 ** (1 / half_life), 0
+        self.network = copy.deepcopy(network)
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Takes the weights of a further step."""
+        self.steps += 1
+        weight = (1 - self.rate) / (1 - self.rate**self.steps)
+        pair = list(self.network.parameters()), list(self.weights.parameters())
+        torch._foreach_lerp_(*pair, weight)
+
+
 def validation(data: LightningDataModule) -> Iterator[tuple[Tensor, ...]]:
     """The batches of validation, as a network gets them."""
     for batch in data.val_dataloader():
@@ -164,8 +192,3 @@ def accuracy(network: nn.Module, data: Digits) -> float:
     known = list(validation(data))
     right = sum(int((network(images).argmax(1) == labels).sum()) for images, labels in known)
     return right / sum(len(labels) for _, labels in known)
-
-
-def flat(images: Tensor) -> np.ndarray:
-    """Rows of pixels from 0 to 1."""
-    return (images.flatten(1).float() / 16).numpy()

@@ -3,7 +3,6 @@
 import contextlib
 import io
 from collections.abc import Callable
-from itertools import count
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch.optim import Adam, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from beside import control_races, gans, image_races
-from beside.race import Marks, Plain, Race, accuracy, default, flat, validation
+from beside.race import Average, Marks, Plain, Race, Side, accuracy, default, validation
 from callbacks.schedules import Schedule
 from datamodules import Diabetes, Digits, Ring, TinyShakespeare
 from datamodules.loading.missing import MISSING
@@ -39,16 +38,30 @@ def plain_classify(seed: int, mark: Marks) -> None:
     plain.train(lambda x, y: cross_entropy(network(x), y), lambda: accuracy(network, data), mark)
 
 
-def scikit_classify(seed: int, mark: Marks) -> None:
-    """MLPClassifier by its defaults, which has no convolutions."""
-    data = Digits(seed=seed)
-    data.setup("fit")
-    train, known = (data.tables[part] for part in ("train", "val"))
-    inputs, judged = (flat(table.images) for table in (train, known))
-    model = MLPClassifier(random_state=seed)
-    for _ in range(200):
-        model.partial_fit(inputs, train.labels.numpy(), classes=np.arange(10))
-        mark(model.score(judged, known.labels.numpy()))
+def scikit_classify(epochs: int, **given: object) -> Side:
+    """MLPClassifier on the pixels of digits, which has no convolutions.
+
+    Args:
+        epochs: that it trains
+        given: its arguments, others by default
+    """
+
+    def side(seed: int, mark: Marks) -> None:
+        data = Digits(seed=seed)
+        data.setup("fit")
+        train, known = (data.tables[part] for part in ("train", "val"))
+        inputs, judged = (flat(table.images) for table in (train, known))
+        model = MLPClassifier(random_state=seed, **given)
+        for _ in range(epochs):
+            model.partial_fit(inputs, train.labels.numpy(), classes=np.arange(10))
+            mark(model.score(judged, known.labels.numpy()))
+
+    return side
+
+
+def flat(images: Tensor) -> np.ndarray:
+    """Rows of pixels from 0 to 1."""
+    return (images.flatten(1).float() / 16).numpy()
 
 
 def plain_regress(seed: int, mark: Marks) -> None:
@@ -186,14 +199,13 @@ def ring(seed: int, mark: Marks, step: Callable[[Tensor, Tensor], None], judged:
 
 def plain_gan(seed: int, mark: Marks) -> None:
     """The config ring: R3GAN, and the average of the generator's weights."""
-    (generator, discriminator), (average, _) = ring_networks(), ring_networks()
-    average.load_state_dict(generator.state_dict())
+    generator, discriminator = ring_networks()
+    average = Average(generator, 200)
     first, second = (
         Adam(network.parameters(), 0.005, (0.0, 0.99), fused=True)
         for network in (generator, discriminator)
     )
     schedules = [LambdaLR(each, Schedule("cosine", RING_STEPS)) for each in (first, second)]
-    rate, steps = 0.5 ** (1 / 200), count(1)
 
     def step(real: Tensor, _: Tensor) -> None:
         fake = generator(torch.randn(len(real), 2))
@@ -211,13 +223,11 @@ def plain_gan(seed: int, mark: Marks) -> None:
         softplus(real_scores - discriminator(fake)).mean().backward()
         discriminator.requires_grad_(True)
         first.step()
-        weight = (1 - rate) / (1 - rate ** next(steps))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), weight)
+        average.follow()
         for schedule in schedules:
             schedule.step()
 
-    ring(seed, mark, step, average)
+    ring(seed, mark, step, average.network)
 
 
 def pytorch_gan(seed: int, mark: Marks) -> None:
@@ -228,6 +238,7 @@ def pytorch_gan(seed: int, mark: Marks) -> None:
 
 
 ACCURACY, RMSE, LOSS, HIGH_QUALITY = "val/accuracy", "val/rmse", "val/loss", "val/high_quality"
+WITH_GYMNASIUM = "the same with gymnasium, in a plain loop"
 RETURN, ZOO = "val/return", "Stable-Baselines3, settings of its zoo"
 RACES = (
     Race(
@@ -239,7 +250,7 @@ RACES = (
         {
             "recipes.classify": default("classify", ACCURACY),
             LOOP: plain_classify,
-            "scikit-learn's MLPClassifier": scikit_classify,
+            "scikit-learn's MLPClassifier": scikit_classify(200),
         },
     ),
     Race(
@@ -320,7 +331,9 @@ RACES = (
         {
             "recipes.feedback": default("feedback", ACCURACY),
             LOOP: image_races.plain_feedback,
-            "scikit-learn's MLPClassifier": image_races.scikit_feedback,
+            "scikit-learn's MLPClassifier": scikit_classify(
+                40, hidden_layer_sizes=image_races.WIDTHS
+            ),
         },
     ),
     Race(
@@ -331,7 +344,7 @@ RACES = (
         max,
         {
             "recipes.dqn": default("dqn", RETURN),
-            LOOP: control_races.plain_dqn,
+            WITH_GYMNASIUM: control_races.plain_dqn,
             "CleanRL's loop and settings": control_races.cleanrl_dqn,
             ZOO: control_races.ZOO_DQN,
         },
@@ -344,7 +357,7 @@ RACES = (
         max,
         {
             "recipes.policy_gradient": default("policy_gradient", RETURN),
-            LOOP: control_races.plain_ppo,
+            WITH_GYMNASIUM: control_races.plain_ppo,
             "CleanRL's loop and settings": control_races.cleanrl_ppo,
             ZOO: control_races.ZOO_PPO,
         },

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 
 if TYPE_CHECKING:  # half a second
@@ -19,19 +20,24 @@ def digest(values: Iterable[object]) -> str:
     return content.hexdigest()[:16]
 
 
-def digest_rows(inputs: "DataFrame", targets: Tensor, rows: Tensor) -> str:
-    """A short hash of some rows of a table, in their order.
+def digest_rows(inputs: "DataFrame", targets: Tensor, trained: Tensor) -> str:
+    """A short hash of a table's rows, in their order, and of which are trained on.
 
     Args:
-        inputs: columns of numbers and words, (all, columns)
-        targets: (all, ...)
-        rows: their numbers, (rows,)
+        inputs: columns of numbers and of categories, (rows, columns)
+        targets: (rows, ...)
+        trained: numbers of rows, (any,) int64
     """
-    from pandas.util import hash_array
-
-    content = hashlib.sha256(json.dumps([str(name) for name in inputs.columns]).encode())
-    for place in range(inputs.shape[1]):
-        column = inputs.iloc[:, place].to_numpy()[rows.numpy()]  # one at a time: they may be many
-        content.update(hash_array(column))
-    content.update(targets[rows].numpy())
+    content = hashlib.sha256()
+    for place in range(inputs.shape[1]):  # one at a time: they may be long
+        column = inputs.iloc[:, place]
+        content.update(json.dumps(str(column.name)).encode())
+        if column.dtype.kind == "f":
+            values = column.to_numpy(np.float64, copy=True) + 0.0  # 0 for -0
+            values[np.isnan(values)] = np.nan  # of which there are many
+            content.update(values)
+        else:
+            content.update(json.dumps(column.astype(str).tolist()).encode())
+    content.update(targets.contiguous().numpy())
+    content.update(trained.contiguous().numpy())
     return content.hexdigest()[:16]

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import torch
 from jsonargparse.typing import PositiveInt
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from callbacks.at_end import AtEnd
 from callbacks.ema import averaged, shard_again
 from callbacks.samples import PICTURES
 from recipes.parts.centred import uncentred
@@ -47,7 +48,7 @@ def draw_points(states: list[Tensor], path: Path) -> None:
         figure.savefig(partial, format="png")
 
 
-class Trajectories(Callback):
+class Trajectories(AtEnd):
     """Draws how the sampler leads from noise to examples: `trajectory.png`, when training ends.
 
     Each row is a sample, from noise on the left to an image on the right; of points each panel has
@@ -66,7 +67,7 @@ class Trajectories(Callback):
     def __init__(self, rows: PositiveInt = 6) -> None:
         self.rows = rows
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def at_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         is_image = len(pl_module.shape) == 3 and pl_module.shape[0] in (1, 3)
         if trainer.fast_dev_run or not (is_image or pl_module.shape == (2,)):
             return

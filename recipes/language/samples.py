@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 from jsonargparse.typing import ClosedUnitInterval, PositiveInt
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
+from callbacks.at_end import AtEnd
 from callbacks.ema import averaged, shard_again
 from callbacks.lengths import Length, batches, check_steps
 from recipes.parts.files import replace_file
@@ -17,7 +18,7 @@ from recipes.parts.numbers import PositiveFinite
 TEXT = 3  # the key of the random numbers
 
 
-class SampleText(Callback):
+class SampleText(AtEnd):
     """Writes a text of the language model's to `<run folder>/sample.txt`, the latest one.
 
     After every so many batches, and when training ends; each is also kept as `samples/0002000.txt`,
@@ -74,7 +75,7 @@ class SampleText(Callback):
         self.step += 1
         check_steps(trainer, self.every)
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def at_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write(trainer, pl_module)
 
     def _start(self, module: LightningModule) -> Tensor:

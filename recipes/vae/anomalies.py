@@ -56,11 +56,10 @@ class Anomalies(Metric):
     def compute(self) -> dict[str, Tensor]:
         """AUROC of each score, 0 to 1, 0.5 by chance: P(score of an anomaly > of another one).
 
-        Nothing where all are anomalies, or none is, as where a folder's validation pictures are
-        held out of those without faults.
+        Empty if there are only anomalies, or none.
         """
         is_anomaly = dim_zero_cat(self.is_anomaly)
-        if is_anomaly.min() == is_anomaly.max():
+        if not is_anomaly.any() or is_anomaly.all():
             return {}
         return {
             f"auroc_{name}": binary_auroc(ranks(dim_zero_cat(getattr(self, name))), is_anomaly)

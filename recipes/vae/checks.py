@@ -30,21 +30,27 @@ def check_arguments(
         raise ValueError("--model.method=iwae weighs several codes: give --model.samples=5")
 
 
-def check_setup(data: LightningDataModule | None, anomalies: Sequence[int] | None) -> None:
-    """Refuses text, and anomalies that training would see.
+def check_data(data: LightningDataModule | None) -> None:
+    """Refuses text.
+
+    Raises:
+        ValueError: naming the option
+    """
+    if getattr(data, "vocabulary", None) is not None:
+        raise ValueError(f"--data={type(data).__name__} is text: a likelihood is of numbers")
+
+
+def check_anomalies(anomalies: Sequence[int], data: LightningDataModule | None) -> None:
+    """Refuses anomalies that training sees.
 
     Args:
-        data: set up, if there are such
         anomalies: classes that it must not see
+        data: set up
 
     Raises:
         ValueError: naming the option
     """
     kind = type(data).__name__
-    if getattr(data, "vocabulary", None) is not None:
-        raise ValueError(f"--data={kind} is text: a likelihood is of numbers")
-    if not anomalies:
-        return
     seen = trained_classes(data)
     option = "--data.train_classes" if hasattr(data, "train_classes") else "--data.classes"
     if seen is None:
@@ -60,13 +66,8 @@ def check_setup(data: LightningDataModule | None, anomalies: Sequence[int] | Non
 
 
 def trained_classes(data: LightningDataModule | None) -> list[int] | None:
-    """The classes that training sees, by number; None if that is all.
-
-    A folder of pictures says it by `trained_classes`, images of a published set by `classes`,
-    which is the number of classes of a folder.
-    """
-    found = getattr(data, "trained_classes", getattr(data, "classes", None))
-    return found if isinstance(found, list) else None
+    """The numbers of the classes that training sees; None if it sees all."""
+    return getattr(data, "trained_classes", None)
 
 
 def check_networks(

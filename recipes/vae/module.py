@@ -35,7 +35,13 @@ from recipes.vae.bounds import (
     negative_log_likelihood,
     sampled,
 )
-from recipes.vae.checks import check_arguments, check_networks, check_setup, trained_classes
+from recipes.vae.checks import (
+    check_anomalies,
+    check_arguments,
+    check_data,
+    check_networks,
+    trained_classes,
+)
 from recipes.vae.corruption import Corruption
 from recipes.vae.likelihoods import Bernoulli, Likelihood
 from recipes.vae.report import in_a_line
@@ -59,7 +65,8 @@ class VAE(LightningModule):
         method: vae: the evidence lower bound; iwae: the importance weighted bound; autoencoder: the
             reconstruction alone, of one code
         samples: codes that are drawn for an example, k
-        beta: weight of the KL (beta-VAE); 1: the bound of log p(x)
+        beta: weight of the KL (beta-VAE); 1: the evidence lower bound; above 1 a looser bound of
+            log p(x), below 1 none
         corruption: of what the encoder sees, which makes it denoise: Masking, SaltAndPepper,
             GaussianNoise, or any class_path
         nll_samples: codes by which `test` and `validate` estimate -log p(x), in nats; 0: not at all
@@ -188,6 +195,9 @@ class VAE(LightningModule):
 
     def on_validation_start(self) -> None:
         begin(self, self.evaluation)
+        if self.anomalies is not None:  # a checkpoint may have given the classes other numbers
+            check_anomalies(self.anomalies.classes, self.trainer.datamodule)
+            self.anomalies.trained = trained_classes(self.trainer.datamodule)
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         inputs, targets, *_ = batch
@@ -218,7 +228,8 @@ class VAE(LightningModule):
             found["active_units"] = self.active_units.compute()
             self.active_units.reset()
         if self.anomalies is not None:
-            found |= (areas := self.anomalies.compute())
+            areas = self.anomalies.compute()
+            found |= areas
             self.anomalies.reset()
             if not areas and self.trainer.state.fn != TrainerFn.FITTING:
                 rank_zero_info(f"note: {NO_ANOMALIES}")
@@ -271,9 +282,9 @@ class VAE(LightningModule):
 
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
-        check_setup(data, self.anomalies and self.anomalies.classes)
-        if self.anomalies is not None:
-            self.anomalies.trained = trained_classes(data)
+        check_data(data)
+        if self.anomalies is not None and stage == "fit":
+            check_anomalies(self.anomalies.classes, data)
         if self.drawn is None:
             networks = self.encoder, self.decoder, self.likelihood
             check_networks(networks, self.latent, self.method, data)

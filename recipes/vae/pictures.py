@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from callbacks.at_end import AtEnd
 from callbacks.ema import shard_again
 from callbacks.lengths import Length, batches
 from datamodules.loading.loader import keyed_generator
@@ -124,7 +125,7 @@ def below_each_other(kinds: list[Tensor]) -> Tensor:
     return torch.cat([part for row in rows for part in (*row, gap)])[:-COLUMNS]
 
 
-class LatentPictures(Callback):
+class LatentPictures(AtEnd):
     """Draws what a VAE has learnt to the run's folder, always of the same examples and codes.
 
     `samples.png`: images of codes from the prior. `reconstructions.png`: validation images, below
@@ -171,7 +172,7 @@ class LatentPictures(Callback):
         if self.interval and self.step % self.interval == 0:
             self._draw(trainer, pl_module)
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def at_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.examples is None:  # resumed where nothing was left to train
             self._prepare(trainer, pl_module)
         self._draw(trainer, pl_module)

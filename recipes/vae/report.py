@@ -25,5 +25,5 @@ def in_a_line(metrics: Mapping[str, Tensor], latent: int) -> str:
         line += f", {in_words(last['active_units'], latent)}"
     if "auroc_loss" in last:
         line += f", AUROC {last['auroc_loss']:.3f}"
-    others = {key: value for key, value in last.items() if key not in OWN}
+    others = {key: value for key, value in metrics.items() if key.removeprefix("val/") not in OWN}
     return ", ".join([line, with_floors(others)]) if others else line

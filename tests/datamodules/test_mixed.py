@@ -16,6 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import own_tables
 from datamodules import Tabular
 from datamodules.loading.missing import MISSING
+from datamodules.reading.digest import digest_rows
 from trains import seen_by
 
 NUMBERS = ["age", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
@@ -82,7 +83,7 @@ def test_nothing_is_learned_from_rows_that_are_not_for_training(tmp_path):
     frame.loc[others, NUMBERS] *= 7
     frame.loc[others, "region"] = "elsewhere"
     frame.to_csv(path, index=False)
-    assert ready(path, missing="median", **KINDS).state_dict() == data.state_dict()
+    assert ready(path, missing="median", **KINDS).fitted.state == data.fitted.state
 
 
 @pytest.mark.parametrize("how", ["number", "parts"])
@@ -382,9 +383,42 @@ def test_a_fit_goes_on_with_the_same_rows_in_the_same_order_alone(what, tmp_path
     data = ready(path, **given)
     data.load_state_dict(state)  # as a test does
     data.trainer = SimpleNamespace(state=SimpleNamespace(fn="fit"))
-    with pytest.raises(ValueError, match="--data has other training rows than the network was"):
+    with pytest.raises(ValueError, match="--data has other rows than the network was trained on"):
         data.load_state_dict(state)
-    data.load_state_dict({key: value for key, value in state.items() if key != "trained"})
+    data.load_state_dict({key: value for key, value in state.items() if key != "rows"})
+
+
+def test_a_fit_goes_on_with_the_rows_of_its_checkpoint(tmp_path):
+    path = own_tables.diabetes(tmp_path)
+    given = {"missing": "mean", **KINDS}
+    state = kept(ready(path, **given))
+    data = ready(path, **given)
+    data.trainer = SimpleNamespace(state=SimpleNamespace(fn="fit"))
+    data.load_state_dict(state)
+    table = pandas.read_csv(path)
+    row = int(data.rows_of(0)[2][0])  # of test: the file is another one all the same
+    other = Tabular(str(path), predict=str(path), **given)
+    path.unlink()
+    other.load_state_dict(state)
+    assert kept(other) == state, "also where the file has gone"
+    table.assign(age=table.age.mask(table.index == row, 99)).to_csv(path, index=False)
+    changed = ready(path, **given)
+    changed.trainer = data.trainer
+    with pytest.raises(ValueError, match="--data has other rows than the network was trained on"):
+        changed.load_state_dict(state)
+
+
+HASH = "3374ac09defd537f"
+
+
+def test_the_hash_of_rows_is_of_their_values_and_order():
+    frame = pandas.DataFrame({"x": [0.0, 1.5, float("nan")], "w": pandas.Categorical(list("aba"))})
+    targets, rows = torch.tensor([1.0, 2.0, 3.0]).double(), torch.tensor([2, 0])
+    found = digest_rows(frame, targets, rows)
+    assert found == HASH, "on every machine"
+    assert digest_rows(frame.assign(x=[-0.0, 1.5, -np.float64("nan")]), targets, rows) == found
+    assert digest_rows(frame.assign(w=pandas.Categorical(list("abb"))), targets, rows) != found
+    assert digest_rows(frame, targets, rows.flip(0)) != found
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])

@@ -1,6 +1,7 @@
 """Autoencoders from the command line: interruptions, processes, codes, pictures, refusals."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import matplotlib.image
@@ -146,10 +147,11 @@ def test_faults_in_pictures_of_ones_own_are_found(recipe, capsys):
             plain(Path(f"parts/{part}/whole/{part}{number}.png"), 0)
         for number in range(faults):
             plain(Path(f"parts/{part}/broken/{part}{number}.png"), 250)
+            plain(Path(f"parts/{part}/scratched/{part}{number}.png"), 240)
     flags = ("--data=ImageFolder", "--data.path=parts", "--data.size=8", "--data.val_size=10")
     flags += ("--data.batch_size=10",)
     flags += ("--model.encoder=ConvEncoder", "--model.decoder=ConvDecoder", "--model.latent=2")
-    flags += ("--model.likelihood.levels=256", "--model.anomalies=[0]", *BARE)
+    flags += ("--model.likelihood.levels=256", "--model.anomalies=[0,1]", *BARE)
     with pytest.raises(ValueError, match="class broken in parts/test is none of those that are"):
         recipe("vae", "fit", *flags)
     with pytest.raises(ValueError, match=r"--data\.train_classes must name those that training"):
@@ -159,6 +161,18 @@ def test_faults_in_pictures_of_ones_own_are_found(recipe, capsys):
     assert "no AUROC: all of these data are anomalies, or none is" in capsys.readouterr().out
     recipe("vae", "test", f"--ckpt_path=runs/vae/a/{LAST}")
     assert rows(Path("runs/vae/a"), "test")[0]["test/auroc_loss"] == 1
+    plain(Path("further/test/broken/9.png"), 250)
+    plain(Path("further/test/whole/8.png"), 0)
+    shutil.rmtree("parts")
+    recipe("vae", "test", f"--ckpt_path=runs/vae/a/{LAST}", "--data.path=further")
+    found = rows(Path("runs/vae/a"), "test")[-1]  # by the fit's numbers: `whole` is 2
+    assert found["test/auroc_loss"] == 1
+    recipe("vae", "predict", f"--ckpt_path=runs/vae/a/{LAST}", "--data.predict=further/test")
+    with Path("runs/vae/a/predictions.csv").open() as file:
+        loss = {row["file"]: float(row["loss"]) for row in csv.DictReader(file)}
+    assert loss["broken/9.png"] > loss["whole/8.png"]
+    recipe("vae", "predict", f"--ckpt_path=runs/vae/a/{LAST}", "--count=3")
+    assert np.load("runs/vae/a/sample.npy").shape == (3, 3, 8, 8)
 
 
 def test_classes_that_are_neither_are_left_out_of_the_comparison(recipe):
