@@ -77,8 +77,8 @@ def point(pool: ProcessPoolExecutor, *what: Any) -> dict[str, float]:  # noqa: A
     return {"seconds": seconds, "MiB": max(each["MiB"] for each in rounds)}
 
 
-def kept() -> dict[str, dict[str, float]]:
-    """What is measured: "series, make or beside, value" to seconds and MiB."""
+def kept() -> dict[str, dict[str, Any]]:
+    """What is measured: "series, make or beside, value" to seconds, MiB, and the machine `on`."""
     return json.loads(FILE.read_text()) if FILE.exists() else {}
 
 

@@ -1,7 +1,7 @@
 """The table and the picture of speed.json: each goal, what was measured, reached or missed."""
 
 import json
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from recipes.parts.drawing import style
 
 HERE = Path(__file__).parents[1]
 FILE, PICTURE = HERE / "speed.json", HERE / "pictures" / "speed.png"
+MADE = ("speed", "step_profile", "default_callbacks", "growth", "quality")  # files of the page
 HEADER = ["work", "ours", "beside", "apart", "goal", "ratio", "of a round", ""]
 
 
@@ -57,15 +58,28 @@ def compared() -> list[list[str]]:
     return rows
 
 
+def machines(value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+    """What is kept of machines anywhere in a file, as text."""
+    if isinstance(value, dict) and "processor" in value:
+        yield json.dumps(value)
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from machines(part)
+
+
 def measured_on() -> list[list[str]]:
-    """Machines and versions, with how many comparisons were made by each."""
-    rows = [["processor", "cores", "GPU", "python", "versions", "comparisons"]]
-    made = Counter(json.dumps(found["machine"]) for found in read().values())
-    for text, count in made.items():
+    """Machines and versions of this page's tables, and which of their files were made by each."""
+    rows = [["processor", "cores", "GPU", "python", "versions", "tables"]]
+    made: dict[str, list[str]] = {}
+    for name in MADE:
+        found = json.loads((HERE / f"{name}.json").read_text())
+        for text in dict.fromkeys(machines(found)):
+            made.setdefault(text, []).append(f"`{name}`")
+    for text, names in made.items():
         machine = json.loads(text)
         versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
         what = [machine["processor"], str(machine["cores"]), machine["gpu"] or "none"]
-        rows.append([*what, machine["python"], versions, str(count)])
+        rows.append([*what, machine["python"], versions, ", ".join(names)])
     return rows
 
 
