@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -28,6 +29,11 @@ class WritePictures(Callback):
         self.data, self.kept = data, []
         self.folder: Path | None = None
         self.written = 0
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self.data.remember(checkpoint)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         tables = [c.path for c in trainer.callbacks if isinstance(c, WritePredictions) and c.path]

@@ -1,10 +1,13 @@
 """What `predict --count` and `--interpolate` draw in place of data: the latents of examples."""
 
+from typing import Any
+
 import torch
 from jsonargparse.typing import PositiveInt
 from torch import Tensor
 
 from datamodules.loading.data_module import DataModule
+from datamodules.loading.fitted import Fitted
 from datamodules.loading.loader import Loader, data_rank, keyed_generator
 from datamodules.loading.numbers import Numbers
 from datamodules.loading.splits import AtLeastTwo
@@ -37,12 +40,35 @@ class Drawn(DataModule):
     Args:
         count: of examples, or of interpolations
         steps: from one latent to another in each interpolation; None: none
+
+    Attributes:
+        output_name: of the file that samples are written to, if they are rows
+        fitted: what the fit has learned of its table, once that is known
     """
+
+    output_name = "samples.csv"
 
     def __init__(self, count: PositiveInt | None, steps: AtLeastTwo | None = None) -> None:
         super().__init__()
         self.steps = steps
+        self.fitted: Fitted | None = None
         self.count = (count or ROWS) * steps if steps else count
+
+    def remember(self, checkpoint: dict[str, Any]) -> None:
+        """Takes what the fit has learned of its table, if it was one, to write samples as that has.
+
+        Args:
+            checkpoint: of the fit
+        """
+        states = [state for state in checkpoint.values() if isinstance(state, dict)]
+        of_tables = [state for state in states if {"schema", "encoding", "scale"} <= state.keys()]
+        self.fitted = Fitted.of(of_tables[0]) if of_tables else None
+
+    def written(self, samples: Tensor) -> dict[str, list[float | str]] | None:
+        """Samples (rows, features) as cells of the fit's table; None if there is none."""
+        if self.fitted is None or samples.ndim != 2:
+            return None
+        return self.fitted.written(samples)
 
     def predict_dataloader(self) -> Loader:
         """Batches of numbers, (batch,) each."""

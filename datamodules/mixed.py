@@ -200,6 +200,10 @@ class MixedData(TabularData):
         numbers = torch.arange(len(rows)) if in_file else self.rows_of(self.split)[2]
         return self._loader("test", NumberedRows(rows, numbers))
 
+    def written(self, samples: Tensor) -> dict[str, list[float | str]]:
+        """Generated rows (rows, features) as cells of the table: see `Fitted.written`."""
+        return self.fitted.written(samples)
+
     def identifiers(self, rows: Tensor) -> list[str]:
         """The --data.id of some rows, or their numbers, as text.
 

@@ -20,7 +20,8 @@ class WritePredictions(Callback):
     the data's file has for each, or else by its number there, from 0. One of more dimensions, such
     as images, is written to `<name>.npy` beside the table instead, on one process: one array of all
     examples, in the tensor's type, read by `numpy.load`. All are in the order of the predict data,
-    and are written while they are computed, so that they take no more memory than a batch.
+    and are written while they are computed, so that they take no more memory than a batch. Rows
+    that `--count` draws are in `samples.csv`, those of a table in its own columns, units and words.
 
     ```yaml
     - class_path: WritePredictions
@@ -54,7 +55,8 @@ class WritePredictions(Callback):
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.fast_dev_run:
             return
-        path = Path(self.path or Path(trainer.default_root_dir, "predictions.csv")).expanduser()
+        name = getattr(trainer.datamodule, "output_name", "predictions.csv")
+        path = Path(self.path or Path(trainer.default_root_dir, name)).expanduser()
         if path.is_dir() or not path.parent.is_dir():
             raise ValueError(f"--output={path}: name a file in a folder that is there")
         self.output = Output(path, self.columns, trainer.world_size)
@@ -73,8 +75,11 @@ class WritePredictions(Callback):
         table: dict[str, Cells] = {}
         classes = getattr(trainer.datamodule, "class_names", None) or ()
         for name, values in outputs.items():
+            as_written = getattr(trainer.datamodule, "written", None)
             if values.ndim > 2:
                 self.output.add_array(name, values.cpu())
+            elif name == "sample" and as_written and (cells := as_written(values)):
+                table |= cells
             else:
                 table |= columns(name, values.cpu(), classes)
         if table:

@@ -59,6 +59,32 @@ class Fitted:
         inputs = self.encoding.encode(self.schema.inputs(sheet, frame, places, first))
         return (inputs - self.scale.input_mean) / self.scale.input_std
 
+    def written(self, inputs: Tensor) -> dict[str, list[float | str]]:
+        """Inputs in the file's own units and words, by column: what `inputs` makes of them, undone.
+
+        A category is its most probable word; where an indicator says so, a value is missing, and
+        its cell empty. A date of one number is a date again; parts of dates stay parts.
+
+        Args:
+            inputs: as the network sees them, (rows, features)
+        """
+        encoding = self.encoding
+        mean, std = self.scale.input_mean, self.scale.input_std
+        columns = (inputs.double().cpu() * std + mean).unbind(1)
+        numbers, flags = len(encoding.numbers), len(encoding.indicators)
+        cells: dict[str, list[float | str]] = {
+            name: values.tolist() for name, values in zip(encoding.numbers, columns, strict=False)
+        }
+        for name, flag in zip(encoding.indicators, columns[numbers:], strict=False):
+            missing = (flag > 0.5).tolist()
+            cells[name] = ["" if m else cell for cell, m in zip(cells[name], missing, strict=True)]
+        first = numbers + flags
+        for name, words in encoding.categories.items():
+            likely = torch.stack(columns[first : first + len(words)], 1).argmax(1)
+            cells[name] = [words[place] for place in likely.tolist()]
+            first += len(words)
+        return self.schema.columns(cells)
+
     def rows(self, sheet: Sheet) -> Rows:
         """A whole file, which has targets."""
         places = self.schema.locate(sheet, needs_target=True)

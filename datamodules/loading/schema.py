@@ -22,6 +22,14 @@ UNKNOWN = "a target is missing; with --data.missing=mean such rows are predicted
 REFUSED = "a value is missing; say --data.missing=mean, median, indicator or most_frequent"
 
 
+def written_date(days: float | str, unit: Literal["D", "s"]) -> str:
+    """An ISO 8601 date of days since 1970, rounded to days or seconds; an empty one stays so."""
+    if days == "":
+        return ""
+    count = round(days * (86_400 if unit == "s" else 1))
+    return str(np.datetime64(count, unit))
+
+
 @dataclass
 class Schema:
     """The columns that are inputs and targets.
@@ -136,6 +144,23 @@ class Schema:
                     raise sheet.fault(column, first + int(gone.argmax()), REFUSED)
             found |= new
         return pandas.DataFrame(found, columns=list(found))
+
+    def columns(self, cells: dict[str, list[float | str]]) -> dict[str, list[float | str]]:
+        """Cells of encoded columns as those of the file, in its order.
+
+        Args:
+            cells: of columns as `inputs` names them; dates as days since 1970, or their parts
+        """
+        found: dict[str, list[float | str]] = {}
+        for name, kind in self.kinds.items():
+            if kind == "date" and self.dates == "number":
+                unit = "s" if name in self.timed else "D"
+                found[name] = [written_date(days, unit) for days in cells[f"{name}.days"]]
+            elif kind == "date":
+                found |= {part: cells[part] for part in cells if part.startswith(f"{name}.")}
+            else:
+                found[name] = cells[name]
+        return found
 
     def read_targets(self, sheet: Sheet, frame: "DataFrame", places: dict[str, int]) -> Tensor:
         """Targets (rows,) or (rows, targets), float64 (NaN if none is named); or classes, int64.

@@ -468,3 +468,34 @@ def test_a_fit_goes_on_with_the_numbers_of_its_checkpoint(tmp_path):
     state["scale"]["input_mean"][0] += state["scale"]["input_std"][0]
     with pytest.raises(ValueError, match="--data has other training inputs than the network was"):
         data.load_state_dict(state)
+
+
+@pytest.mark.parametrize("dates", ["number", "parts"])
+def test_rows_are_written_as_the_file_has_them(dates, tmp_path):
+    """What encodes them undone: numbers, words, holes and dates, in the columns' order."""
+    path = own_tables.diabetes(tmp_path)
+    frame = pandas.read_csv(path)
+    when = pandas.date_range("1999-12-30 06:30:15", periods=len(frame), freq="1h7min")
+    frame.insert(0, "when", when.strftime("%Y-%m-%dT%H:%M:%S"))
+    frame.insert(1, "since", when.strftime("%Y-%m-%d"))
+    frame.to_csv(path, index=False)
+    data = ready(path, missing="indicator", dates=dates, **KINDS)
+    train = data.rows_of(0)[0].numpy()
+    found = pandas.DataFrame(data.fitted.written(data.splits(0).train.inputs.float()))
+    expected = frame.drop(columns=["progression", "patient", "day"]).iloc[train]
+    kept = [name for name in expected if dates == "number" or name not in ("when", "since")]
+    assert [name for name in found if "." not in name] == kept
+    for name in kept:
+        real, again = expected[name].reset_index(drop=True), found[name]
+        if real.dtype.kind == "f":
+            missing = real.isna()
+            assert (again[missing] == "").all()
+            again = again[~missing].astype(float)
+            np.testing.assert_allclose(again, real[~missing], rtol=1e-4, atol=1e-4)
+        elif name == "when":  # float32 has some minutes of thirty years
+            apart = pandas.to_datetime(again) - pandas.to_datetime(real)
+            assert apart.abs().max() < pandas.Timedelta(minutes=5)
+        else:
+            assert (again == real.fillna("")).all(), name
+    if dates == "parts":
+        assert (found["since.year"].round() == when.year[train]).all()

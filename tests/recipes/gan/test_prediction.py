@@ -102,7 +102,7 @@ def test_points_are_drawn_to_the_table(recipe):
     recipe("gan", "fit", "--config=ring", "--name=a", *sizes, "--trainer.max_steps=2")
     predict = ("gan", "predict", "--ckpt_path=runs/gan/a/checkpoints/last.ckpt")
     recipe(*predict, "--count=70")
-    with open("runs/gan/a/predictions.csv", newline="") as file:
+    with open("runs/gan/a/samples.csv", newline="") as file:
         table = list(csv.reader(file))
     assert table[0] == ["sample_0", "sample_1"] and len(table) == 71
     assert not Path("runs/gan/a/generated").exists()

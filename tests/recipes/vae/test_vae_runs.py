@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+import own_tables
 from datamodules import Digits
 from forks import ended_well, ranks
 from marks import slow, some
@@ -116,6 +117,21 @@ def test_images_are_drawn_from_the_prior(recipe, capsys):
     np.testing.assert_allclose(np.load("runs/vae/a/sample.npy"), samples[:66], rtol=1e-5)
     recipe("vae", "predict", point, "--interpolate=5", "--count=2")
     assert Path("runs/vae/a/interpolation.png").exists()
+
+
+def test_new_rows_of_a_table_are_in_its_columns_and_units(recipe, tmp_path):
+    path = own_tables.diabetes(tmp_path)
+    flags = ("--data=Tabular", f"--data.path={path}", "--data.ignore=[patient,day]", *TINY)
+    recipe("vae", "fit", *flags, "--data.missing=mean", "--model.likelihood=Gaussian", "--name=a")
+    path.unlink()
+    recipe("vae", "predict", f"--ckpt_path=runs/vae/a/{LAST}", "--count=200")
+    assert not Path("runs/vae/a/predictions.csv").exists()
+    with Path("runs/vae/a/samples.csv").open() as file:
+        found = list(csv.DictReader(file))
+    assert len(found) == 200 and {"age", "sex", "region", "progression"} <= found[0].keys()
+    assert {row["sex"] for row in found} <= {"female", "male"}
+    ages = [float(row["age"]) for row in found]
+    assert 40 < np.mean(ages) < 60, "years"
 
 
 def untrained(**options):
