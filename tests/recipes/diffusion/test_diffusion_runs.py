@@ -87,7 +87,7 @@ def test_samples_are_drawn_by_count_seed_label_steps_and_guidance(recipe):
     def drawn(*flags):
         recipe("diffusion", "predict", point, "--count=70", *flags)
         return np.load("runs/diffusion/a/sample.npy"), np.loadtxt(
-            "runs/diffusion/a/predictions.csv", delimiter=",", skiprows=1, ndmin=2
+            "runs/diffusion/a/samples.csv", delimiter=",", skiprows=1, ndmin=2
         )
 
     samples, labels = drawn()
