@@ -4,7 +4,7 @@ python benchmarks/vae_mnist.py [--data_dir data/mnist] [--seeds 0 1 2] [--sample
 
 Trains recipes/vae/mnist.yaml, 100 epochs, by one code an image (VAE) and by five (IWAE), and tests
 each run once: -log p(x) in nats by 5,000 codes an image. It may be stopped and started again:
-vae_mnist.json keeps each run. On one core a run of one code takes some 15 minutes, of five 30.
+vae_mnist.json keeps each run. On one core a run of one code takes some 15 minutes, of five 22.
 """
 
 import argparse

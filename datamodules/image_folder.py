@@ -232,8 +232,10 @@ class ImageFolder(PictureData):
             rank_zero_info(f"note: --data.predict={self.predict}: {count} {said}")
 
     def state_dict(self) -> dict[str, Any]:
-        trained = digest(self.names.get("train", ()))
-        return {"class_names": self.class_names, "trained": trained}
+        names = self.names.get("train", [])
+        labels = self.tables["train"].labels.tolist() if names else []
+        rows = digest(zip(names, labels, strict=True))
+        return {"class_names": self.class_names, "rows": rows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes the classes of the fit: what is predicted or tested has no others.
@@ -241,7 +243,8 @@ class ImageFolder(PictureData):
         Raises:
             ValueError: if a fit goes on with other pictures or classes, or a class is none of them
         """
-        if self.goes_on and state != self.state_dict():
+        mine = self.state_dict()
+        if self.goes_on and any(mine[key] != state[key] for key in mine.keys() & state.keys()):
             raise ValueError(
                 f"--data.path={self.path} has other pictures or classes than the run was trained "
                 "on: train anew without --ckpt_path"

@@ -258,8 +258,10 @@ class Sentences(InMemory):
         return self._batches(self._table("test"))
 
     def state_dict(self) -> dict[str, Any]:
-        trained = digest(text for _, _, text in self.texts.get("train", ()))
-        state = {"class_names": self.class_names, "trained": trained}
+        texts = [text for _, _, text in self.texts.get("train", ())]
+        labels = self.tables["train"].labels.tolist() if texts else []
+        rows = digest(zip(texts, labels, strict=True))
+        state = {"class_names": self.class_names, "rows": rows}
         if isinstance(self.vocabulary, TokenizerFile):
             return state | {"tokens": self.vocabulary.plain()}
         return state | {"words": list(self.vocabulary.symbols)}
@@ -271,10 +273,11 @@ class Sentences(InMemory):
             ValueError: if there are other words or classes, or a fit goes on with other texts
         """
         own = {} if self.vocabulary is None else self.state_dict()
-        compared = own.keys() if self.goes_on else own.keys() - {"trained"}
+        # Older checkpoints do not say their rows.
+        compared = own.keys() if self.goes_on and "rows" in state else own.keys() - {"rows"}
         what = [key for key in compared if own[key] != state.get(key)]
         if what:
-            said = "texts" if what == ["trained"] else "words or classes"
+            said = "texts or labels" if what == ["rows"] else "words or classes"
             raise ValueError(
                 f"--data.path={self.path} has other {said} than the run was trained on"
             )

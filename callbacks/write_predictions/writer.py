@@ -74,8 +74,8 @@ class WritePredictions(Callback):
             return
         table: dict[str, Cells] = {}
         classes = getattr(trainer.datamodule, "class_names", None) or ()
+        as_written = getattr(trainer.datamodule, "written", None)
         for name, values in outputs.items():
-            as_written = getattr(trainer.datamodule, "written", None)
             if values.ndim > 2:
                 self.output.add_array(name, values.cpu())
             elif name == "sample" and as_written and (cells := as_written(values)):

@@ -569,6 +569,19 @@ def test_a_fit_goes_on_with_the_same_pictures_alone(fitted):
     plain(Path("photos/ant/999.png"), 999)
     with pytest.raises(ValueError, match=r"--data.path=photos has other pictures or classes than"):
         load(made(), state, "fit")
+    load(made(), {"class_names": state["class_names"], "trained": "of an older version"}, "fit")
+
+
+def test_a_fit_goes_on_with_the_same_labels_alone():
+    class_folders("photos")
+    rows = [(f"{name}/{n:03}.png", name) for name, n in (("ant", 0), ("bee", 8), ("cow", 16))]
+    write_csv("photos/list.csv", rows)
+    state = made("photos/list.csv").state_dict()
+    load(made("photos/list.csv"), state, "fit")
+    rows[:2] = [(rows[0][0], "bee"), (rows[1][0], "ant")]
+    write_csv("photos/list.csv", rows)
+    with pytest.raises(ValueError, match="has other pictures or classes than the run was trained"):
+        load(made("photos/list.csv"), state, "fit")
 
 
 @pytest.mark.parametrize("memory", [0.0, 2.0])

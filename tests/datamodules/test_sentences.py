@@ -123,8 +123,14 @@ def test_a_fit_goes_on_with_the_texts_that_it_began_with(tmp_path, lines):
     saved = made(lines).state_dict()
     other = made(write_lines(tmp_path / "others.txt", sentences(300)[::-1]))
     other.trainer = SimpleNamespace(state=SimpleNamespace(fn=TrainerFn.FITTING))
-    with pytest.raises(ValueError, match="has other texts than the run was trained on"):
+    with pytest.raises(ValueError, match="has other texts or labels than the run was trained"):
         other.load_state_dict(saved | {"words": other.state_dict()["words"]})
+    relabelled = made(lines)
+    labels = relabelled.tables["train"].labels
+    labels[0] = (labels[0] + 1) % len(relabelled.class_names)
+    relabelled.trainer = other.trainer
+    with pytest.raises(ValueError, match="has other texts or labels than the run was trained"):
+        relabelled.load_state_dict(saved)
     other.trainer.state.fn = TrainerFn.TESTING
     other.load_state_dict(saved | {"words": other.state_dict()["words"]})
 
