@@ -1,24 +1,16 @@
 """Races of recipes, each beside a plain loop of the same and what people would pick instead."""
 
-import contextlib
-import io
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, gaussian_nll_loss, kl_div, mse_loss, softplus
 from torch.optim import Adam, AdamW
-from torch.optim.lr_scheduler import LambdaLR
 
-from beside import control_races, gans, image_races
-from beside.race import Average, Marks, Plain, Race, Side, accuracy, default, validation
-from callbacks.schedules import Schedule
-from datamodules import Diabetes, Digits, Ring, TinyShakespeare
+from beside import control_races, gan_races, image_races
+from beside.race import Marks, Plain, Race, Side, accuracy, default, validation
+from datamodules import Diabetes, Digits, TinyShakespeare
 from datamodules.loading.missing import MISSING
-from recipes.gan.networks import MLPDiscriminator, MLPGenerator
-from recipes.parts.evaluation.mixture import MixtureQuality
 from recipes.parts.networks import MLP, ConvNet
 from recipes.parts.recurrent import LSTMLanguageModel
 from recipes.vae.likelihoods import DiscretizedLogistic
@@ -26,8 +18,6 @@ from recipes.vae.networks import MLPDecoder, MLPEncoder
 
 LOOP = "the same in a plain loop"
 PARTS = 10  # of an epoch of text, each with a validation
-RING_EPOCHS = 40
-RING_STEPS = RING_EPOCHS * (100_000 // 256)
 
 
 def plain_classify(seed: int, mark: Marks) -> None:
@@ -175,68 +165,6 @@ def plain_vae(seed: int, mark: Marks) -> None:
     plain.train(loss, judge, mark)
 
 
-def ring_networks() -> tuple[nn.Module, nn.Module]:
-    """Those of the config ring."""
-    widths = [64] * 4
-    return MLPGenerator(2, widths, [2]), MLPDiscriminator(2, widths)
-
-
-def ring(seed: int, mark: Marks, step: Callable[[Tensor, Tensor], None], judged: nn.Module) -> None:
-    """Trains on the ring as long as the config does, and judges a generator after each epoch."""
-    data, quality = Ring(seed=seed), MixtureQuality()
-    data.setup("fit")
-    quality.prepare(data, "val")
-    loader, points = data.train_dataloader(), data.sizes["val"]
-    for epoch in range(RING_EPOCHS):
-        loader.set_epoch(epoch)
-        for batch in loader:
-            step(*data.on_after_batch_transfer(batch, 0))
-        quality.reset()
-        with torch.inference_mode():
-            quality.update(judged(torch.randn(points, 2)), *[torch.empty(0)] * 2)
-        mark(float(quality.compute()["high_quality"]))
-
-
-def plain_gan(seed: int, mark: Marks) -> None:
-    """The config ring: R3GAN, and the average of the generator's weights."""
-    generator, discriminator = ring_networks()
-    average = Average(generator, 200)
-    first, second = (
-        Adam(network.parameters(), 0.005, (0.0, 0.99), fused=True)
-        for network in (generator, discriminator)
-    )
-    schedules = [LambdaLR(each, Schedule("cosine", RING_STEPS)) for each in (first, second)]
-
-    def step(real: Tensor, _: Tensor) -> None:
-        fake = generator(torch.randn(len(real), 2))
-        second.zero_grad()
-        real, seen = real.requires_grad_(), fake.detach().requires_grad_()
-        real_scores, fake_scores = discriminator(real), discriminator(seen)
-        loss, total = softplus(fake_scores - real_scores).mean(), (real_scores + fake_scores).sum()
-        gradients = torch.autograd.grad(total, (real, seen), create_graph=True)
-        (loss + sum(0.025 * g.square().sum(1).mean() for g in gradients)).backward()
-        second.step()
-        first.zero_grad()
-        discriminator.requires_grad_(False)
-        with torch.no_grad():
-            real_scores = discriminator(real)
-        softplus(real_scores - discriminator(fake)).mean().backward()
-        discriminator.requires_grad_(True)
-        first.step()
-        average.follow()
-        for schedule in schedules:
-            schedule.step()
-
-    ring(seed, mark, step, average.network)
-
-
-def pytorch_gan(seed: int, mark: Marks) -> None:
-    """PyTorch-GAN's rule and settings, on the same networks."""
-    pair = ring_networks()
-    with contextlib.redirect_stdout(io.StringIO()):
-        ring(seed, mark, gans.pytorch_gan(*pair, 2), pair[0])
-
-
 ACCURACY, RMSE, LOSS, HIGH_QUALITY = "val/accuracy", "val/rmse", "val/loss", "val/high_quality"
 WITH_GYMNASIUM = "the same with gymnasium, in a plain loop"
 RETURN, ZOO = "val/return", "Stable-Baselines3, settings of its zoo"
@@ -286,8 +214,8 @@ RACES = (
         max,
         {
             "recipes.gan, ring": default("gan", HIGH_QUALITY, "--config=ring"),
-            LOOP: plain_gan,
-            "PyTorch-GAN's rule": pytorch_gan,
+            LOOP: gan_races.plain_gan,
+            "PyTorch-GAN's rule": gan_races.pytorch_gan,
         },
     ),
     Race(
