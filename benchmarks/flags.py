@@ -14,6 +14,7 @@ FLAGS = {
     "precision=bf16-mixed": ("--trainer.precision=bf16-mixed",),
     "precision=bf16-true": ("--trainer.precision=bf16-true",),
     "--config ddp": ("--config=ddp", "--trainer.devices=1"),
+    "--config ddp_spawn": ("--config=ddp_spawn", "--trainer.devices=1"),
     "--config fsdp": (
         *("--config=fsdp", "--trainer.devices=1"),
         "--trainer.strategy.init_args.data_parallel_size=1",

@@ -213,4 +213,4 @@ class DQN(LightningModule):
 
     def summary(self, metrics: Mapping[str, Tensor]) -> str:
         """What the policy collects at the end."""
-        return in_words(metrics, self.progress.acting.returns)
+        return in_words(metrics, self.progress and self.progress.acting)

@@ -51,7 +51,8 @@ class Acting:
 
     def log_steps(self) -> None:
         """Logs the steps beside what an evaluation finds."""
-        self.module.log("environment_steps", self.totals()["environment_steps"], batch_size=1)
+        steps = self.totals()["environment_steps"].to(self.module.device)  # the same everywhere
+        self.module.log("environment_steps", steps, batch_size=1, sync_dist=True)
 
     def state(self) -> dict[str, Any]:
         """All of it, of all processes, as plain tensors and numbers. To be called by all."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from datamodules.control import Control
 from datamodules.environments.environment import Spaces
 from datamodules.environments.streams import Streams
+from recipes.parts.acting import Acting
 from recipes.parts.logs import log_means, split_of
 
 Act = Callable[[Tensor, Tensor, int], Tensor]  # observations, numbers of episodes, step
@@ -95,14 +96,15 @@ def evaluate(module: LightningModule, numbers: Tensor) -> dict[str, Tensor]:
     return {"return": returns, "length": lengths}
 
 
-def in_words(metrics: Mapping[str, Tensor], returns: Tensor) -> str:
+def in_words(metrics: Mapping[str, Tensor], acting: Acting | None) -> str:
     """What a policy collects at the end of a fit.
 
     Args:
         metrics: logged
-        returns: of the latest episodes of training, (episodes,)
+        acting: the environments of training; None where other processes have trained (ddp_spawn)
     """
     parts = [f"evaluation {float(metrics['val/return']):.1f}"] if "val/return" in metrics else []
-    if count := len(returns):
-        parts.append(f"the latest {count} episodes of training {float(returns.mean()):.1f}")
+    if acting is not None and (count := len(acting.returns)):
+        mean = float(acting.returns.mean())
+        parts.append(f"the latest {count} episodes of training {mean:.1f}")
     return f"return: {', '.join(parts)}" if parts else ""

@@ -242,4 +242,4 @@ class PolicyGradient(LightningModule):
 
     def summary(self, metrics: Mapping[str, Tensor]) -> str:
         """What the policy collects at the end."""
-        return in_words(metrics, self.progress.acting.returns)
+        return in_words(metrics, self.progress and self.progress.acting)

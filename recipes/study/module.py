@@ -187,15 +187,16 @@ class Study(LightningModule):
         total = self.total.over_processes(self.trainer)
         std = self.scale.to(self.device)[self.population.stream, 1]
         found = metrics(total, std, self.loss.needs_noise)
-        self.log("val/loss", found["loss"].nanmedian(), prog_bar=True)
+        self.log("val/loss", found["loss"].nanmedian(), prog_bar=True, sync_dist=True)
         if self.trainer.sanity_checking:  # which sees a few rows only, and gets the names alone
-            self.log_dict(dict.fromkeys(self.rounds.score_keys.values(), math.nan))
+            unknown = dict.fromkeys(self.rounds.score_keys.values(), math.nan)
+            self.log_dict(unknown, sync_dist=True)
         if self.trainer.sanity_checking or self.trainer.state.fn != TrainerFn.FITTING:
             return
         row = {f"val/{name}": value for name, value in found.items()}
         row["noise"] = total["squared"] / total["rows"]
         self.rounds.add_row(row, self.trainer.num_training_batches)
-        self.log_dict(self.rounds.latest_scores())
+        self.log_dict(self.rounds.latest_scores(), sync_dist=True)
 
     # Test and prediction: of the chosen members alone.
 
@@ -210,7 +211,7 @@ class Study(LightningModule):
         self.finalists.update(batch)
 
     def on_test_epoch_end(self) -> None:
-        self.log_dict(report_test(self.trainer, self.finalists.rows()))
+        self.log_dict(report_test(self.trainer, self.finalists.rows()), sync_dist=True)
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
         inputs, targets, *_ = batch
@@ -248,9 +249,19 @@ class Study(LightningModule):
 
     def summary(self, metrics: Mapping[str, Tensor]) -> str:
         """The best optimizer, and its learning rate."""
+        metric = f"by validation {self.selection.metric}"
         best = min(self.rounds.choices(), key=lambda choice: choice.score)
-        what = f"by validation {self.selection.metric}, {best.score:.4g}"
-        return f"best: {best.trial.optimizer} at {best.trial.learning_rate:g}, {what}"
+        if math.isfinite(best.score):
+            what = f"{best.trial.optimizer} at {best.trial.learning_rate:g}"
+            return f"best: {what}, {metric}, {best.score:.4g}"
+        # Where other processes have trained (ddp_spawn), metrics alone have come back.
+        keys = self.rounds.score_keys.items()
+        scores = {label: float(metrics.get(key, math.inf)) for label, key in keys}
+        label = min(scores, key=scores.get)
+        if math.isfinite(scores[label]):
+            where = " of the last round" if self.rounds.search.rounds > 1 else ""
+            return f"best{where}: {label}, {metric}, {scores[label]:.4g}"
+        return f"best: none {metric}, as no member's is finite"
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["study"] = {**self.rounds.state(), "scale": self.scale}

@@ -234,7 +234,8 @@ class VAE(LightningModule):
             if not areas and self.trainer.state.fn != TrainerFn.FITTING:
                 rank_zero_info(f"note: {NO_ANOMALIES}")
         split = split_of(self.trainer)
-        self.log_dict({f"{split}/{name}": value for name, value in found.items()})
+        named = {f"{split}/{name}": value for name, value in found.items()}
+        self.log_dict(named, sync_dist=True)
         log_values(self, self.evaluation)
 
     test_step, on_test_start = validation_step, on_validation_start

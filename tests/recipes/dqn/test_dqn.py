@@ -29,6 +29,12 @@ SHORT = (
 )
 
 
+def test_what_other_processes_have_trained_is_told_by_its_evaluation():
+    assert DQN(MLP(4, [8], 2)).summary({"val/return": torch.tensor(9.0)}) == (
+        "return: evaluation 9.0"
+    )
+
+
 # The equations.
 
 

@@ -1,5 +1,6 @@
 """Which flags of the Trainer and which overlays work, as the pages have it."""
 
+import re
 from itertools import product
 
 import pytest
@@ -13,7 +14,11 @@ SHORT = (
     *("--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1"),
     *("--trainer.enable_progress_bar=false", "--trainer.max_epochs=1", "--name=a"),
 )
-QUICK = [("vae", "precision=bf16-true"), ("em", "gradient_clip_val")]
+QUICK = [
+    ("vae", "precision=bf16-true"),
+    ("em", "gradient_clip_val"),
+    ("study", "--config ddp_spawn"),
+]
 
 
 @pytest.mark.parametrize(("name", "flag"), some(product(recipe_names(), FLAGS), QUICK))
@@ -22,6 +27,7 @@ def test_a_flag_works_or_is_refused_as_the_page_says(name, flag):
     status, why = run.wait(), REFUSED.get(name, {}).get(flag)
     assert (status != 0) == bool(why), run.output()
     assert not why or why in run.output()
+    assert not re.search(r"\b(inf|It is recommended)\b", run.output()), run.output()
 
 
 def test_nothing_else_is_said_to_be_refused():

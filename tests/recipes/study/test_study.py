@@ -391,6 +391,14 @@ def test_seconds_are_a_members_share_of_its_optimizers(tmp_path, monkeypatch):
     assert now[0] > 0 and slow.tolist() == [now[0] / 2] * 2, "its steps are of both at once"
 
 
+def test_a_study_that_other_processes_have_trained_says_what_their_metrics_say():
+    study = Study(small, {"SGD": optim.SGD, "Adam": optim.Adam}, Grid([0.1]))
+    found = {"val/rmse/SGD": torch.tensor(3.0), "val/rmse/Adam": torch.tensor(2.0)}
+    assert study.summary(found) == "best: Adam, by validation rmse, 2"
+    lost = dict.fromkeys(found, torch.tensor(float("inf")))
+    assert study.summary(lost) == "best: none by validation rmse, as no member's is finite"
+
+
 def test_lost_members_are_lost_in_a_checkpoint_too():
     """Else one that a single batch has thrown out would come back with a resumed study."""
     study = Study(small, {"Adam": optim.Adam}, Grid([0.1]), seeds=[0, 1, 2])
