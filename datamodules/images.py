@@ -243,7 +243,7 @@ class Images(InMemory):
         function: Callable[[Tensor], Tensor],
         dtype: torch.dtype,
         splits: Sequence[str] = ("train", "val"),
-    ) -> bool:
+    ) -> list[str]:
         """Appends function(inputs) to the batches of some splits, computed once for every view.
 
         Does so only if the columns take no more than `LARGEST_COLUMN` bytes.
@@ -255,7 +255,7 @@ class Images(InMemory):
             splits: those whose batches become (inputs, targets, values)
 
         Returns:
-            whether they do
+            the splits that do
         """
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
@@ -268,10 +268,10 @@ class Images(InMemory):
             sum(table.views[..., 0, 0].numel() for table in tables) * width * dtype.itemsize
             > LARGEST_COLUMN
         ):
-            return False
+            return []
         for table in tables:
             table.compute_column(from_stored, dtype)
-        return True
+        return list(splits)
 
     def drop_columns(self) -> None:
         """Makes the batches (inputs, targets) again."""

@@ -1,6 +1,6 @@
 """Pictures of one size with a class each: what data sets of them share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from datamodules.augmentation.changes import Augmentation, Changes
 from datamodules.augmentation.mixing import Mix, Mixed
+from datamodules.images import LARGEST_COLUMN
 from datamodules.loading.in_memory import InMemory
 from datamodules.loading.loader import Loader
 from datamodules.loading.pictures import PictureTable
@@ -74,6 +75,47 @@ class PictureData(InMemory):
     def scale(self, inputs: Tensor) -> Tensor:
         """From bytes to 0 to 1, in the type of the network's weights."""
         return super().scale(inputs).div_(self.white)
+
+    def compute_column(
+        self,
+        function: Callable[[Tensor], Tensor],
+        dtype: torch.dtype,
+        splits: Sequence[str] = ("train", "val"),
+    ) -> list[str]:
+        """Appends function(inputs) to the batches of splits whose pictures stay as they are.
+
+        Does so only if the columns take no more than `LARGEST_COLUMN` bytes.
+
+        Args:
+            function: from inputs (batch, channels, height, width), scaled and on the trainer's
+                device, to values (batch, n)
+            dtype: that the values are kept in, where the table lies
+            splits: those whose batches become (inputs, targets, values), unless they change
+
+        Returns:
+            the splits that do
+        """
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+
+        def from_stored(pictures: Tensor) -> Tensor:
+            return function(self.scale(pictures.to(device)))
+
+        changed = {"train"} if self.augment or self.mix else set()
+        tables = {s: self.tables[s] for s in splits if s in self.tables and s not in changed}
+        if not tables:
+            return []
+        table = next(iter(tables.values()))
+        width = from_stored(table.gather(torch.arange(1, device=table.device), 0)[0]).shape[1]
+        if sum(map(len, tables.values())) * width * dtype.itemsize > LARGEST_COLUMN:
+            return []
+        for table in tables.values():
+            table.compute_column(from_stored, dtype)
+        return list(tables)
+
+    def drop_columns(self) -> None:
+        """Makes the batches (inputs, targets) again."""
+        for table in self.tables.values():
+            table.column = None
 
     def _table(self, split: str) -> PictureTable:
         if split not in self.tables:

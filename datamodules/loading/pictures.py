@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from datamodules.loading.loader import Table
 from datamodules.loading.missing import MISSING
@@ -12,6 +13,7 @@ from datamodules.reading.decoding import decode, refuse
 from datamodules.reading.listing import Listing
 from datamodules.reading.pictures import Pictures, Unreadable
 
+PICTURES_AT_ONCE = 500  # when a column is computed
 # From pictures (batch, channels, height, width), their numbers in the table (batch,) and the epoch.
 Change = Callable[[Tensor, Tensor, int], Tensor]
 
@@ -57,6 +59,7 @@ class PictureTable(Table):
         self.pixels, self.labels = pixels, labels
         self.rows = torch.arange(len(labels)) if rows is None else rows
         self.change, self.mapped = change, mapped
+        self.column: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,12 +72,28 @@ class PictureTable(Table):
         self.rows = torch.arange(len(self))
         super().to_device(device)
 
-    def gather(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        """Pictures (batch, channels, height, width) uint8 and labels (batch,)."""
+    def gather(self, rows: Tensor, epoch: int) -> tuple[Tensor, ...]:
+        """Pictures (batch, channels, height, width) uint8, labels (batch,), the column, if any."""
         images = self.pixels.index_select(0, self.rows.index_select(0, rows))
         if self.change is not None:
             images = self.change(images, rows, epoch)
-        return images, self.labels.index_select(0, rows)
+        column = () if self.column is None else (self.column.index_select(0, rows),)
+        return images, self.labels.index_select(0, rows), *column
+
+    def compute_column(self, function: Callable[[Tensor], Tensor], dtype: torch.dtype) -> None:
+        """Keeps function(pictures) for every row, to be gathered with the batch.
+
+        Args:
+            function: from pictures (batch, channels, height, width) as stored to values (batch, n)
+            dtype: that the values are kept in
+        """
+        self.column = None
+        parts = torch.arange(len(self), device=self.device).split(PICTURES_AT_ONCE)
+        values = [
+            function(self.gather(rows, 0)[0]).to(self.device, dtype)
+            for rows in tqdm(parts, "every picture", leave=False, delay=1)
+        ]
+        self.column = torch.cat(values)
 
 
 class UndecodedPictures(Table):

@@ -50,7 +50,8 @@ class Distill(LightningModule):
         control: train a copy of the student from the labels alone in the same run: same
             initialisation, same batches; logs val/gain, the student's accuracy minus the copy's
         teacher_cache: type in which a frozen teacher's logits are kept with the data and not
-            computed anew in every epoch (float32: in float64 with 64-true), or off
+            computed anew in every epoch (float32: in float64 with 64-true), or off; of pictures
+            that are augmented or mixed they are computed in every step
         shard_teacher: split a frozen teacher over the processes of `ddp`, each of which has the
             whole student: for a teacher that does not fit one GPU
         optimizer: of all that learns, one parameter group a network; any class_path;
@@ -244,8 +245,11 @@ class Distill(LightningModule):
             if dtype == torch.float32:
                 dtype = torch.promote_types(dtype, self.dtype)
             kept = data.compute_column(self.teacher, dtype)
-        if not kept:
-            rank_zero_info("The teacher's logits are too many to keep: computed in every step.")
+        if "train" not in kept:
+            why = "its logits are too many to keep"
+            if getattr(data, "augment", None) or getattr(data, "mix", None):
+                why = "--data.augment and --data.mix change the pictures"
+            rank_zero_info(f"The teacher is asked in every step: {why}.")
 
     def teardown(self, stage: str) -> None:
         if hasattr(self.trainer.datamodule, "drop_columns"):

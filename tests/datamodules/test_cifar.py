@@ -103,6 +103,29 @@ def test_validation_pictures_are_of_each_class_and_no_others(made):
         made(CIFAR10, val_size=50)
 
 
+def test_a_column_is_of_the_pictures_that_are_seen(made, monkeypatch):
+    data = made(CIFAR10, val_size=20)
+
+    def sums(inputs):
+        return inputs.sum((2, 3))
+
+    assert data.compute_column(sums, torch.float32) == ["train", "val"]
+    batches = [*data.train_dataloader(), *data.val_dataloader()]
+    assert len(batches) == 10, "of five"
+    for batch in batches:
+        inputs, _, column = data.on_after_batch_transfer(batch, 0)
+        torch.testing.assert_close(column, sums(inputs))
+    assert len(next(iter(data.test_dataloader()))) == 2
+    data.drop_columns()
+    assert len(next(iter(data.train_dataloader()))) == 2
+    data.augment = [Flip(1.0)]
+    assert data.compute_column(sums, torch.float32) == ["val"], "training pictures change"
+    data.augment = []
+    monkeypatch.setattr("datamodules.picture_data.LARGEST_COLUMN", 50 * 3 * 4 - 1)
+    assert data.compute_column(sums, torch.float32) == []
+    assert data.compute_column(sums, torch.float16) == ["train", "val"]
+
+
 def test_training_pictures_alone_change(made):
     data = made(CIFAR10, augment=[Flip(1.0)], val_size=10)
     ((images, _), *_) = data.train_dataloader()

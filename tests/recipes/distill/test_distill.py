@@ -10,6 +10,9 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
 from torch.nn import functional as F
 
+from beside.pictures import RandomColours
+from datamodules.augmentation import Flip
+from datamodules.augmentation.mixing import MixUp
 from marks import some
 from recipes.classify import Classify
 from recipes.distill import Distill
@@ -110,6 +113,27 @@ def test_cached_logits_give_the_same_student(tmp_path, shift, cache):
     tolerance = 1e-5 if cache == "float32" else 2e-3
     torch.testing.assert_close(students[1], students[0], rtol=0, atol=tolerance)
     assert not torch.allclose(students[0], weights(distill().student), atol=0.05), "it trained"
+
+
+@pytest.mark.parametrize("changes", [None, "augment", "mix"])
+def test_logits_of_pictures_that_stay_as_they_are_are_kept(tmp_path, changes, caplog):
+    students, asked = [], []
+    for setting in ("off", "float32"):
+        torch.manual_seed(1)
+        networks = ConvNet([4], inputs=3), ConvNet([8], inputs=3)
+        module = Distill(*networks, teacher_cache=setting, optimizer=sgd)
+        sizes = []
+        networks[1].register_forward_hook(lambda _, x, out, sizes=sizes: sizes.append(len(x[0])))
+        data = RandomColours(rows=120, batch_size=20)
+        data.augment = [Flip(0.5)] if changes == "augment" else []
+        data.mix = MixUp() if changes == "mix" else None
+        fit(module, data, tmp_path, max_epochs=3)
+        students.append(weights(module.student))
+        asked.append(sizes.count(20))
+    torch.testing.assert_close(students[1], students[0], rtol=0, atol=1e-5)
+    assert asked[0] >= 18 and (asked[1] >= 18 if changes else asked[1] == 0)
+    said = "The teacher is asked in every step: --data.augment and --data.mix change the pictures"
+    assert (said in caplog.text) is bool(changes)
 
 
 @pytest.mark.parametrize("scheme", ["frozen", "online", "mutual"])
