@@ -12,6 +12,7 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- classes: MODULE -->              what a module exports, with the first line of each docstring
 <!-- arguments: CLASS -->             a constructor's arguments, as its docstring has them
 <!-- flags -->                        flags of the Trainer and overlays that recipes refuse
+<!-- overlays -->                     samples per second and memory of recipes with overlays
 <!-- scripts: FOLDER -->              a folder's scripts, with the first line of each docstring
 <!-- killed by -->                    runs that were killed, by what, and what became of them
 <!-- killed at -->                    the same at points of training
@@ -33,7 +34,9 @@ A part begins with one of these marks, and ends with <!-- end -->:
 <!-- bounds on MNIST -->              VAE and IWAE beside Burda et al. 2016
 <!-- speed -->                        what recipes cost beside others, and which goals are reached
 <!-- speed measured on -->            machine and versions of that table
-<!-- step -->                         what the smallest step costs, by whose code it is
+<!-- step -->                         where the time of a step goes, by whose code it is in
+<!-- operations -->                   which operations become faster in bfloat16, by their kind
+<!-- levers -->                       what makes a step faster, by how much, and whether it is used
 <!-- default callbacks -->            what the callbacks of every run cost in a step
 <!-- growth -->                       how time and memory grow, with what
 <!-- quality -->                      how long recipes take to be good, beside others
@@ -59,8 +62,11 @@ import finetune
 import flags
 import generative
 import growth
+import hardware
 import language_optimizers
+import levers
 import lime_recall
+import op_profile
 import prune
 import quality
 import quantize
@@ -167,6 +173,7 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "arguments": arguments,
     "scripts": scripts,
     "flags": lambda _: flags.table(),
+    "overlays": lambda _: hardware.overlays(),
     "killed by": lambda _: by_kind(read(FILE)),
     "killed at": lambda _: by_point(read(FILE)),
     "soak": lambda _: soaked(read(SOAK)),
@@ -188,6 +195,8 @@ MAKERS: dict[str, Callable[[str], Rows]] = {
     "speed": lambda _: beside.table.compared(),
     "speed measured on": lambda _: beside.table.measured_on(),
     "step": lambda _: step_profile.profiled(),
+    "operations": lambda _: op_profile.profiled(),
+    "levers": lambda _: levers.measured(),
     "default callbacks": lambda _: default_callbacks.costs(),
     "growth": lambda _: growth.grown(),
     "quality": lambda _: quality.compared(),

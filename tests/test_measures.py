@@ -1,7 +1,12 @@
 """What scripts of benchmarks/ make of what they measured: the numbers that pages have."""
 
-import cProfile
+import copy
 import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,14 +15,19 @@ from torch import nn
 
 import gan_arithmetic
 import growth
+import hardware
+import levers
 import measures
+import op_profile
 import quality
 import step_profile
 import vae_mnist
+from beside import comparison, fits, regressions, study_races
 from beside import race as race_module
 from beside.race import Average, Plain, Race, raced
 from callback_cost import interval
-from datamodules import Digits
+from datamodules import Diabetes, Digits
+from recipes.regress import Regress
 
 # Growth
 
@@ -43,14 +53,19 @@ def test_a_row_says_how_a_series_grows_beside_a_plain_loop(monkeypatch):
     assert row[5:7] == ["x^0.50", "x^1.00"] and row[8] == "x^1.00"
 
 
-def test_the_peak_of_memory_is_that_of_the_work(monkeypatch):
-    def make(value, folder):
-        return lambda: torch.ones(value).sum() and None  # which are free again
+PEAKS = """
+import torch, growth
+from types import SimpleNamespace
+growth.SERIES["one"] = SimpleNamespace(make=lambda value, _: lambda: float(torch.ones(value).sum()))
+print(*(growth.measure("one", "make", count)["MiB"] for count in (2**10, 2**24)))
+"""
 
-    monkeypatch.setitem(growth.SERIES, "one", SimpleNamespace(make=make))
-    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
-    monkeypatch.setattr(growth, "silence_noise", lambda: None)
-    least, most = (growth.measure("one", "make", count)["MiB"] for count in (2**10, 2**24))
+
+def test_the_peak_of_memory_is_that_of_the_work():
+    # In a process of its own, as there: what others have freed would be taken again, or given back.
+    paths = {"PYTHONPATH": os.pathsep.join(map(str, (growth.HERE.parent, growth.HERE)))}
+    said = subprocess.check_output([sys.executable, "-c", PEAKS], env=os.environ | paths, text=True)
+    least, most = map(float, said.split())
     assert least < 20 and 60 < most < 90, "64 MiB"
 
 
@@ -109,29 +124,189 @@ def test_a_plain_loop_trains_in_the_recipe_s_order():
     assert marks == [1.0, 1.0] and len(steps) == len(seen) == 6
 
 
+def test_plain_loops_of_a_study_are_its_members(monkeypatch):
+    monkeypatch.setattr(study_races, "EPOCHS", 2)
+    found, data = [], Diabetes(seed=3)
+    flags = ["--model.search.init_args.learning_rate=[0.01]", "--model.seeds=[3]"]
+    side = race_module.default("study", "val/rmse", *flags, "--trainer.max_epochs=2")
+    side(0, found.append)
+    runs = [study_races.plain_run(make, 0.01, 3, data) for make in study_races.OPTIMIZERS]
+    assert found == pytest.approx([min(epoch) for epoch in zip(*runs, strict=True)], rel=1e-4)
+    assert len({round(run[-1], 3) for run in runs}) > 6, "optimizers differ"
+
+
+def test_runs_that_diverge_are_no_best(monkeypatch):
+    monkeypatch.setattr(study_races, "EPOCHS", 3)
+    inf = float("inf")
+    assert study_races.best_epoch([[4.0, 3.0, inf], [2.0, 4.0, 1.0]]) == 3.0
+    assert study_races.best_epoch([[float("nan")] * 3, [1.0] * 3]) == inf
+    model = study_races.MLPRegressor(
+        hidden_layer_sizes=[4], solver="sgd", learning_rate_init=1e9, random_state=0
+    )
+    split = Diabetes().splits(0)
+    assert study_races.scikit_run(model, split)[1:] == [inf] * 2
+    with pytest.raises(ValueError, match="solver"):
+        study_races.scikit_run(study_races.MLPRegressor(solver="none"), split)
+
+
 # A step by whose code it is
 
 
 def test_time_is_given_to_whose_file_a_function_is_in():
     root = step_profile.ROOT
     for path, whose in {
-        f"{root}/recipes/parts/stepping.py": "callbacks of this project",
-        f"{root}/recipes/parts/logs.py": "log and files of this project",
+        f"{root}/recipes/parts/stepping.py": "this project's callbacks",
+        f"{root}/recipes/parts/logs.py": "this project's log and files",
         f"{root}/recipes/parts/networks.py": "the recipe",
-        f"{root}/callbacks/ema.py": "callbacks of this project",
+        f"{root}/callbacks/ema.py": "this project's callbacks",
         "/x/lightning/pytorch/loops/fit_loop.py": "Lightning's loops",
-        "/x/torch/optim/adam.py": "torch: optimizer",
+        "/x/torch/optim/adam.py": "optimizer",
+        "/x/torch/utils/data/dataloader.py": "reading",
+        "/x/lightning/pytorch/core/module.py": "Lightning's hooks and plugins",
         "/usr/lib/python3.11/json/encoder.py": None,
     }.items():
-        assert step_profile.owner((path, 1, "f")) == whose
+        assert step_profile.owner(path, "f") == whose
+    module = "/x/lightning/pytorch/core/module.py"
+    assert step_profile.owner(module, "log_dict") == "Lightning's log and bar"
 
 
-def test_what_has_no_owner_counts_for_who_called_it():
-    profile = cProfile.Profile()
-    network = nn.Linear(4, 4)
-    profile.runcall(network, torch.zeros(2, 4))
-    found = step_profile.shares(profile)
-    assert found["torch: forward and backward"] > 0.5 * found.total() > 0
+def test_samples_are_of_the_owner_that_is_innermost(monkeypatch):
+    owners = {"mine": "me", "yours": "you"}
+    monkeypatch.setattr(step_profile, "owner", lambda path, name: owners.get(name))
+
+    def of_nobody(seconds):
+        until = time.thread_time() + seconds
+        while time.thread_time() < until:
+            pass
+
+    def mine(seconds):
+        of_nobody(seconds)
+
+    def yours(seconds):
+        of_nobody(seconds)
+        mine(2 * seconds)
+
+    sampler = step_profile.Sampler()
+    sampler.enable()
+    yours(0.1)
+    sampler.disable()
+    of_nobody(0.05)  # which is not sampled any more
+    found = sampler.found
+    assert found.keys() == {"me", "you"} and 0.15 < found.total() < 0.31
+    assert found["me"] == pytest.approx(2 * found["you"], rel=0.2)
+    sampler.enable()
+    torch.rand(5_000_000).sort()  # one function in C, longer than many samples
+    mine(0.01)
+    sampler.disable()
+    assert sampler.found[step_profile.REST] > 0.05
+
+
+def test_a_sampler_is_on_while_the_clock_runs(monkeypatch):
+    seen = []
+    sampler = SimpleNamespace(enable=lambda: seen.append("on"), disable=lambda: seen.append("off"))
+    monkeypatch.setattr(fits, "SAMPLERS", [sampler])
+    fits.loop(seen.append, zip(range(5)), steps=2, first=3)
+    assert seen == [0, 1, 2, "on", 3, 4, "off"]
+    fits.fit(Regress, regressions.CONFIG, 2, 1)
+    assert seen[7:] == ["on", "off"]
+
+
+def test_a_side_is_shown_with_what_each_owner_takes(monkeypatch, tmp_path):
+    work = {"w": {"ours": {"optimizer": 3.0}, "loop": {"optimizer": 2.0}}}
+    monkeypatch.setattr(step_profile, "FILE", tmp_path / "kept.json")
+    step_profile.FILE.write_text(json.dumps({"work": work}))
+    header, ours, loop = step_profile.profiled()
+    assert ours[:2] == ["w", "ours"] and ours[header.index("optimizer")] == "3"
+    assert ours[header.index("the recipe")] == "0"
+    assert loop[-1] == "2"
+
+
+# Levers
+
+
+def test_a_lever_is_a_ratio_of_medians(monkeypatch):
+    name = next(iter(levers.LEVERS))
+    rounds = [{"pulled": 1.0, "without": 4.0}, {"pulled": 2.0, "without": 4.0}]
+    rounds.append({"pulled": 9.0, "without": 10.0})
+    monkeypatch.setattr(levers, "kept", lambda: {name: rounds})
+    _, row = levers.measured()
+    assert row[2:4] == ["0.5", "0.25 to 0.9"]
+
+
+def test_some_batches_in_one_call_are_as_many_updates(monkeypatch):
+    size = 8
+    monkeypatch.setattr(levers, "STEPS", 3 * size)
+    module = levers.Several()
+    network = copy.deepcopy(module.network)
+    assert levers.several(size, module) > 0
+    count = (3 + fits.WARM // size + 1) * size
+    fits.loop(regressions.plain(network), fits.batches(regressions.data()), count, 0)
+    assert fits.apart(fits.weights(module.network), fits.weights(network)) < 1e-6
+
+
+@pytest.mark.parametrize("change", [{"freezes": False}, {"at_once": True}])
+def test_levers_of_a_game_change_no_mathematics(monkeypatch, change):
+    name = "points 4x64"
+    case = replace(levers.gans.CASES[name], steps=3)
+
+    def trained(**given):
+        torch.manual_seed(0)
+        pair = case.networks()
+        stub = SimpleNamespace(networks=lambda: pair, data=case.data, latent=2, steps=3)
+        monkeypatch.setitem(levers.gans.CASES, name, stub)
+        levers.game(name, **given)
+        return torch.cat([weight.flatten() for part in pair for weight in part.parameters()])
+
+    kept = [trained(), trained(**change)]
+    assert (kept[0] - kept[1]).abs().max() < 1e-4
+
+
+# Overlays
+
+
+def test_a_cell_is_measured_as_often_as_asked_unless_it_is_refused(monkeypatch):
+    row, other = list(hardware.ROWS)[:2]
+    found = {row: {"none": [[10.0, 500.0]], "fp16": "--config fp16: no GPU"}}
+    monkeypatch.setattr(hardware, "kept", lambda: found | {"machine": {}})
+    assert hardware.is_wanted(row, "none", 2) and not hardware.is_wanted(row, "none", 1)
+    assert hardware.is_wanted(other, "none", 1) and not hardware.is_wanted(row, "fp16", 9)
+
+
+def test_what_another_machine_measured_is_not_gone_on_with(tmp_path):
+    file = tmp_path / "kept.json"
+    assert comparison.kept_here(file) == {}
+    file.write_text(json.dumps({"machine": comparison.machine(), "a": 1}))
+    assert comparison.kept_here(file)["a"] == 1
+    file.write_text(json.dumps({"machine": comparison.machine() | {"cores": 1000}, "a": 1}))
+    with pytest.raises(SystemExit, match="json is of another machine"):
+        comparison.kept_here(file)
+
+
+def test_overlays_that_a_machine_has_for_nobody_are_no_column(monkeypatch):
+    row, other = list(hardware.ROWS)[:2]
+    found = {row: {"none": [[1000.0, 500.0], [3000.0, 510.0]], "fp16": "no GPU"}}
+    found[other] = {"none": "no file", "fp16": "no GPU"}
+    monkeypatch.setattr(hardware, "kept", lambda: found)
+    assert hardware.overlays() == [["", "none"], [row, "2,000, 505"], [other, "refused"]]
+    assert list(hardware.refusals()) == [
+        f"- {row} with fp16; {other} with fp16: `no GPU`",
+        f"- {other} with none: `no file`",
+    ]
+
+
+# Operations
+
+
+def test_an_operation_is_of_a_kind_by_its_name():
+    for name, kind in {
+        "aten::mkldnn_convolution_backward": "products, convolutions",
+        "aten::native_batch_norm": "batch-norm",
+        "Optimizer.step#Adam.step": "optimizer",
+        "autograd::engine::evaluate_function: ReluBackward0": "activations, pooling",
+        "aten::_to_copy": "copies, casts",
+        "aten::mean": op_profile.REST,
+    }.items():
+        assert op_profile.kind(name) == kind
 
 
 # Arithmetic, intervals, and kept measures

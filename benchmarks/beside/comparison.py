@@ -1,7 +1,9 @@
 """Sides that do the same work are timed in turn, and compared by the ratio of their medians."""
 
+import json
 import platform
 import statistics
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -109,6 +111,18 @@ def machine() -> dict[str, Any]:
         "versions": {name: version(name) for name in PACKAGES},
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def kept_here(file: Path) -> dict[str, Any]:
+    """What a file keeps of this machine, to go on with; nothing if there is no file.
+
+    Raises:
+        SystemExit: if it is of another machine or of other versions, which are not to be mixed
+    """
+    found = json.loads(file.read_text()) if file.exists() else {}
+    if found and found["machine"] != machine():
+        sys.exit(f"error: {file.name} is of another machine or of other versions: remove it first")
+    return found
 
 
 def cpu_lines() -> list[str]:

@@ -24,13 +24,20 @@ EVERY_STEP, LAST = "--model.teacher_cache=off", "--trainer.callbacks+=ChannelsLa
 COLOURS, LOOKS = 640, 8  # pictures, and epochs over them
 
 
-def ours(config: dict[str, Any], steps: int, *flags: str) -> Fit:
-    """The recipe, by the command line, with what it prepares; the teacher is saved beside it."""
+def ours(config: dict[str, Any], steps: int, *flags: str, first: int | None = None) -> Fit:
+    """The recipe, by the command line; the teacher is saved beside it.
+
+    Args:
+        config: as in a file
+        steps: that are timed
+        flags: further ones
+        first: step that the clock starts with; None: before what the fit prepares
+    """
     with TemporaryDirectory() as folder:
         path = Path(folder, "teacher.pt")
         torch.manual_seed(0)
         torch.save(teacher_of(config).state_dict(), path)
-        return fit(Distill, config, steps, None, [f"--model.teacher_weights={path}", *flags])
+        return fit(Distill, config, steps, first, [f"--model.teacher_weights={path}", *flags])
 
 
 def digits() -> dict[str, Any]:
@@ -119,9 +126,9 @@ def networks() -> tuple[nn.Module, nn.Module]:
     return MLP(784, [800, 800], 10), teacher
 
 
-def looped() -> float:
-    """Seconds of torchdistill's step for all epochs."""
-    return loop(torchdistill(*networks()), batches(RandomDigits(ROWS, BATCH)), STEPS, 0)
+def looped(steps: int = STEPS) -> float:
+    """Seconds of torchdistill's step, by default for all epochs."""
+    return loop(torchdistill(*networks()), batches(RandomDigits(ROWS, BATCH)), steps, 0)
 
 
 def proof_of_cache() -> float:

@@ -17,6 +17,7 @@ from torch import Tensor
 from recipes.running import main
 
 WARM = 30  # steps before the clock starts
+SAMPLERS: list[Any] = []  # with `enable` and `disable`: they are on while a clock runs
 Weights = dict[str, Tensor]
 
 
@@ -38,6 +39,21 @@ class Fit:
 def weights(module: torch.nn.Module) -> Weights:
     """A copy of them."""
     return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
+def started() -> float:
+    """The time at which a clock starts."""
+    for sampler in SAMPLERS:
+        sampler.enable()
+    return time.thread_time()
+
+
+def stopped(start: float) -> float:
+    """Seconds since then."""
+    seconds = time.thread_time() - start
+    for sampler in SAMPLERS:
+        sampler.disable()
+    return seconds
 
 
 class Clock(Callback):
@@ -64,11 +80,11 @@ class Clock(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
         done = trainer.fit_loop.total_batch_idx
-        if done == self.first:
-            self.start = time.thread_time()
         if done == self.last:
-            self.fit.seconds = time.thread_time() - self.start
+            self.fit.seconds = stopped(self.start)
             self.fit.after = weights(pl_module)
+        if done == self.first:
+            self.start = started()
 
 
 def fit(
@@ -92,11 +108,29 @@ def fit(
     clock = Clock(begin, last)
     more = [f"--trainer.max_steps={last + 1}", "--trainer.max_epochs=-1", "--trainer.devices=1"]
     more += ["--trainer.accelerator=cpu", "--trainer.limit_val_batches=0"]
+    command(module, config, [*more, *flags], clock)
+    return clock.fit
+
+
+def command(
+    module: type[LightningModule], config: dict[str, Any], flags: Sequence[str], *watching: Callback
+) -> float:
+    """Seconds of a core that a whole command takes, from its arguments to its last file.
+
+    Of the thread that trains, as of a `Clock`; imports count unless they were made before.
+
+    Args:
+        module: the recipe's
+        config: as in a file
+        flags: further ones
+        watching: further callbacks
+    """
     silent = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), silent[0], silent[1]:
         Path("config.yaml").write_text(yaml.safe_dump(config))
-        main(module, ["fit", "--config=config.yaml", "--name=timed", *more, *flags], [clock])
-    return clock.fit
+        start = time.thread_time()
+        main(module, ["fit", "--config=config.yaml", "--name=timed", *flags], list(watching))
+        return time.thread_time() - start
 
 
 def batches(data: LightningDataModule) -> Iterator[tuple[Tensor, ...]]:
@@ -123,10 +157,10 @@ def loop(
     """
     for _ in range(first):
         step(*next(source))
-    start = time.thread_time()
+    start = started()
     for _ in range(steps):
         step(*next(source))
-    return time.thread_time() - start
+    return stopped(start)
 
 
 def apart(one: Weights, other: Weights) -> float:

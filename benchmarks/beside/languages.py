@@ -76,10 +76,10 @@ def source(data: TextData) -> Iterator[tuple[Tensor, ...]]:
     return batches(data)
 
 
-def looped(name: str) -> float:
+def looped(name: str, steps: int = STEPS) -> float:
     """Seconds of the plain loop."""
     network, data = NETWORKS[name][0]()
-    return loop(plain(network), source(data), STEPS)
+    return loop(plain(network), source(data), steps)
 
 
 def proof(name: str) -> float:

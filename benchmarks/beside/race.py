@@ -52,7 +52,7 @@ class Stopwatch(Callback):
     """Marks a metric after each validation.
 
     Args:
-        metric: its name
+        metric: its name; where it is one for each of some optimizers, the least is marked
         mark: takes it
     """
 
@@ -61,7 +61,10 @@ class Stopwatch(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
-            self.mark(float(trainer.callback_metrics[self.metric]))
+            known = trainer.callback_metrics
+            one = [self.metric] if self.metric in known else []
+            names = one or [name for name in known if name.startswith(f"{self.metric}/")]
+            self.mark(min(float(known[name]) for name in names))
 
 
 def raced(side: Side, seed: int) -> Points:
@@ -84,7 +87,7 @@ def default(name: str, metric: str, *flags: str) -> Side:
 
     Args:
         name: of the recipe
-        metric: of validation
+        metric: of validation, as of `Stopwatch`
         flags: further ones
     """
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, gaussian_nll_loss, kl_div, mse_loss, softplus
 from torch.optim import Adam, AdamW
 
-from beside import control_races, gan_races, image_races
+from beside import control_races, gan_races, image_races, study_races
 from beside.race import Marks, Plain, Race, Side, accuracy, default, validation
 from datamodules import Diabetes, Digits, TinyShakespeare
 from datamodules.loading.missing import MISSING
@@ -191,6 +191,18 @@ RACES = (
             "recipes.regress": default("regress", RMSE),
             LOOP: plain_regress,
             "scikit-learn's MLPRegressor": scikit_regress,
+        },
+    ),
+    Race(
+        "study",
+        RMSE,
+        "points of progression",
+        1,
+        min,
+        {
+            "recipes.study": study_races.study,
+            "the same in plain loops, one by one": study_races.plain_study,
+            "scikit-learn's MLPRegressor, 40 settings": study_races.scikit_study,
         },
     ),
     Race(

@@ -4,6 +4,7 @@ import contextlib
 import io
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -14,10 +15,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import study_speed
 from beside.comparison import Comparison, Goal
-from beside.fits import WARM, Clock, Fit, apart, batches, fit, loop, made, part, weights
+from beside.fits import WARM, Clock, Fit, apart, batches, command, fit, loop, made, part, weights
 from datamodules import Friedman
 from recipes.parts.networks import MLP
 from recipes.regress import Regress
+from recipes.study import Study
 
 STEPS, PROOF, EPOCHS = 2000, 20, 20
 ROWS, BATCH, RATE = 20_000, 32, 0.001
@@ -116,19 +118,64 @@ def comparison() -> Comparison:
     )
 
 
+def many(runs: int) -> dict[str, Any]:
+    """The config of a study of some regressions, or of one by recipes.regress."""
+    rows, width, rate = study_speed.ROWS, study_speed.WIDTH, study_speed.RATE
+    seen, unseen = rows + study_speed.VALIDATION, study_speed.UNSEEN
+    network = made("MLP", inputs=study_speed.FEATURES, widths=[width], outputs=1)
+    model: dict[str, Any] = {"network": network, "loss": "mse"}
+    if runs > 1:
+        model["optimizers"] = {"Adam": made("Adam", fused=True)}
+        model["search"] = made("Grid", learning_rate=[rate])
+        model["seeds"] = list(range(runs))
+    else:
+        model["optimizer"] = made("Adam", lr=rate, fused=True)
+    data = made(
+        "Friedman",
+        rows=seen + unseen,
+        features=study_speed.FEATURES,
+        batch_size=study_speed.BATCH,
+        val_size=study_speed.VALIDATION / seen,
+        test_size=unseen / (seen + unseen),
+    )
+    return {"model": model, "data": data}
+
+
+def proof_of_study() -> float:
+    """The largest difference of a study's first member and of the same by recipes.regress."""
+    found = []
+    for module, runs in ((Study, study_speed.RUNS), (Regress, 1)):
+        clock = Clock(0, PROOF)
+        command(module, many(runs), [*flags_of(2), "--seed_everything=0"], clock)
+        found.append(clock.fit.after)
+    (members,) = (w for name, w in found[0].items() if name.endswith("weights.0"))
+    alone = torch.cat([w.flatten() for w in part(found[1], "network").values()])
+    return (members[0] - alone).abs().max().item()
+
+
+def flags_of(epochs: int) -> list[str]:
+    """A study's and a regression's, by the command line."""
+    return [f"--trainer.max_epochs={epochs}", "--trainer.accelerator=cpu", "--trainer.devices=1"]
+
+
 def comparison_of_study() -> Comparison:
-    """Sides and goals of 120 regressions; the sides that train one by one train one, 120 times."""
-    runs = study_speed.RUNS
+    """Sides and goals of the study; the sides that train one by one train one, 120 times."""
+    runs, alone = study_speed.RUNS, "recipes.regress, one by one"
     return Comparison(
         f"{runs} regressions 13-50-1, {EPOCHS} epochs",
         {
-            "one study, with its report": lambda: sum(study_speed.study(EPOCHS)),
-            "recipes.regress, one by one": lambda: runs * study_speed.regress(EPOCHS),
+            "one study": lambda: command(Study, many(runs), flags_of(EPOCHS)),
+            alone: lambda: runs * command(Regress, many(1), flags_of(EPOCHS)),
             "scikit-learn MLPRegressor": lambda: runs * study_speed.scikit_learn(EPOCHS),
-            "plain loop": lambda: runs * study_speed.loop(EPOCHS),
+            "one study, bare Trainer": lambda: sum(study_speed.study(EPOCHS)),
+            f"{alone}, bare Trainer": lambda: runs * study_speed.regress(EPOCHS),
         },
         [
-            Goal("one study, with its report", "recipes.regress, one by one", 1 / 50),
-            Goal("one study, with its report", "scikit-learn MLPRegressor", 1 / 8),
+            Goal("one study", alone, 1 / 50),
+            Goal("one study", "scikit-learn MLPRegressor", 1 / 8),
+            Goal("one study, bare Trainer", f"{alone}, bare Trainer", 1 / 50),
+            Goal("one study, bare Trainer", "scikit-learn MLPRegressor", 1 / 8),
         ],
+        {alone: proof_of_study},  # which also imports what both need
+        tolerance=1e-5,
     )

@@ -13,7 +13,8 @@ from recipes.parts.drawing import style
 
 HERE = Path(__file__).parents[1]
 FILE, PICTURE = HERE / "speed.json", HERE / "pictures" / "speed.png"
-MADE = ("speed", "step_profile", "default_callbacks", "growth", "quality")  # files of the page
+MADE = ("speed", "step_profile", "op_profile", "levers")  # files with a machine for each table
+MADE += ("default_callbacks", "growth", "quality", "hardware")
 HEADER = ["work", "ours", "beside", "apart", "goal", "ratio", "of a round", ""]
 
 
@@ -39,7 +40,8 @@ def of_goals(comparison: Comparison, found: dict[str, Any]) -> list[list[str]]:
             ratio, low, high = ratios(found["rounds"], goal)
             row += [f"{ratio:.3g}{unit}", f"{low:.3g} to {high:.3g}", verdict(ratio, goal)]
         else:
-            row += ["", "", "not measured: the processor has no bfloat16"]
+            why = ": the processor has no bfloat16" if "bf16" in goal.side + goal.beside else ""
+            row += ["", "", f"not measured{why}"]
         rows.append(row)
     return rows
 
@@ -72,7 +74,8 @@ def measured_on() -> list[list[str]]:
     rows = [["processor", "cores", "GPU", "python", "versions", "tables"]]
     made: dict[str, list[str]] = {}
     for name in MADE:
-        found = json.loads((HERE / f"{name}.json").read_text())
+        file = HERE / f"{name}.json"
+        found = json.loads(file.read_text()) if file.exists() else {}
         for text in dict.fromkeys(machines(found)):
             made.setdefault(text, []).append(f"`{name}`")
     for text, names in made.items():
