@@ -23,7 +23,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-import pages
 from beside.comparison import kept_here, machine
 from recipes.parts.files import replace_file
 
@@ -167,6 +166,8 @@ def main() -> None:
             found = done.setdefault(row, {})
             found[column] = result if isinstance(result, str) else [*found.get(column, []), result]
             replace_file(FILE, json.dumps(done | {"machine": machine()}, indent=1) + "\n")
+    import pages  # large: a process's peak of memory is never less than that of who started it
+
     pages.write()
     print("\n".join([*(f"| {' | '.join(row)} |" for row in overlays()), "", *refusals()]))
 

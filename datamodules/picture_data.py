@@ -101,15 +101,19 @@ class PictureData(InMemory):
             return function(self.scale(pictures.to(device)))
 
         changed = {"train"} if self.augment or self.mix else set()
-        tables = {s: self.tables[s] for s in splits if s in self.tables and s not in changed}
+        tables = {
+            split: self.tables[split]
+            for split in splits
+            if self.tables.get(split) and split not in changed
+        }
         if not tables:
             return []
         table = next(iter(tables.values()))
-        width = from_stored(table.gather(torch.arange(1, device=table.device), 0)[0]).shape[1]
+        width = from_stored(table.pixels.index_select(0, table.rows[:2])).shape[1]
         if sum(map(len, tables.values())) * width * dtype.itemsize > LARGEST_COLUMN:
             return []
         for table in tables.values():
-            table.compute_column(from_stored, dtype)
+            table.compute_column(from_stored, dtype, self.batch_size)
         return list(tables)
 
     def drop_columns(self) -> None:

@@ -13,7 +13,6 @@ from datamodules.reading.decoding import decode, refuse
 from datamodules.reading.listing import Listing
 from datamodules.reading.pictures import Pictures, Unreadable
 
-PICTURES_AT_ONCE = 500  # when a column is computed
 # From pictures (batch, channels, height, width), their numbers in the table (batch,) and the epoch.
 Change = Callable[[Tensor, Tensor, int], Tensor]
 
@@ -80,18 +79,19 @@ class PictureTable(Table):
         column = () if self.column is None else (self.column.index_select(0, rows),)
         return images, self.labels.index_select(0, rows), *column
 
-    def compute_column(self, function: Callable[[Tensor], Tensor], dtype: torch.dtype) -> None:
+    def compute_column(
+        self, function: Callable[[Tensor], Tensor], dtype: torch.dtype, size: int
+    ) -> None:
         """Keeps function(pictures) for every row, to be gathered with the batch.
 
         Args:
             function: from pictures (batch, channels, height, width) as stored to values (batch, n)
             dtype: that the values are kept in
+            size: of a batch
         """
-        self.column = None
-        parts = torch.arange(len(self), device=self.device).split(PICTURES_AT_ONCE)
         values = [
-            function(self.gather(rows, 0)[0]).to(self.device, dtype)
-            for rows in tqdm(parts, "every picture", leave=False, delay=1)
+            function(self.pixels.index_select(0, rows)).to(self.device, dtype)
+            for rows in tqdm(self.rows.split(size), "every picture", leave=False, delay=1)
         ]
         self.column = torch.cat(values)
 

@@ -50,8 +50,8 @@ class Distill(LightningModule):
         control: train a copy of the student from the labels alone in the same run: same
             initialisation, same batches; logs val/gain, the student's accuracy minus the copy's
         teacher_cache: type in which a frozen teacher's logits are kept with the data and not
-            computed anew in every epoch (float32: in float64 with 64-true), or off; of pictures
-            that are augmented or mixed they are computed in every step
+            computed anew in every epoch (float32: in float64 with 64-true), or off; kept by images
+            in memory, CIFAR and folders of pictures, unless these are augmented or mixed
         shard_teacher: split a frozen teacher over the processes of `ddp`, each of which has the
             whole student: for a teacher that does not fit one GPU
         optimizer: of all that learns, one parameter group a network; any class_path;
@@ -235,21 +235,35 @@ class Distill(LightningModule):
         data = self.trainer.datamodule
         if self.teacher_checkpoint and data is not None:
             check_split(self.teacher_checkpoint, data)
+        if hasattr(data, "drop_columns"):
+            data.drop_columns()  # another module's
+        if self.scheme == "frozen" and self.teacher_cache != "off" and data is not None:
+            if why := self._keep_logits(data):
+                rank_zero_info(f"The teacher is asked in every training step: {why}.")
+
+    def _keep_logits(self, data: LightningDataModule) -> str:
+        """Computes the teacher's logits once; why not those of training, if so."""
         if not hasattr(data, "compute_column"):
-            return
-        data.drop_columns()  # another module's
-        if self.scheme != "frozen" or self.teacher_cache == "off":
-            return
-        with self.trainer.precision_plugin.forward_context():
+            return "these data keep no logits"
+        trainer = self.trainer
+        trainer.fit_loop.setup_data()
+        if not trainer.train_dataloader:
+            return "there is none"
+        batches = trainer.estimated_stepping_batches * trainer.accumulate_grad_batches
+        # Each process computes all of them.
+        if batches < len(trainer.train_dataloader) * trainer.world_size:
+            return "this fit is too short to need all of its logits"
+        with trainer.precision_plugin.forward_context():
             dtype = getattr(torch, self.teacher_cache)
             if dtype == torch.float32:
                 dtype = torch.promote_types(dtype, self.dtype)
-            kept = data.compute_column(self.teacher, dtype)
-        if "train" not in kept:
-            why = "its logits are too many to keep"
-            if getattr(data, "augment", None) or getattr(data, "mix", None):
-                why = "--data.augment and --data.mix change the pictures"
-            rank_zero_info(f"The teacher is asked in every step: {why}.")
+            splits = ("train", "val") if trainer.limit_val_batches == 1.0 else ("train",)
+            if "train" in data.compute_column(self.teacher, dtype, splits):
+                return ""
+        named = [f"--data.{name}" for name in ("augment", "mix") if getattr(data, name, None)]
+        if named:
+            return f"{' and '.join(named)} changes the pictures"
+        return "its logits are too many to keep"
 
     def teardown(self, stage: str) -> None:
         if hasattr(self.trainer.datamodule, "drop_columns"):

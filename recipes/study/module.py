@@ -256,7 +256,9 @@ class Study(LightningModule):
             return f"best: {what}, {metric}, {best.score:.4g}"
         # Where other processes have trained (ddp_spawn), metrics alone have come back.
         keys = self.rounds.score_keys.items()
-        scores = {label: float(metrics.get(key, math.inf)) for label, key in keys}
+        scores = {label: float(metrics[key]) for label, key in keys if key in metrics}
+        if not scores:
+            return ""  # of a fit without validation
         label = min(scores, key=scores.get)
         if math.isfinite(scores[label]):
             where = " of the last round" if self.rounds.search.rounds > 1 else ""

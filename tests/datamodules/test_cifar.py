@@ -120,7 +120,12 @@ def test_a_column_is_of_the_pictures_that_are_seen(made, monkeypatch):
     assert len(next(iter(data.train_dataloader()))) == 2
     data.augment = [Flip(1.0)]
     assert data.compute_column(sums, torch.float32) == ["val"], "training pictures change"
+    data.train_dataloader()  # which makes them change
     data.augment = []
+    assert data.compute_column(sums, torch.float32) == ["train", "val"]
+    for batch in data.train_dataloader():
+        inputs, _, column = data.on_after_batch_transfer(batch, 0)
+        torch.testing.assert_close(column, sums(inputs))
     monkeypatch.setattr("datamodules.picture_data.LARGEST_COLUMN", 50 * 3 * 4 - 1)
     assert data.compute_column(sums, torch.float32) == []
     assert data.compute_column(sums, torch.float16) == ["train", "val"]
