@@ -246,7 +246,7 @@ class Distill(LightningModule):
         if not hasattr(data, "compute_column"):
             return "these data keep no logits"
         trainer = self.trainer
-        trainer.fit_loop.setup_data()
+        trainer.fit_loop.setup_data()  # before Lightning does, and says so, for the estimate
         if not trainer.train_dataloader:
             return "there is none"
         batches = trainer.estimated_stepping_batches * trainer.accumulate_grad_batches
@@ -262,7 +262,7 @@ class Distill(LightningModule):
                 return ""
         named = [f"--data.{name}" for name in ("augment", "mix") if getattr(data, name, None)]
         if named:
-            return f"{' and '.join(named)} changes the pictures"
+            return f"the pictures are changed by {' and '.join(named)}"
         return "its logits are too many to keep"
 
     def teardown(self, stage: str) -> None:

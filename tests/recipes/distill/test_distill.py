@@ -117,8 +117,8 @@ def test_cached_logits_give_the_same_student(tmp_path, shift, cache):
 
 WHY = {
     None: "",
-    "augment": "--data.augment changes the pictures",
-    "mix": "--data.mix changes the pictures",
+    "augment": "the pictures are changed by --data.augment",
+    "mix": "the pictures are changed by --data.mix",
     "short": "this fit is too short to need all of its logits",
 }
 
